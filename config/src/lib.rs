@@ -1,0 +1,5 @@
+//! rdpscope's configuration: TOML in, typed [`Settings`] out, or an error that points at the line.
+
+mod settings;
+
+pub use settings::*;

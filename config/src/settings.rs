@@ -1,0 +1,110 @@
+//! What the proxy is to do, typed and checked. Every value here is usable as it stands.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    /// Per-phase time-outs; each one, when it strikes, is a verdict.
+    pub timeouts: Timeouts,
+    /// The session event log.
+    pub events: Events,
+    /// The admin endpoint; `None` when switched off.
+    pub admin: Option<Admin>,
+    /// Process-wide limits.
+    pub limits: Limits,
+    /// Where state that must outlive a restart is kept (the key for user name hashes).
+    pub state_directory: Option<PathBuf>,
+}
+
+/// One listening address and where it leads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Label in metrics and events; unique.
+    pub name: String,
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The host behind it.
+    pub upstream: Upstream,
+    /// Sessions at once on this listener.
+    pub max_sessions: usize,
+    /// Sessions at once of one client address.
+    pub max_sessions_per_client: usize,
+}
+
+/// A host and port, resolved anew for each connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// A DNS name or an address (IPv6 without brackets).
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// Time-outs up to the ServerHello. There is none after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name lookup and TCP connect together.
+    pub connect: Duration,
+    /// First client byte to a whole request, and request to Connection Confirm, each.
+    pub negotiate: Duration,
+    /// Connection Confirm to a whole ClientHello.
+    pub client_hello: Duration,
+    /// ClientHello to ServerHello.
+    pub server_hello: Duration,
+}
+
+/// The session event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// Where events go.
+    pub path: EventPath,
+    /// How user names (cookies) are written.
+    pub user_names: UserNames,
+    /// `session_start` and `session_phase` in the file too.
+    pub live: bool,
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventPath {
+    /// Standard output (`"-"`).
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+/// How user names are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserNames {
+    /// As sent.
+    Plain,
+    /// HMAC-SHA-256 with a random key kept in the state directory.
+    Hash,
+    /// Not at all.
+    Drop,
+}
+
+/// The admin endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// Process-wide limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long live sessions may go on after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Memory for all openings together, in bytes; past it new openings are relayed unparsed and counted.
+    pub opening_memory: usize,
+    /// Bytes of events waiting to be written; past it events are dropped and counted.
+    pub event_queue: usize,
+}

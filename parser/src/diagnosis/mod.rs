@@ -1,0 +1,43 @@
+//! A timeline to a verdict.
+//!
+//! `proven` means that the bytes name the cause; `likely` that one cause explains all evidence and its rivals are
+//! excluded; `possible` that rivals remain, and they are listed. Sizes alone never give more than `likely`. A wrong
+//! verdict is worse than `unknown_close`.
+
+mod cause;
+mod verdict;
+
+pub use cause::Cause;
+pub use verdict::{Confidence, End, Missing, Outcome, Side, Verdict};
+
+use crate::session::Timeline;
+
+impl Cause {
+    /// Success, failure or neither.
+    #[must_use]
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Cause::Ok | Cause::OkBridged | Cause::ClientPromptProbe => Outcome::Success,
+            Cause::NotRdp | Cause::ClientSentNothing => Outcome::Unknown,
+            _ => Outcome::Failure,
+        }
+    }
+}
+
+/// What this connection came to. Deterministic: the same timeline gives the same verdict.
+#[must_use]
+pub fn diagnose(timeline: &Timeline) -> Verdict {
+    Verdict {
+        cause: Cause::UnknownClose,
+        side: Side::Network,
+        phase: timeline.phase(),
+        confidence: Confidence::Possible,
+        evidence: Vec::new(),
+        alternatives: Vec::new(),
+        remedy: Vec::new(),
+        missing: Missing::default(),
+        smallest_change: Vec::new(),
+        end: None,
+        message: String::new(),
+    }
+}

@@ -1,0 +1,3 @@
+//! The `rdpscope` command.
+
+fn main() {}
