@@ -6,6 +6,8 @@ use crate::settings::*;
 
 /// Comments begin here, where lines are not longer.
 const COMMENT_COLUMN: usize = 46;
+/// What the terminal shows without breaking lines: the reference is there to be copied.
+const COMMENT_WIDTH: usize = 80;
 
 /// The whole configuration in force as a TOML document that means the same when read again. Comments say which values
 /// are the defaults and what this build does not have.
@@ -27,14 +29,28 @@ pub fn effective(settings: &Settings) -> String {
     out
 }
 
-/// Every key this build knows, with its default and what it means, as a TOML document to begin with.
+/// Every key this build knows, each below what it does, as a TOML document to begin with. Values are the defaults; of a
+/// listener's name and addresses, which have none, examples. No line is wider than a terminal.
 #[must_use]
 pub fn reference_toml() -> String {
     let mut out = String::new();
     for table in Table::ALL.into_iter().filter(|table| table.keys().any(|key| key.built == Built::Yes)) {
         header(&mut out, table);
         for key in table.keys().filter(|key| key.built == Built::Yes) {
-            line(&mut out, key.name, key.example, key.means);
+            let mut column = 1;
+            out.push('#');
+            for word in key.means.split(' ') {
+                let length = 1 + word.chars().count();
+                if column + length > COMMENT_WIDTH {
+                    out.push_str("\n#");
+                    column = 1;
+                }
+                out.push(' ');
+                out.push_str(word);
+                column += length;
+            }
+            out.push('\n');
+            line(&mut out, key.name, key.example, "");
         }
     }
     out
@@ -195,6 +211,7 @@ event_queue = "8MiB"                            # default
     #[test]
     fn the_reference_is_a_file_that_can_be_used_and_holds_the_defaults() {
         let settings = crate::parse("reference", &reference_toml()).unwrap();
+        assert!(reference_toml().lines().all(|line| line.chars().count() <= COMMENT_WIDTH));
         assert_eq!(settings.timeouts, Timeouts::default());
         assert_eq!(settings.events, Events::default());
         assert_eq!(settings.admin, Some(Admin::default()));
