@@ -4,9 +4,11 @@
 //! excluded; `possible` that rivals remain, and they are listed. Sizes alone never give more than `likely`. A wrong
 //! verdict is worse than `unknown_close`.
 
+mod catalogue;
 mod cause;
 mod verdict;
 
+pub use catalogue::{Entry, Observer, Predicted, Room};
 pub use cause::Cause;
 pub use verdict::{Confidence, End, Missing, Outcome, Side, Verdict};
 
