@@ -76,3 +76,16 @@ proptest! {
         ))?;
     }
 }
+
+#[test]
+fn nesting_without_end_is_answered() -> Result<(), TestCaseError> {
+    let deep = 20_000;
+    holds(&format!("a = {}", "[".repeat(deep)))?;
+    holds(&format!("a = {}", "{a=".repeat(deep)))?;
+    holds(&format!("a = {}1{}", "[".repeat(deep), "]".repeat(deep)))?;
+    holds(&format!("{}a = 1", "a.".repeat(deep)))?;
+    holds(&format!("[{}a]", "a.".repeat(deep)))?;
+    holds(&"[[listener]]\n".repeat(deep / 10))?;
+    holds("\u{feff}[[listener]]\r\nlisten = '127.0.0.1:0'\r\nupstream = 'rds07'\r\n")?;
+    holds("\u{feff}\r\n[admin]\r\nlisten = '\u{202e}x'\r\n")
+}
