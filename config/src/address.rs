@@ -113,18 +113,18 @@ pub(crate) fn upstream(text: &str) -> Result<Upstream, Fault> {
 /// A listener's name, as it may stand in a label and an event.
 pub(crate) fn listener_name(text: &str) -> Result<String, Fault> {
     const LONGEST: usize = 64;
-    let allowed = "letters, digits and `. _ - : [ ]`, at most 64 of them: it is a label in metrics and events";
+    let allowed = "letters, digits and `. _ - : [ ] %`, at most 64 of them: it is a label in metrics and events";
     if text.is_empty() {
         return Err(Fault::new("is empty", "no name").instead("rds-farm").note(allowed));
     }
     if text.chars().count() > LONGEST {
         return Err(Fault::new("is too long", format!("{} characters", text.chars().count())).note(allowed));
     }
-    match text.chars().find(|c| !c.is_alphanumeric() && !"._-:[]".contains(*c)) {
+    match text.chars().find(|c| !c.is_alphanumeric() && !"._-:[]%".contains(*c)) {
         None => Ok(text.to_owned()),
         Some(c) => {
             let clean: String =
-                text.chars().map(|c| if c.is_alphanumeric() || "._-:[]".contains(c) { c } else { '-' }).collect();
+                text.chars().map(|c| if c.is_alphanumeric() || "._-:[]%".contains(c) { c } else { '-' }).collect();
             let fault = Fault::new("cannot be a label", format!("contains `{}`", c.escape_debug()));
             Err(fault.instead(clean).note(allowed))
         }

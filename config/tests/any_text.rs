@@ -62,6 +62,25 @@ proptest! {
     }
 
     #[test]
+    fn arbitrary_flags_are_answered(
+        listen in any::<String>(),
+        upstream in any::<String>(),
+        event_log in any::<Option<String>>(),
+        address in any::<std::net::SocketAddr>(),
+        port in any::<u16>(),
+    ) {
+        let (listen, upstream) = (listen.as_str(), upstream.as_str());
+        let (address, host) = (address.to_string(), format!("rds07:{port}"));
+        for (listen, upstream) in [(listen, upstream), (&address, upstream), (&address, &host), (listen, &host)] {
+            let flags = config::Flags { listen, upstream, event_log: event_log.as_deref(), ..Default::default() };
+            match flags.settings() {
+                Ok(settings) => prop_assert_eq!(config::parse("f", &config::effective(&settings)), Ok(settings)),
+                Err(errors) => prop_assert!(errors.to_string().contains("command line:1:"), "{}", errors),
+            }
+        }
+    }
+
+    #[test]
     fn arbitrary_values_beside_a_good_listener_are_answered(
         name in any::<String>(),
         seconds in 0_u64..5_000,
