@@ -57,22 +57,32 @@ pub(crate) fn disagreements(
                 help: vec!["one address and port leads to one host: take another port or another address".to_owned()],
             });
         }
-        problems.extend(admin_in_the_way(this, admin.as_ref(), place));
+        let ipv4_apart = takes_ipv4_apart(listeners, address.port());
+        problems.extend(admin_in_the_way(this, admin.as_ref(), ipv4_apart, place));
     }
     problems.extend(loops(listeners));
     problems
 }
 
+/// `[::]` takes IPv4 too, as everywhere on Linux, unless a listener has that port on IPv4.
+fn takes_ipv4_apart(listeners: &[Placed], port: u16) -> bool {
+    listeners.iter().any(|other| other.listener.listen.is_ipv4() && other.listener.listen.port() == port)
+}
+
 fn admin_in_the_way(
     this: &Placed,
     admin: Option<&(SocketAddr, Option<Range<usize>>)>,
+    ipv4_apart: bool,
     place: Place,
 ) -> Option<Problem> {
     let (address, at) = admin?;
     let listen = this.listener.listen;
     let same_port = listen.port() == address.port() && listen.port() != 0;
+    let both_families = |one: SocketAddr| one.is_ipv6() && one.ip().is_unspecified();
     let meet = listen.ip() == address.ip()
-        || (listen.is_ipv4() == address.is_ipv4() && (listen.ip().is_unspecified() || address.ip().is_unspecified()));
+        || (listen.is_ipv4() == address.is_ipv4() && (listen.ip().is_unspecified() || address.ip().is_unspecified()))
+        || (both_families(listen) && !ipv4_apart)
+        || both_families(*address);
     let (key, off) = match place {
         Place::File => ("`listen` in `[admin]`", "`listen = \"off\"` there for none"),
         Place::CommandLine => ("`--admin`", "`--admin off` for none"),
@@ -93,7 +103,11 @@ fn admin_in_the_way(
 fn loops(listeners: &[Placed]) -> Vec<Problem> {
     let next: Vec<Option<usize>> = listeners
         .iter()
-        .map(|this| listeners.iter().position(|other| leads_to(&this.listener.upstream, other.listener.listen)))
+        .map(|this| {
+            let upstream = &this.listener.upstream;
+            let ipv4_apart = takes_ipv4_apart(listeners, upstream.port);
+            listeners.iter().position(|other| leads_to(upstream, other.listener.listen, ipv4_apart))
+        })
         .collect();
     let mut problems = Vec::new();
     for (start, this) in listeners.iter().enumerate() {
@@ -117,12 +131,54 @@ fn loops(listeners: &[Placed]) -> Vec<Problem> {
 }
 
 /// Is this host, beyond doubt, the address listened on?
-fn leads_to(upstream: &Upstream, listen: SocketAddr) -> bool {
+fn leads_to(upstream: &Upstream, listen: SocketAddr, ipv4_apart: bool) -> bool {
     let host = upstream.host.parse::<IpAddr>().ok();
-    let same_family = host.is_none_or(|host| host.is_ipv4() == listen.is_ipv4());
-    upstream.port == listen.port()
-        && same_family
-        && (host == Some(listen.ip())
-            || (is_loopback(&upstream.host)
-                && (listen.ip().is_unspecified() || (host.is_none() && listen.ip().is_loopback()))))
+    let reaches = match host {
+        Some(host) => {
+            let both_families = listen.is_ipv6() && !ipv4_apart;
+            host == listen.ip()
+                || (host.is_loopback()
+                    && listen.ip().is_unspecified()
+                    && (host.is_ipv4() == listen.is_ipv4() || both_families))
+        }
+        // `localhost`; what other names lead to is not known here.
+        None => is_loopback(&upstream.host) && (listen.ip().is_unspecified() || listen.ip().is_loopback()),
+    };
+    upstream.port == listen.port() && reaches
+}
+
+#[cfg(test)]
+mod tests {
+    fn shown(listeners: &[(&str, &str)], admin: &str) -> String {
+        let mut text = String::new();
+        for (listen, upstream) in listeners {
+            text += &format!("[[listener]]\nlisten = '{listen}'\nupstream = '{upstream}'\n");
+        }
+        text += &format!("[admin]\nlisten = '{admin}'\n");
+        crate::parse("f", &text).map_or_else(|errors| errors.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn the_ipv6_wildcard_takes_ipv4_too() {
+        assert!(shown(&[("[::]:3389", "127.0.0.1:3389")], "off").contains("leads to itself"));
+        assert!(shown(&[("[::]:9389", "rds07")], "127.0.0.1:9389").contains("admin endpoint"));
+        assert!(shown(&[("0.0.0.0:9389", "rds07")], "[::]:9389").contains("admin endpoint"));
+    }
+
+    #[test]
+    fn the_ipv6_wildcard_leaves_ipv4_to_a_listener_that_has_it() {
+        assert_eq!(shown(&[("[::]:3389", "127.0.0.1:3389"), ("127.0.0.1:3389", "rds07")], "off"), "");
+    }
+
+    #[test]
+    fn a_chain_that_ends_at_a_host_is_no_loop() {
+        assert_eq!(shown(&[("127.0.0.1:4001", "127.0.0.1:4002"), ("127.0.0.1:4002", "rds07:4001")], "off"), "");
+        let round = [("127.0.0.1:1", "127.0.0.1:2"), ("127.0.0.1:2", "127.0.0.1:3"), ("127.0.0.1:3", "localhost:1")];
+        assert_eq!(shown(&round, "off").matches("leads to itself").count(), 3);
+    }
+
+    #[test]
+    fn free_ports_meet_nothing() {
+        assert_eq!(shown(&[("127.0.0.1:0", "rds07"), ("[::1]:0", "rds08")], "127.0.0.1:0"), "");
+    }
 }
