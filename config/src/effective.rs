@@ -3,6 +3,7 @@
 use crate::quantity::{write_duration, write_size};
 use crate::reference::{Built, Key, Table};
 use crate::settings::*;
+use std::net::SocketAddr;
 
 /// Comments begin here, where lines are not longer.
 const COMMENT_COLUMN: usize = 46;
@@ -61,7 +62,7 @@ fn table(out: &mut String, table: Table, value: impl Fn(&Key) -> Option<String>)
         .keys()
         .filter_map(|key| match key.built {
             Built::Yes => value(key).map(|value| {
-                let comment = if key.default == Some(value.as_str()) { "default" } else { "" };
+                let comment = comment(key, &value);
                 (key.name, value, comment.to_owned())
             }),
             Built::No { feature, in_force, .. } => {
@@ -75,6 +76,17 @@ fn table(out: &mut String, table: Table, value: impl Fn(&Key) -> Option<String>)
     header(out, table);
     for (name, value, comment) in lines {
         line(out, name, &value, &comment);
+    }
+}
+
+fn comment(key: &Key, value: &str) -> &'static str {
+    let address = value.trim_matches('"').parse::<SocketAddr>();
+    if key.default == Some(value) {
+        "default"
+    } else if key.table == Table::Admin && address.is_ok_and(|address| !address.ip().is_loopback()) {
+        "other machines can reach it, and it has no login"
+    } else {
+        ""
     }
 }
 
@@ -196,6 +208,13 @@ event_queue = "8MiB"                            # default
 "#;
         assert_eq!(effective(&settings), expected);
         assert_eq!(crate::parse("f", expected).unwrap(), settings);
+    }
+
+    #[test]
+    fn an_admin_endpoint_that_others_can_reach_is_marked() {
+        let open = format!("{SMALLEST}[admin]\nlisten = '0.0.0.0:9389'\n");
+        let printed = effective(&crate::parse("f", &open).unwrap());
+        assert!(printed.contains("# other machines can reach it, and it has no login"), "{printed}");
     }
 
     #[test]
