@@ -84,17 +84,19 @@ impl AfterTls {
             Authentication::None => Stage::ConnectInitial,
             _ => Stage::Authentication,
         };
+        let exchange = Exchange::new(authentication);
         AfterTls {
             inner: Inner {
                 stage,
-                exchange: Exchange::new(authentication),
+                exchange,
                 last: PerPeer::default(),
                 last_big: PerPeer::default(),
                 last_from: None,
                 licence_reply: false,
                 finalization: PerPeer::default(),
             },
-            splits: Splits::new(may_split),
+            // A greeting of eight bytes would look like a byte that goes ahead; those protocols came after TLS 1.0.
+            splits: Splits::new(may_split && !exchange.host_begins()),
             tickets: Tickets::new(tls13),
             before_ticket: None,
         }

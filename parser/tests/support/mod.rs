@@ -1,5 +1,5 @@
 //! A session built from record sizes: real hellos, sealed records of zeros, a clock that steps by itself.
-#![allow(dead_code)] // each test binary uses its own part
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 pub mod scripts;
 
@@ -193,6 +193,6 @@ pub fn play(session: &mut Session, clock: &mut u64, happenings: &[Happening]) {
     }
 }
 
-pub fn session() -> Session {
+pub fn fresh() -> Session {
     Session::new(Timestamp(0), Limits::default())
 }
