@@ -58,6 +58,7 @@ pub const SSL: u32 = 1;
 pub const HYBRID: u32 = 2;
 pub const RDSTLS: u32 = 4;
 pub const HYBRID_EX: u32 = 8;
+pub const RDSAAD: u32 = 16;
 
 pub fn connection_request(protocols: u32) -> Vec<u8> {
     let mut pdu = b"\x03\x00\x00\x2b\x26\xe0\x00\x00\x00\x00\x00Cookie: mstshash=alice\r\n\x01\x00\x08\x00".to_vec();
