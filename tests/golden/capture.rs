@@ -23,7 +23,7 @@ pub(crate) struct Segment {
 
 /// Every TCP segment of a file, in the order of capture.
 pub(crate) fn segments(path: &Path) -> Vec<Segment> {
-    let mut reader = pcap_parser::create_reader(1 << 20, File::open(path).unwrap()).unwrap();
+    let mut reader = pcap_parser::create_reader(16 << 20, File::open(path).unwrap()).unwrap();
     let mut segments = Vec::new();
     let mut link = 1;
     let mut nanoseconds = false;
@@ -64,6 +64,13 @@ pub(crate) fn segments(path: &Path) -> Vec<Segment> {
 }
 
 fn segment(link: i32, frame: &[u8], at: Timestamp) -> Option<Segment> {
+    let mut frame = frame.to_vec();
+    // A network card that cuts segments itself leaves the IPv4 length of what it was given at 0.
+    if link == 1 && frame.get(12..15) == Some(&[0x08, 0x00, 0x45]) && frame.get(16..18) == Some(&[0, 0]) {
+        let length = u16::try_from(frame.len() - 14).ok()?.to_be_bytes();
+        frame[16..18].copy_from_slice(&length);
+    }
+    let frame = frame.as_slice();
     let sliced = match link {
         0 => SlicedPacket::from_ip(frame.get(4..)?),
         1 => SlicedPacket::from_ethernet(frame),

@@ -12,6 +12,7 @@ mod fields;
 mod lab;
 mod replay;
 mod streams;
+mod truth;
 
 use std::path::{Path, PathBuf};
 
