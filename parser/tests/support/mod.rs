@@ -1,5 +1,5 @@
 //! A session built from record sizes: real hellos, sealed records of zeros, a clock that steps by itself.
-#![allow(dead_code)] // each test binary uses its own part
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 pub mod scripts;
 
@@ -58,6 +58,7 @@ pub const SSL: u32 = 1;
 pub const HYBRID: u32 = 2;
 pub const RDSTLS: u32 = 4;
 pub const HYBRID_EX: u32 = 8;
+pub const RDSAAD: u32 = 16;
 
 pub fn connection_request(protocols: u32) -> Vec<u8> {
     let mut pdu = b"\x03\x00\x00\x2b\x26\xe0\x00\x00\x00\x00\x00Cookie: mstshash=alice\r\n\x01\x00\x08\x00".to_vec();
@@ -193,6 +194,6 @@ pub fn play(session: &mut Session, clock: &mut u64, happenings: &[Happening]) {
     }
 }
 
-pub fn session() -> Session {
+pub fn fresh() -> Session {
     Session::new(Timestamp(0), Limits::default())
 }
