@@ -76,7 +76,8 @@ impl<'a> ServerHello<'a> {
     /// The group of `key_share`: the host's, or the one a HelloRetryRequest asks for.
     #[must_use]
     pub fn group(&self) -> Option<NamedGroup> {
-        match self.extension(ExtensionType::KEY_SHARE)? {
+        let share = self.extension(ExtensionType::KEY_SHARE);
+        match share.or_else(|| self.extension(ExtensionType::KEY_SHARE_OF_DRAFTS))? {
             [high, low, ..] => Some(NamedGroup(u16::from_be_bytes([*high, *low]))),
             _ => None,
         }
