@@ -36,7 +36,7 @@ async fn half_close(mut first: TcpStream, mut second: TcpStream) {
 #[tokio::test]
 async fn a_client_that_sends_fin_still_gets_the_hosts_data() {
     let mut bench = Bench::new().await;
-    let (client, host) = bench.session().await;
+    let (client, host) = bench.spoken_session().await;
     half_close(client, host).await;
     let record = bench.record().await;
     assert_eq!(closes(&record.timeline), [(Closer::Client, CloseKind::Fin), (Closer::Host, CloseKind::Fin)]);
@@ -45,7 +45,7 @@ async fn a_client_that_sends_fin_still_gets_the_hosts_data() {
 #[tokio::test]
 async fn a_host_that_sends_fin_still_gets_the_clients_data() {
     let mut bench = Bench::new().await;
-    let (client, host) = bench.session().await;
+    let (client, host) = bench.spoken_session().await;
     half_close(host, client).await;
     let record = bench.record().await;
     assert_eq!(closes(&record.timeline), [(Closer::Host, CloseKind::Fin), (Closer::Client, CloseKind::Fin)]);
@@ -54,7 +54,7 @@ async fn a_host_that_sends_fin_still_gets_the_clients_data() {
 #[tokio::test]
 async fn a_reset_by_the_host_reaches_the_client_after_its_last_byte() {
     let mut bench = Bench::new().await;
-    let (mut client, mut host) = bench.session().await;
+    let (mut client, mut host) = bench.spoken_session().await;
     let last_words = noise(1, 20_000);
     write(&mut host, &last_words).await;
     reset(host).await;
@@ -68,7 +68,7 @@ async fn a_reset_by_the_host_reaches_the_client_after_its_last_byte() {
 #[tokio::test]
 async fn a_reset_by_the_client_reaches_the_host_after_its_last_byte() {
     let mut bench = Bench::new().await;
-    let (mut client, mut host) = bench.session().await;
+    let (mut client, mut host) = bench.spoken_session().await;
     let last_words = noise(1, 20_000);
     write(&mut client, &last_words).await;
     reset(client).await;
@@ -79,7 +79,7 @@ async fn a_reset_by_the_client_reaches_the_host_after_its_last_byte() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn megabytes_before_a_reset_reach_a_client_that_reads_slowly() {
     let mut bench = Bench::new().await;
-    let (mut client, mut host) = bench.session().await;
+    let (mut client, mut host) = bench.spoken_session().await;
     let last_words = noise(1, 4 << 20);
     let sending = async {
         write(&mut host, &last_words).await;
@@ -120,7 +120,7 @@ async fn flood(socket: &TcpStream) -> usize {
 #[tokio::test]
 async fn a_client_that_resets_while_its_host_reads_nothing_does_not_hang_the_session() {
     let mut bench = Bench::new().await;
-    let (client, mut host) = bench.session().await;
+    let (client, mut host) = bench.spoken_session().await;
     flood(&client).await;
     client.set_zero_linger().expect("SO_LINGER");
     drop(client);
@@ -132,7 +132,7 @@ async fn a_client_that_resets_while_its_host_reads_nothing_does_not_hang_the_ses
 #[tokio::test]
 async fn a_client_that_resets_while_it_reads_nothing_still_has_its_last_bytes_delivered() {
     let mut bench = Bench::new().await;
-    let (mut client, mut host) = bench.session().await;
+    let (mut client, mut host) = bench.spoken_session().await;
     flood(&host).await;
     let last_words = noise(4, 10_000);
     write(&mut client, &last_words).await;
@@ -144,7 +144,7 @@ async fn a_client_that_resets_while_it_reads_nothing_still_has_its_last_bytes_de
 #[tokio::test]
 async fn data_for_a_host_that_has_closed_comes_back_as_a_reset() {
     let mut bench = Bench::new().await;
-    let (mut client, host) = bench.session().await;
+    let (mut client, host) = bench.spoken_session().await;
     // close(2), not shutdown(2): the host's kernel answers whatever comes now with RST.
     drop(host);
     let (got, end) = read_all(&mut client).await;
@@ -165,9 +165,9 @@ async fn data_for_a_host_that_has_closed_comes_back_as_a_reset() {
 #[tokio::test]
 async fn a_host_that_closes_without_reading_is_seen_as_a_reset_by_the_host() {
     let mut bench = Bench::new().await;
-    let (mut client, host) = bench.session().await;
+    let (mut client, host) = bench.spoken_session().await;
     write(&mut client, &noise(5, 1000)).await;
-    within("data at the host", host.readable()).await.expect("readable");
+    within("data at the host", host.peek(&mut [0])).await.expect("peek");
     // With unread data in its buffer, the kernel turns this close into RST.
     drop(host);
     assert!(read_until_reset(&mut client).await.is_empty());

@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -18,16 +18,16 @@ use tokio::sync::mpsc::UnboundedReceiver;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `future`, or a failed test.
-pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: nothing for {PATIENCE:?}"))
 }
 
 /// One listener named `front` before `upstream`.
-pub fn settings(upstream: SocketAddr) -> Settings {
+pub(crate) fn settings(upstream: SocketAddr) -> Settings {
     settings_for(&upstream.ip().to_string(), upstream.port())
 }
 
-pub fn settings_for(host: &str, port: u16) -> Settings {
+pub(crate) fn settings_for(host: &str, port: u16) -> Settings {
     Settings {
         listeners: vec![Listener {
             name: "front".to_owned(),
@@ -50,19 +50,19 @@ pub fn settings_for(host: &str, port: u16) -> Settings {
 }
 
 /// A proxy, a host socket behind it, and the records it makes.
-pub struct Bench {
-    pub proxy: Proxy,
-    pub front: SocketAddr,
-    pub host: TcpListener,
+pub(crate) struct Bench {
+    pub(crate) proxy: Proxy,
+    pub(crate) front: SocketAddr,
+    pub(crate) host: TcpListener,
     records: UnboundedReceiver<Arc<SessionRecord>>,
 }
 
 impl Bench {
-    pub async fn new() -> Bench {
+    pub(crate) async fn new() -> Bench {
         Bench::with(|_| ()).await
     }
 
-    pub async fn with(adjust: impl FnOnce(&mut Settings)) -> Bench {
+    pub(crate) async fn with(adjust: impl FnOnce(&mut Settings)) -> Bench {
         let host = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let mut settings = settings(host.local_addr().expect("address"));
         adjust(&mut settings);
@@ -73,34 +73,44 @@ impl Bench {
         Bench { proxy, front, host, records }
     }
 
-    pub async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         within("connect", TcpStream::connect(self.front)).await.expect("connect")
     }
 
-    pub async fn accept(&self) -> TcpStream {
+    pub(crate) async fn accept(&self) -> TcpStream {
         within("accept", self.host.accept()).await.expect("accept").0
     }
 
     /// A client and the host's end of its session.
-    pub async fn session(&self) -> (TcpStream, TcpStream) {
+    pub(crate) async fn session(&self) -> (TcpStream, TcpStream) {
         let client = self.connect().await;
         (client, self.accept().await)
     }
 
-    pub async fn record(&mut self) -> Arc<SessionRecord> {
+    /// The same, after a byte has passed: the proxy has seen its connect succeed. (A host that sends and resets before
+    /// that is seen as a connect that was reset.)
+    pub(crate) async fn spoken_session(&self) -> (TcpStream, TcpStream) {
+        let (mut client, mut host) = self.session().await;
+        within("write", client.write_all(b"?")).await.expect("write");
+        let mut byte = [0];
+        within("read", host.read_exact(&mut byte)).await.expect("read");
+        (client, host)
+    }
+
+    pub(crate) async fn record(&mut self) -> Arc<SessionRecord> {
         within("record", self.records.recv()).await.expect("the observer lives")
     }
 }
 
 /// Reads until FIN or error: what came, and how it ended.
-pub async fn read_all(socket: &mut TcpStream) -> (Vec<u8>, io::Result<()>) {
+pub(crate) async fn read_all(socket: &mut TcpStream) -> (Vec<u8>, io::Result<()>) {
     let mut bytes = Vec::new();
     let end = within("end of stream", socket.read_to_end(&mut bytes)).await.map(|_| ());
     (bytes, end)
 }
 
 /// Reads until the end, which must be a reset.
-pub async fn read_until_reset(socket: &mut TcpStream) -> Vec<u8> {
+pub(crate) async fn read_until_reset(socket: &mut TcpStream) -> Vec<u8> {
     let (bytes, end) = read_all(socket).await;
     let error = end.expect_err("the connection was to be reset, not closed in order");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -108,7 +118,7 @@ pub async fn read_until_reset(socket: &mut TcpStream) -> Vec<u8> {
 }
 
 /// Closes with RST once the peer has acknowledged everything: SO_LINGER 0 would drop what is still queued.
-pub async fn reset(socket: TcpStream) {
+pub(crate) async fn reset(socket: TcpStream) {
     let sent = async {
         while sys::unsent(&socket).expect("SIOCOUTQ") > 0 {
             tokio::task::yield_now().await;
@@ -119,7 +129,7 @@ pub async fn reset(socket: TcpStream) {
 }
 
 /// Bytes that repeat nowhere soon (xorshift64), the same for the same seed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -135,7 +145,7 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
 /// Runs the calling test again in a process of its own, with `limit` file descriptors; returns true in that process.
 ///
 /// For what a whole process has only one of: its descriptor table, its signals.
-pub fn in_own_process(test: &str, limit: u32) -> bool {
+pub(crate) fn in_own_process(test: &str, limit: u32) -> bool {
     const MARK: &str = "RDPSCOPE_TEST_CHILD";
     if std::env::var(MARK).is_ok_and(|child| child == test) {
         return true;

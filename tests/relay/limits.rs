@@ -83,6 +83,7 @@ async fn five_hundred_connections_leave_nothing_behind() {
                 drop(host);
                 let (rest, _) = read_all(&mut client).await;
                 assert!(rest.is_empty());
+                drop(client);
             }
         }
         bench.record().await;

@@ -15,8 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The time-outs of one session. A timer exists only while one is running, so never after the ServerHello.
 pub(super) struct PhaseTimer {
     timeouts: Timeouts,
-    /// When the host was connected: it cannot have been slow to answer before.
-    connected: Option<Timestamp>,
+    /// The host is connected: before that it cannot be late with an answer, and the connect has its own time-out.
+    connected: bool,
     timed: (Awaiting, Timestamp),
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -26,16 +26,16 @@ impl PhaseTimer {
     pub(super) fn new(timeouts: Timeouts) -> PhaseTimer {
         PhaseTimer {
             timeouts,
-            connected: None,
+            connected: false,
             timed: (Awaiting::Nothing, Timestamp::default()),
             deadline: None,
             sleep: None,
         }
     }
 
-    /// The host is there, and its time to answer begins.
+    /// The host is there: from now on it may be timed.
     pub(super) fn host_connected(&mut self) {
-        self.connected = Some(clock::now());
+        self.connected = true;
     }
 
     /// Ready with what was awaited when its time-out has struck.
@@ -71,10 +71,8 @@ impl PhaseTimer {
     }
 
     fn timeable(&self, (awaiting, since): (Awaiting, Timestamp)) -> (Awaiting, Timestamp) {
-        match (awaiting, self.connected) {
-            // The connect has a time-out of its own.
-            (Awaiting::ConnectionConfirm | Awaiting::ServerHello, None) => (Awaiting::Nothing, since),
-            (Awaiting::ConnectionConfirm | Awaiting::ServerHello, Some(connected)) => (awaiting, since.max(connected)),
+        match awaiting {
+            Awaiting::ConnectionConfirm | Awaiting::ServerHello if !self.connected => (Awaiting::Nothing, since),
             _ => (awaiting, since),
         }
     }

@@ -149,7 +149,14 @@ impl Witness {
         counters.bytes.store(counters.bytes.load(Relaxed) + bytes.len() as u64, Relaxed);
         counters.last.store(at.0, Relaxed);
         match &mut self.settled {
-            Some(session) => session.data(from, bytes, at),
+            Some(session) => {
+                session.data(from, bytes, at);
+                // A tracker that has lost one direction may still learn from the other.
+                let _ = self.charge.set(session.buffered() + self.early);
+                if session.phase() != self.phase {
+                    self.tell(at, |_| ());
+                }
+            }
             None => self.tell(at, |session| session.data(from, bytes, at)),
         }
     }
@@ -157,8 +164,8 @@ impl Witness {
     /// `bytes` of the client wait for the host to be connected. False when the opening budget is used up.
     pub(crate) fn early(&mut self, bytes: usize) -> bool {
         self.early = bytes;
-        match self.settled {
-            Some(_) => self.charge.set(bytes),
+        match &self.settled {
+            Some(session) => self.charge.set(session.buffered() + bytes),
             None => {
                 self.tell(clock::now(), |_| ());
                 !self.over_budget
@@ -214,30 +221,31 @@ impl Witness {
         self.end();
     }
 
-    /// Tells the tracker something, and draws the consequences: memory, phase, letting go.
+    /// Tells the tracker something, and draws the consequences: memory, letting go, phase.
     fn tell(&mut self, at: Timestamp, something: impl FnOnce(&mut Session)) {
         let mut view = self.live.lock();
-        if let Some(session) = &mut self.settled {
+        let phase = if let Some(session) = &mut self.settled {
             // Rare by now: closes and what follows from them. The copy is renewed so that a look shows them.
             something(session);
             *view = View::Settled(Box::new(session.timeline().clone()));
-            return;
-        }
-        let View::Watching(session) = &mut *view else { return };
-        something(session);
-        if !self.charge.set(session.buffered() + self.early) {
-            self.over_budget = true;
-            session.give_up(GiveUp::Budget, at);
-            let _ = self.charge.set(session.buffered() + self.early);
-        }
-        let phase = session.phase();
-        if session.watch() == Watch::Tail {
-            let copy = View::Settled(Box::new(session.timeline().clone()));
-            if let View::Watching(session) = std::mem::replace(&mut *view, copy) {
-                self.settled = Some(session);
+            session.phase()
+        } else {
+            let View::Watching(session) = &mut *view else { return };
+            something(session);
+            if !self.charge.set(session.buffered() + self.early) {
+                self.over_budget = true;
+                session.give_up(GiveUp::Budget, at);
+                let _ = self.charge.set(session.buffered() + self.early);
             }
-            let _ = self.charge.set(self.early);
-        }
+            let phase = session.phase();
+            if session.watch() == Watch::Tail {
+                let copy = View::Settled(Box::new(session.timeline().clone()));
+                if let View::Watching(session) = std::mem::replace(&mut *view, copy) {
+                    self.settled = Some(session);
+                }
+            }
+            phase
+        };
         drop(view);
         if phase != self.phase {
             self.phase = phase;
