@@ -91,7 +91,8 @@ impl Ring {
 /// Bytes a timeline holds, roughly: what a stranger can make long, and 4 KiB for the rest.
 fn weight(timeline: &Timeline) -> usize {
     let hello = timeline.client_hello.as_ref().map_or(0, |hello| {
-        let text = hello.server_name.as_ref().map_or(0, String::len) + hello.alpn.iter().map(|a| a.len() + 24).sum::<usize>();
+        let text =
+            hello.server_name.as_ref().map_or(0, String::len) + hello.alpn.iter().map(|a| a.len() + 24).sum::<usize>();
         let lists = hello.suites.len() + hello.extensions.len() + hello.groups.len() + hello.signature_schemes.len();
         2 * (lists + hello.supported_versions.len()) + 4 * hello.key_shares.len() + text
     });
