@@ -3,6 +3,7 @@
 //! `session` reads like the sequence diagram of a connection, from accept to report. Everything that is thought about
 //! bytes is in the `parser` crate; this crate accepts, connects, relays, and tells.
 
+pub mod admin;
 pub mod clock;
 pub mod observe;
 pub mod record;

@@ -23,7 +23,7 @@ pub use notice::{Drain, Notice, Readiness, Rejection};
 
 use crate::clock;
 use crate::record::{
-    Action, Event, KeyError, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Sink, Told, Writer,
+    Action, Event, KeyError, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Sink, Writer,
 };
 use config::EventPath;
 use feed::Feed;
@@ -245,7 +245,7 @@ impl Observer {
         }
         let sampled = cause.outcome() != Outcome::Unknown || lock(&self.scanners).admit(record.ended).is_some();
         log::session(&record, &record.verdict, sampled);
-        lock(&self.history).push(Ended { record: Arc::clone(&record), told: told.clone() });
+        lock(&self.history).push(Ended { record: Arc::clone(&record), told: told.clone(), revised: false });
         lock(&self.records).retain(|sender| sender.send(Arc::clone(&record)).is_ok());
         self.notify(&Notice::Ended(Arc::clone(&record)));
         if told.is_final {
@@ -368,7 +368,7 @@ impl Observer {
             self.tell(Action::Verdict, Some(&revised.identity), Some(cause), &event);
         }
         let (session, verdict) = (revised.identity.id, revised.verdict.clone());
-        lock(&self.history).revise(Ended { record: revised, told });
+        lock(&self.history).revise(Ended { record: revised, told, revised: true });
         self.notify(&Notice::Revised { session, verdict });
     }
 

@@ -11,9 +11,7 @@ use super::Rejection;
 
 use parser::session::Phase;
 use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 

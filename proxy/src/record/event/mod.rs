@@ -190,7 +190,7 @@ impl Event {
     }
 
     /// All that is known of a live connection, without a verdict.
-    pub(super) fn live(identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
+    pub(crate) fn live(identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
         let mut event = Event::seen(Action::SessionPhase, identity, timeline, at, names);
         event.event.duration = Some(nanoseconds(at.since(identity.accepted)));
         event.message = format!("live, in {}", timeline.phase());
