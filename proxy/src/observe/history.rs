@@ -1,6 +1,6 @@
 //! The last sessions that ended, for `/api/sessions`.
 
-use crate::record::{SessionRecord, Told};
+use crate::record::{Action, SessionRecord, Told};
 use parser::diagnosis::Outcome;
 use parser::session::Timeline;
 use std::collections::VecDeque;
@@ -18,6 +18,15 @@ const KEPT_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct Ended {
     pub(crate) record: Arc<SessionRecord>,
     pub(crate) told: Told,
+    /// The verdict is not the one that was told first.
+    pub(crate) revised: bool,
+}
+
+impl Ended {
+    /// How the record is told now: as the end it was, or as the verdict that took its place.
+    pub(crate) fn action(&self) -> Action {
+        if self.revised { Action::Verdict } else { Action::SessionEnd }
+    }
 }
 
 /// Two rings: failures are kept apart so that a flood of healthy sessions does not push them out.
@@ -91,7 +100,8 @@ impl Ring {
 /// Bytes a timeline holds, roughly: what a stranger can make long, and 4 KiB for the rest.
 fn weight(timeline: &Timeline) -> usize {
     let hello = timeline.client_hello.as_ref().map_or(0, |hello| {
-        let text = hello.server_name.as_ref().map_or(0, String::len) + hello.alpn.iter().map(|a| a.len() + 24).sum::<usize>();
+        let text =
+            hello.server_name.as_ref().map_or(0, String::len) + hello.alpn.iter().map(|a| a.len() + 24).sum::<usize>();
         let lists = hello.suites.len() + hello.extensions.len() + hello.groups.len() + hello.signature_schemes.len();
         2 * (lists + hello.supported_versions.len()) + 4 * hello.key_shares.len() + text
     });

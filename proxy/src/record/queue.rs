@@ -198,7 +198,9 @@ impl Out {
                 self.stream = Box::new(file);
                 self.torn = false;
             }
-            Err(error) => tracing::error!("{}: cannot open it anew, going on with the old file: {error}", path.display()),
+            Err(error) => {
+                tracing::error!("{}: cannot open it anew, going on with the old file: {error}", path.display())
+            }
         }
     }
 

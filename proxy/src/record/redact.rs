@@ -105,7 +105,8 @@ fn kept_key(path: &Path) -> Result<[u8; 32], KeyError> {
             let file = fs::File::open(path).map_err(|e| error("cannot open the key for user name hashes", e))?;
             file.take(33).read_to_end(&mut key).map_err(|e| error("cannot read the key for user name hashes", e))?;
             key.try_into().map_err(|_| {
-                let e = io::Error::new(io::ErrorKind::InvalidData, "it should hold 32 bytes; remove it to have a new one");
+                let e =
+                    io::Error::new(io::ErrorKind::InvalidData, "it should hold 32 bytes; remove it to have a new one");
                 error("this is not a key for user name hashes", e)
             })
         }

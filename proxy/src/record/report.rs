@@ -47,10 +47,20 @@ fn write(text: &mut String, record: &SessionRecord, style: &ReportStyle) -> fmt:
     let colour = if verdict.outcome() == Outcome::Failure { style.bad } else { style.good };
     let lasted = record.ended.since(identity.accepted).as_secs_f64();
     writeln!(text, "{colour}{}{colour:#}  {}", verdict.cause, verdict.message)?;
-    line(text, style, "who", format_args!("{} ({}), in {}", verdict.side.name(), verdict.confidence.name(), verdict.phase))?;
+    line(
+        text,
+        style,
+        "who",
+        format_args!("{} ({}), in {}", verdict.side.name(), verdict.confidence.name(), verdict.phase),
+    )?;
     let dim = style.dim;
     let from = identity.client.ip().to_canonical();
-    line(text, style, "from", format_args!("{from} to {} {dim}after {lasted:.3} s, session {}{dim:#}", identity.upstream, identity.id))?;
+    line(
+        text,
+        style,
+        "from",
+        format_args!("{from} to {} {dim}after {lasted:.3} s, session {}{dim:#}", identity.upstream, identity.id),
+    )?;
     if let Some(close) = record.timeline.first_close() {
         line(text, style, "closed", format_args!("first by {}, {}", close.by.name(), close.kind.name()))?;
     }

@@ -159,7 +159,9 @@ fn mismatch(verdict: &Verdict, hello: Option<&ClientHelloFacts>) -> Option<usize
             let missing = verdict.missing.client.iter().chain(&verdict.missing.host);
             let schemes = || hello.into_iter().flat_map(|hello| &hello.signature_schemes);
             let is_scheme = |name: &String| {
-                schemes().any(|scheme| scheme.name() == Some(name)) || name.starts_with("rsa_") || name.starts_with("ecdsa_")
+                schemes().any(|scheme| scheme.name() == Some(name))
+                    || name.starts_with("rsa_")
+                    || name.starts_with("ecdsa_")
             };
             if missing.into_iter().any(is_scheme) { "sigalg" } else { "group" }
         }

@@ -11,7 +11,7 @@ use super::Rejection;
 
 use parser::session::Phase;
 use prometheus::core::Collector;
-use prometheus::{Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -171,6 +171,8 @@ impl Metrics {
 
     /// The text exposition format, version 0.0.4.
     pub(crate) fn render(&self) -> Vec<u8> {
+        let lost = self.dropped("log");
+        lost.inc_by(super::log::dropped().saturating_sub(lost.get()));
         let mut text = Vec::with_capacity(64 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!("metrics could not be written: {error}");
@@ -195,7 +197,8 @@ fn keep<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> pr
 impl Families {
     fn register(registry: &Registry) -> prometheus::Result<Families> {
         let counters = |(name, labels)| keep(registry, IntCounterVec::new(names::opts(name), labels)?);
-        let histogram = |name, buckets: &[f64]| keep(registry, Histogram::with_opts(names::histogram_opts(name, buckets))?);
+        let histogram =
+            |name, buckets: &[f64]| keep(registry, Histogram::with_opts(names::histogram_opts(name, buckets))?);
         Ok(Families {
             accepted: counters(names::CONNECTIONS_ACCEPTED)?,
             rejected: counters(names::CONNECTIONS_REJECTED)?,
@@ -215,7 +218,10 @@ impl Families {
             alerts: counters(names::ALERTS)?,
             mismatch: counters(names::MISMATCH)?,
             drop_after_hello: counters(names::DROP_AFTER_HELLO)?,
-            certificate: keep(registry, prometheus::GaugeVec::new(names::opts(names::CERTIFICATE_NOT_AFTER), &["upstream"])?)?,
+            certificate: keep(
+                registry,
+                prometheus::GaugeVec::new(names::opts(names::CERTIFICATE_NOT_AFTER), &["upstream"])?,
+            )?,
             events_dropped: counters(names::EVENTS_DROPPED)?,
             giveups: counters(names::GIVEUPS)?,
             overflow: counters(names::LABEL_OVERFLOW)?,
@@ -276,7 +282,6 @@ impl Families {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -62,8 +62,7 @@ pub(super) const EVENTS_DROPPED: Counters =
     (("events_dropped_total", "Events and log lines that an output could not take"), &["sink"]);
 pub(super) const GIVEUPS: Counters =
     (("parser_giveups_total", "Connections no longer parsed, only carried, and why"), &["reason"]);
-pub(super) const LABEL_OVERFLOW: Counters =
-    (("label_overflow_total", "Label values counted as `other`"), &["label"]);
+pub(super) const LABEL_OVERFLOW: Counters = (("label_overflow_total", "Label values counted as `other`"), &["label"]);
 pub(super) const RELOADS: Counters = (("config_reloads_total", "Configuration reloads"), &["result"]);
 
 /// A logon takes seconds, a working day hours.
@@ -85,17 +84,8 @@ pub(super) const SUITE_CLASSES: [&str; 4] = ["modern", "weak", "broken", "other"
 pub(super) const PROTOCOLS: [&str; 7] = ["rdp", "ssl", "hybrid", "rdstls", "hybrid_ex", "rdsaad", "other"];
 pub(super) const FAILURE_CODES: [&str; 7] = ["1", "2", "3", "4", "5", "6", "other"];
 pub(super) const MISMATCHES: [&str; 5] = ["version", "suite", "group", "sigalg", "key_type"];
-pub(super) const CONNECT_REASONS: [&str; 9] = [
-    "dns_not_found",
-    "dns_failure",
-    "dns_timeout",
-    "refused",
-    "timeout",
-    "unreachable",
-    "reset",
-    "local",
-    "other",
-];
+pub(super) const CONNECT_REASONS: [&str; 9] =
+    ["dns_not_found", "dns_failure", "dns_timeout", "refused", "timeout", "unreachable", "reset", "local", "other"];
 /// What clients ask for in practice; any other set of bits is `other`. `none` is a request without RDP_NEG_REQ.
 pub(super) const REQUEST_PROTOCOLS: [&str; 12] = [
     "none",

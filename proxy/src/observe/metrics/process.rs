@@ -1,6 +1,5 @@
 //! The usual `process_*` metrics, read from `/proc` at each scrape.
 
-
 use std::fs;
 use std::io::Write;
 

@@ -7,8 +7,8 @@ mod tls;
 
 use super::{Names, SessionIdentity, SessionRecord, community_id, rfc3339};
 use fields::{
-    Address, Bytes, Close, Connection, EventFields, Host, Leg, Listed, Network, Negotiation, Rdp, Rdpscope, SessionId,
-    Waiting,
+    Address, Bytes, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, Predicted, Rdp, Rdpscope,
+    SessionId, Waiting,
 };
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Verdict};
@@ -190,11 +190,16 @@ impl Event {
     }
 
     /// All that is known of a live connection, without a verdict.
-    pub(super) fn live(identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
+    pub(crate) fn live(identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
         let mut event = Event::seen(Action::SessionPhase, identity, timeline, at, names);
         event.event.duration = Some(nanoseconds(at.since(identity.accepted)));
         event.message = format!("live, in {}", timeline.phase());
         event
+    }
+
+    /// The one line for a person.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// The event as one line, line feed included.
@@ -222,23 +227,13 @@ impl Event {
                 protocol: "unknown",
                 community_id: community_id(identity.client, identity.local),
             }),
-            rdpscope: Rdpscope {
-                listener: Some(identity.listener.to_string()),
-                schema: SCHEMA,
-                ..Rdpscope::default()
-            },
+            rdpscope: Rdpscope { listener: Some(identity.listener.to_string()), schema: SCHEMA, ..Rdpscope::default() },
             ..Event::default()
         }
     }
 
     /// The same with what was seen of it until `at`.
-    fn seen(
-        action: Action,
-        identity: &SessionIdentity,
-        timeline: &Timeline,
-        at: Timestamp,
-        names: &Names,
-    ) -> Event {
+    fn seen(action: Action, identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
         let mut event = Event::about(action, identity, at);
         event.server = Some(host(&identity.upstream, connected(&timeline.upstream)));
         event.source = Some(Bytes { bytes: timeline.traffic.client.bytes });
@@ -274,6 +269,13 @@ impl Rdpscope {
         }
         self.smallest_change.clone_from(&verdict.smallest_change);
         self.end = verdict.end.map(|end| end.name());
+        let predicted = verdict.cause.entry().predicted;
+        let nothing = predicted.mstsc.is_empty() && predicted.mstsc_direct.is_empty() && predicted.schannel.is_empty();
+        self.predicted = (!nothing).then_some(Predicted {
+            mstsc: predicted.mstsc,
+            mstsc_direct: predicted.mstsc_direct,
+            schannel: predicted.schannel,
+        });
     }
 }
 
@@ -323,7 +325,8 @@ fn rdp(timeline: &Timeline, names: &Names) -> Rdp {
         }
         Some(Answer::Ultimatum(_) | Answer::Refused(_) | Answer::NotRdp(_)) | None => (None, None),
     };
-    let released = matches!(timeline.gave_up, Some((GiveUp::Released | GiveUp::Budget | GiveUp::Malformed | GiveUp::TooLarge, _)));
+    let released =
+        matches!(timeline.gave_up, Some((GiveUp::Released | GiveUp::Budget | GiveUp::Malformed | GiveUp::TooLarge, _)));
     Rdp {
         requested_protocols: request
             .map(|r| r.protocols.map_or_else(|| vec!["rdp".to_owned()], |protocols| protocols.names()))
