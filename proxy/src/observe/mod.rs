@@ -46,34 +46,6 @@ use uuid::Uuid;
 /// How long [`Observer::finish`] waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What `/readyz` answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Readiness {
-    /// Binding.
-    Starting,
-    /// Accepting.
-    Ready,
-    /// No longer accepting.
-    Draining,
-}
-
-/// Steps of a drain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Drain {
-    /// No new sessions from now on.
-    Begun {
-        /// Sessions that go on.
-        live: usize,
-    },
-    /// The last session has ended by itself.
-    Done,
-    /// Sessions were ended by a second signal or by `drain_timeout`.
-    CutShort {
-        /// How many.
-        live: usize,
-    },
-}
-
 /// Everything that tells.
 #[derive(Debug)]
 pub struct Observer {
