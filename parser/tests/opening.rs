@@ -66,7 +66,11 @@ fn client_bytes_may_come_before_the_host_is_connected() {
     session.upstream(UpstreamEvent::Resolving, at(2));
     assert_eq!(session.phase(), Phase::Resolve);
     session.upstream(UpstreamEvent::Connecting(host), at(3));
-    assert_eq!(session.phase(), Phase::Tcp);
+    assert_eq!(
+        (session.phase(), session.awaiting().0),
+        (Phase::Tcp, Awaiting::Nothing),
+        "the connect has its own time-out"
+    );
     session.upstream(UpstreamEvent::Connected(host), at(9));
     assert_eq!(session.phase(), Phase::X224);
     assert_eq!(session.awaiting(), (Awaiting::ConnectionConfirm, at(9)), "the host's time begins when it is connected");
