@@ -309,6 +309,19 @@ fn a_client_hello_above_its_bound_is_not_kept() {
 }
 
 #[test]
+fn what_follows_a_message_too_large_in_the_same_chunk_is_not_read() {
+    let mut session = asked();
+    let mut chunk = server_hello(Settled::GCM, [1; 32], &[2; 32]);
+    chunk.extend([CONTENT_HANDSHAKE, 3, 3, 0x40, 0, 11, 0x10, 0, 0]);
+    chunk.extend([0x41; 500]);
+    session.data(Peer::Host, &chunk, at(40));
+    assert_eq!(session.phase(), Phase::TlsFinish);
+    let timeline = session.finish();
+    assert!(matches!(timeline.gave_up, Some((GiveUp::TooLarge, _))));
+    assert!(matches!(timeline.answer, Some(Answer::Selected { .. })), "{:?}", timeline.answer);
+}
+
+#[test]
 fn the_budget_stops_the_reading_and_frees_the_buffers() {
     let mut session = confirmed();
     session.data(Peer::Client, &client_hello()[..200], at(30));

@@ -157,17 +157,13 @@ impl Session {
             return;
         }
         let mut rest = bytes;
-        match from {
-            Peer::Client => {
-                while let Some(event) = self.client.next(&mut rest, at) {
-                    self.hear(from, event, at);
-                }
-            }
-            Peer::Host => {
-                while let Some(event) = self.host.next(&mut rest, at) {
-                    self.hear(from, event, at);
-                }
-            }
+        while !self.stopped {
+            let event = match from {
+                Peer::Client => self.client.next(&mut rest, at),
+                Peer::Host => self.host.next(&mut rest, at),
+            };
+            let Some(event) = event else { break };
+            self.hear(from, event, at);
         }
         if self.is_lost(from) {
             self.timeline.tail[from].forget();
