@@ -200,6 +200,14 @@ fn a_scanner_is_not_rdp_and_is_never_timed() {
 }
 
 #[test]
+fn an_answer_to_what_is_not_rdp_enters_no_phase() {
+    let mut session = fresh();
+    session.data(Peer::Client, b"GET / HTTP/1.1\r\n\r\n", at(1));
+    session.data(Peer::Host, &connection_confirm(0), at(2));
+    assert_eq!(session.phase(), Phase::Accept);
+}
+
+#[test]
 fn a_host_that_speaks_first_is_never_timed() {
     let mut session = fresh();
     session.data(Peer::Host, b"220 mail.example ESMTP\r\n", at(1));
