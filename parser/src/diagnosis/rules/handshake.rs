@@ -5,7 +5,7 @@ use super::case::Case;
 use super::certificate::{self, Objection};
 use super::finding::Finding;
 use super::hello::describe;
-use super::words::list;
+use super::words::{list, version_name};
 use crate::session::{ClearAlert, ClientHelloFacts, Closer, Peer, ServerHelloFacts};
 use crate::wire::TlsVersion;
 
@@ -199,15 +199,15 @@ fn unfinished<'a>(case: &Case<'a>) -> Option<&'a ServerHelloFacts> {
 fn refused_version(case: &Case<'_>, choice: &ServerHelloFacts, finding: Finding) -> Finding {
     let newer = offered_newer(case.hello(), choice);
     // A host answers with the highest version it shares with the offer (RFC 5246 E.1): it has none of these.
-    let host: Vec<String> = newer.iter().map(ToString::to_string).collect();
+    let host: Vec<String> = newer.iter().map(|version| version_name(*version)).collect();
     let mut changes = Vec::new();
     if let Some(best) = newer.iter().min() {
-        changes.push(format!("Host: enable {best}."));
+        changes.push(format!("Host: enable {}.", version_name(*best)));
     }
-    changes.push(format!("Client: accept {} (for a test only).", choice.version));
+    changes.push(format!("Client: accept {} (for a test only).", version_name(choice.version)));
     finding
         .side(Side::Both)
-        .missing(Missing { client: vec![choice.version.to_string()], host })
+        .missing(Missing { client: vec![version_name(choice.version)], host })
         .smallest_change(changes)
 }
 
