@@ -83,7 +83,7 @@ pub const CLEAR_ULTIMATUM: [u8; 9] = [0x03, 0x00, 0x00, 0x09, 0x02, 0xf0, 0x80, 
 
 /// xfreerdp's hello, as one record.
 pub fn client_hello() -> Vec<u8> {
-    let hex = include_str!("../../testdata/records/clienthello-xfreerdp-2.11.7.hex").trim();
+    let hex = include_str!("../../testdata/hellos/xfreerdp-2.11.7.hex").trim();
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
 }
 
