@@ -59,7 +59,7 @@ pub(super) static CLIENT_CLOSED_BEFORE_CC: Entry = Entry {
     sees: "Connection Request forwarded, client FIN or RST first, 0 bytes from the host.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: X224,
+    phases: &[Phase::Resolve, Phase::Tcp, Phase::X224],
     remedy: &[
         "Compare the waiting time in the evidence with the host's usual answer time: a slow host makes impatient clients.",
         "A scanner that asks and leaves looks the same; look at the client's address.",

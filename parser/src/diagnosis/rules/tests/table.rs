@@ -302,6 +302,13 @@ fn after_tls() -> Vec<Picture> {
             Likely,
         ),
         ("no licence", licensing().host_left(120), Cause::LicenseFailure, Side::Host, Likely),
+        (
+            "host leg dies in NLA",
+            shown().closed(Closer::Host, CloseKind::Timeout, 90_000),
+            Cause::MtuBlackhole,
+            Side::Network,
+            Possible,
+        ),
         ("after Demand Active", demand().host_left(120), Cause::ActivationFailed, Side::Host, Possible),
         (
             "network of client",
