@@ -47,18 +47,6 @@ fn every_field_that_can_be_seen_equals_the_truth() {
             let key = format!("{name}\t{number}");
             comparison.field(&key, "client address", stream.client.to_string(), truth::address(&truth["client"]));
             compare(&mut comparison, &key, &timeline, truth);
-            if std::env::var_os("GOLDEN_PRINT").is_some() {
-                let v = parser::diagnosis::diagnose(&timeline);
-                println!(
-                    "VERD {key} {} => {} {} [{}] {} | {}",
-                    truth["reading"]["verdict"],
-                    v.cause.id(),
-                    v.confidence.name(),
-                    v.phase,
-                    v.side.name(),
-                    v.message
-                );
-            }
         }
     }
     assert!(files >= 94 && connections >= 241, "{files} files, {connections} connections");

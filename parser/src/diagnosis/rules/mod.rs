@@ -52,6 +52,7 @@ const TABLE: &[Rule] = &[
     opening::request_incomplete,
     // A leg died by itself.
     stalled::client_leg_lost,
+    stalled::host_leg_lost,
     // The answer to the Connection Request.
     negotiation::refused,
     negotiation::answer_not_rdp,

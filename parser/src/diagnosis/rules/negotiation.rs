@@ -5,7 +5,7 @@ use super::case::Case;
 use super::finding::Finding;
 use super::opening::lower;
 use super::words::{bytes, foreign, span};
-use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct};
+use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct, Upstream};
 use crate::wire::{FailureCode, Protocols, RequestFlags, ResponseFlags};
 use core::time::Duration;
 
@@ -129,12 +129,14 @@ pub(super) fn client_left_unanswered(case: &Case<'_>) -> Option<Finding> {
     if !case.closed_first(Closer::Client) {
         return None;
     }
+    let connected = matches!(case.timeline.upstream, Upstream::Connected(_) | Upstream::Unknown);
+    let before = if connected { "before the host answered" } else { "before the host was connected" };
     Some(
         Finding::likely(Cause::ClientClosedBeforeCc)
-            .in_phase(Phase::X224)
+            .because_some((!connected).then(|| "The connection to the host was not up yet.".to_owned()))
             .because(format!("The client left {} after its Connection Request; {}.", span(waited), came_back(case)))
             .rivals_if(waited > Duration::from_secs(3), &[Cause::HalfOpenAfterAccept])
-            .message(format!("{} {} after its request, before the host answered", case.closed(), span(waited))),
+            .message(format!("{} {} after its request, {before}", case.closed(), span(waited))),
     )
 }
 
@@ -185,9 +187,12 @@ pub(super) fn hello_never_came(case: &Case<'_>) -> Option<Finding> {
     }
     let waited = case.timeline.phases.entered(Phase::TlsHello).map(|at| case.after(at));
     let waited = waited.unwrap_or_else(|| span(case.silence()));
+    let begun = case.timeline.tls.partial_record.client;
     Some(
         Finding::likely(Cause::ClientHelloTimeout)
             .because(format!("The host chose {chosen}; no complete ClientHello came for {waited}."))
+            .because_some(begun.then(|| "A record of the client was begun and not completed.".to_owned()))
+            .rivals_if(begun, &[Cause::LargeClienthelloLost, Cause::MtuBlackhole])
             .rivals(&[Cause::ClientPromptProbe])
             .message(format!("Client did not start TLS for {waited} after the host's answer")),
     )

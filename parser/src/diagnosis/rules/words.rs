@@ -58,7 +58,11 @@ pub(super) fn list<T: core::fmt::Display>(values: impl IntoIterator<Item = T>, m
 
 /// `TLS 1.2`, as fields of the event write it; the number where there is no name.
 pub(super) fn version_name(version: TlsVersion) -> String {
-    version.name().map_or_else(|| version.to_string(), str::to_owned)
+    match version.name() {
+        Some(name) if name.starts_with(|c: char| c.is_ascii_digit()) => format!("TLS {name}"),
+        Some(name) => name.to_owned(),
+        None => version.to_string(),
+    }
 }
 
 /// Up to 16 foreign bytes as hex, with their text beside it when it is printable.
