@@ -1,6 +1,7 @@
 //! A session built from record sizes: real hellos, sealed records of zeros, a clock that steps by itself.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
+pub mod field;
 pub mod scripts;
 
 use parser::Timestamp;

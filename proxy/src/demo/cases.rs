@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
         host: Host::Plays(&[&[ReadSome]]),
         visits: &[Visit {
             client: &[Send(b"GET / HTTP/1.1\r\nHost: rds01.example.net\r\nUser-Agent: zgrab/0.x\r\n\r\n"), AwaitEnd],
-            expected: is(Cause::NotRdp, Phase::Accept),
+            expected: is(Cause::NotRdp, Phase::X224),
         }],
     },
     // Negotiation.
@@ -174,7 +174,7 @@ pub(super) const CASES: &[Case] = &[
         name: "tls-without-x224",
         about: "A tool begins with TLS at a host that wants the RDP request first",
         host: Host::Plays(&[&[ReadSome, Send(rdp::ULTIMATUM), Reset]]),
-        visits: &[Visit { client: &[TLS_CLIENT], expected: is(Cause::TlsHelloWithoutNegotiation, Phase::TlsHello) }],
+        visits: &[Visit { client: &[TLS_CLIENT], expected: is(Cause::TlsHelloWithoutNegotiation, Phase::X224) }],
     },
     // TLS, after the ServerHello.
     Case {

@@ -67,9 +67,18 @@ impl Marks {
 
     /// Nothing that both show speaks against one and the same client.
     fn agrees(self, other: Marks) -> bool {
+        // A client that retries with another security layer shows another hello, or none: the user decides, where both
+        // name one.
         let same = |a: Option<u64>, b: Option<u64>| a.is_none() || b.is_none() || a == b;
-        // A client that retries with another security layer shows another hello, or none: the user decides.
-        same(self.user, other.user) && (self.user.is_some() || same(self.fingerprint, other.fingerprint))
+        if self.user.is_some() && other.user.is_some() {
+            return self.user == other.user;
+        }
+        same(self.fingerprint, other.fingerprint)
+    }
+
+    /// Both name the same user.
+    fn same_user(self, other: Marks) -> bool {
+        self.user.is_some() && self.user == other.user
     }
 
     fn merge(&mut self, newer: Marks) {
@@ -152,6 +161,9 @@ pub struct Attempts {
 impl Attempts {
     /// How long after a connection's end the next one still belongs to it, and its verdict may be revised.
     pub const WINDOW: Duration = Duration::from_secs(30);
+    /// A client that comes back may open its next connection this long before we see the end of the one it gave up. Two
+    /// connections that live side by side for longer are two users of one address.
+    const OVERLAP: Duration = Duration::from_secs(1);
 
     /// Nobody has connected yet.
     #[must_use]

@@ -4,10 +4,10 @@ use super::super::Side;
 use super::words::{bytes, span};
 use crate::Timestamp;
 use crate::session::{
-    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, ProxyAct, RecordShape,
-    ServerHelloFacts, Timeline, Upstream,
+    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct,
+    RecordShape, ServerHelloFacts, Timeline, Upstream,
 };
-use crate::wire::{PlaintextLen, Protocols, Sealing};
+use crate::wire::{AlertDescription, AlertLevel, PlaintextLen, Protocols, Sealing};
 use std::net::SocketAddr;
 
 /// No opening, its certificate chain included, sends this many bytes to the client: what does is a session.
@@ -70,9 +70,32 @@ impl<'a> Case<'a> {
         self.seen(self.timeline.tls.established)
     }
 
-    /// The first clear alert, unless it only answered a close.
+    /// The phase that was reached before the first close: what came after it changed nothing for anybody.
+    pub(super) fn phase(&self) -> Phase {
+        let reached = |phase: &&Phase| self.seen(self.timeline.phases.entered(**phase));
+        Phase::ALL.iter().rev().find(reached).copied().unwrap_or_default()
+    }
+
+    /// The host's answer to the Connection Request, unless its first byte came after the first close.
+    pub(super) fn answer(&self) -> Option<&'a Answer> {
+        self.timeline.answer.as_ref().filter(|_| self.seen(self.timeline.traffic.host.first))
+    }
+
+    /// The client ended it: with a sealed alert, or, when no side sent one, with its close. What the host does after
+    /// the client's goodbye is an answer to it, and the other way round.
+    pub(super) fn client_ended_it(&self) -> bool {
+        match (self.sealed_alert(Peer::Client), self.sealed_alert(Peer::Host)) {
+            (true, true) => self.timeline.tls.first_encrypted_alert == Some(Peer::Client),
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.closed_first(Closer::Client),
+        }
+    }
+
+    /// The first clear alert that ends something, unless it only answered a close.
     pub(super) fn alert(&self) -> Option<ClearAlert> {
-        self.timeline.alerts.iter().copied().find(|alert| !alert.after_close && alert.at <= self.end())
+        let ends = |alert: &&ClearAlert| !alert.after_close && alert.at <= self.end() && !is_remark(alert);
+        self.timeline.alerts.iter().find(ends).copied()
     }
 
     /// The first clear alert, when it was this peer's.
@@ -107,7 +130,7 @@ impl<'a> Case<'a> {
 
     /// The protocol the host chose; none for the plain answer and without one.
     pub(super) fn selected(&self) -> Option<Protocols> {
-        match self.timeline.answer.as_ref()? {
+        match self.answer()? {
             Answer::Selected { protocol, .. } => Some(*protocol),
             Answer::Plain => Some(Protocols::RDP),
             _ => None,
@@ -224,7 +247,7 @@ impl<'a> Case<'a> {
     pub(super) fn choice_sentence(&self) -> Option<String> {
         let request = self.timeline.request.as_ref()?;
         let asked = request.protocols.map_or_else(|| "no negotiation".to_owned(), |p| p.to_string());
-        let chosen = match self.timeline.answer.as_ref()? {
+        let chosen = match self.answer()? {
             Answer::Selected { protocol, .. } => protocol.to_string(),
             Answer::Plain => "rdp (a Connection Confirm without negotiation data)".to_owned(),
             _ => return None,
@@ -250,6 +273,11 @@ impl<'a> Case<'a> {
             )
         })
     }
+}
+
+/// Warnings after which the handshake goes on: no_renegotiation and unrecognized_name. RFC 5246 7.2.2, RFC 6066 3
+fn is_remark(alert: &ClearAlert) -> bool {
+    alert.level == AlertLevel(1) && matches!(alert.description, AlertDescription(100 | 112))
 }
 
 /// `FIN`, `RST`, as a packet trace shows it.

@@ -16,7 +16,7 @@ pub(super) fn logon_right_missing(case: &Case<'_>) -> Option<Finding> {
     if before_mcs(case).is_none() || !case.seen(progress.early_user_auth) {
         return None;
     }
-    let base = if case.closed_first(Closer::Host) || case.sealed_alert(Peer::Host) {
+    let base = if !case.client_ended_it() {
         Finding::likely(Cause::EarlyUserAuthDenied)
     } else {
         // The client may have read "allowed" and left all the same.
@@ -36,23 +36,31 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
     let told = case.seen(progress.credssp_error);
     let shown = case.seen(progress.credssp_authenticate);
     let accepted = case.seen(progress.credssp_accepted);
-    let host_left = case.closed_first(Closer::Host) || case.sealed_alert(Peer::Host);
+    let host_left = !case.client_ended_it() && case.close.is_some_and(|close| close.by != Closer::Proxy);
     if !case.nla() || accepted || !(told || shown && host_left) {
         return None;
     }
     let last = progress.credssp_last.host.filter(|_| told).map(|size| format!(" of {size} bytes")).unwrap_or_default();
     let how = if told {
-        format!("The host answered the client's credentials with a small record{last}, the size of an error code.")
+        let what = if shown { "credentials" } else { "first message" };
+        format!("The host answered the client's {what} with a small record{last}, the size of an error code.")
     } else {
         "The host answered the client's credentials with an alert-sized record or a close.".to_owned()
     };
+    // An error before any credentials, a reset without a word, or a long wait: other things explain these as well.
+    let reset = !told && case.by_reset();
+    let waited = !told && case.silence() >= KERBEROS_PAUSE;
+    let base = if shown && !reset && !waited { Finding::likely } else { Finding::possible };
     Some(
-        Finding::likely(Cause::NlaAuthRefused)
+        base(Cause::NlaAuthRefused)
             .side(Side::Both)
             .in_phase(Phase::Credssp)
             .because(how)
             .because(exchange(case))
             .rivals(&[Cause::NlaPubkeyMismatch])
+            .rivals_if(!shown, &[Cause::CredsspOracleRemediation, Cause::KerberosUnreachable])
+            .rivals_if(waited, &[Cause::KerberosUnreachable])
+            .rivals_if(reset, &[Cause::RstByMiddlebox, Cause::ClosedAfterTlsUnknown])
             .message("Host refused the logon during NLA (password, account or policy); its Security log, event 4625, says which"),
     )
 }
@@ -67,7 +75,7 @@ pub(super) fn ended_after_acceptance(case: &Case<'_>) -> Option<Finding> {
     // What the client said after the host's answer is its credentials; without them it disliked the answer.
     let last_client = case.last_records(Peer::Client).next().map(|shape| shape.at);
     let delegated = last_client > progress.credssp_accepted;
-    let client_left = case.closed_first(Closer::Client) && !case.sealed_alert(Peer::Host);
+    let client_left = case.client_ended_it();
     let exact = progress.credssp_last.host.is_some();
     let finding = match (client_left, delegated) {
         // Block ciphers hide whether the host's answer was its key confirmation or an error.
@@ -103,7 +111,7 @@ pub(super) fn ended_early(case: &Case<'_>) -> Option<Finding> {
     let progress = &case.timeline.progress;
     let began = progress.credssp_records.client > 0;
     let paused = began && case.silence() >= KERBEROS_PAUSE;
-    let client_left = case.closed_first(Closer::Client) && !case.sealed_alert(Peer::Host);
+    let client_left = case.client_ended_it();
     let finding = Finding::possible(Cause::ClosedAfterTlsUnknown);
     let finding = match (client_left, began) {
         (true, false) => finding
@@ -116,7 +124,11 @@ pub(super) fn ended_early(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::ClientPromptProbe])
             .rivals_if(paused, &[Cause::KerberosUnreachable])
             .rivals(&[Cause::CredsspOracleRemediation, Cause::CredsspDelegationPolicy])
-            .message(format!("{} in the middle of NLA, before it showed credentials", case.closed())),
+            .message(if case.seen(progress.credssp_authenticate) {
+                format!("{} in the middle of NLA, before the host had answered its credentials", case.closed())
+            } else {
+                format!("{} in the middle of NLA, before it showed credentials", case.closed())
+            }),
         (false, _) => finding
             .side(Side::Host)
             .rivals(&[Cause::CredsspOracleRemediation, Cause::NlaAuthRefused, Cause::TlsAlertInternalError])

@@ -130,13 +130,13 @@ pub(super) fn host_alert(case: &Case<'_>) -> Option<Finding> {
 /// The client left without a word.
 pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
-    case.closed_first(Closer::Client).then(|| left_silently(case, choice))
+    case.client_ended_it().then(|| left_silently(case, choice))
 }
 
 /// The host left without a word.
 pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
-    if !case.closed_first(Closer::Host) {
+    if !case.closed_first(Closer::Host) && !case.sealed_alert(Peer::Host) {
         return None;
     }
     Some(
@@ -159,6 +159,8 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
     // TLS 1.2 from a host without 1.3 is everyday; older versions are what client policies refuse.
     let old = choice.version < TlsVersion::TLS12;
     let lowered = if old { offered_newer(case.hello(), choice) } else { Vec::new() };
+    let sealed = case.sealed_alert(Peer::Client);
+    let alert = if sealed { "with an encrypted alert" } else { "without an alert" };
     let dated = objections.iter().find(|o| matches!(o.cause, Cause::CertExpired | Cause::CertNotYetValid));
     let finding = match dated {
         Some(objection) if lowered.is_empty() => {
@@ -177,12 +179,16 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
         .side(side)
         .because(chose(choice))
         .because_some(case.offer_sentence())
-        .because(format!("The client closed {} after the ServerHello; no alert, no Finished.", case.after(choice.at)))
+        .because(if sealed {
+            "In place of its Finished the client sent a record of alert size, which is encrypted.".to_owned()
+        } else {
+            format!("The client closed {} after the ServerHello; no alert, no Finished.", case.after(choice.at))
+        })
         .rivals_if(!lowered.is_empty(), &[Cause::TlsNoCommonVersion])
         .rivals(&seen)
         .rivals_if(certificate::readable(case).is_none(), REFUSALS)
         .rivals(&[Cause::ClientPromptProbe])
-        .message(format!("{} in the middle of the TLS handshake, without an alert{doubt}", case.closed()))
+        .message(format!("{} in the middle of the TLS handshake, {alert}{doubt}", case.closed()))
 }
 
 /// The client's alert on the host's choice, while the handshake was not finished.

@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::span;
-use crate::session::{Closer, Peer, Phase};
+use crate::session::{Peer, Phase};
 use crate::wire::Protocols;
 
 /// Set Error Info sized, nine bytes, end: the host gave a reason that only a bridge can read.
@@ -27,6 +27,9 @@ pub(super) fn activation_broke_off(case: &Case<'_>) -> Option<Finding> {
     let progress = &case.timeline.progress;
     if !case.seen(progress.licensed) && !case.seen(progress.demand_active) {
         return None;
+    }
+    if client_left(case) && case.seen(progress.demand_active) && !case.seen(progress.confirm_active) {
+        return Some(redirected(case, &[Cause::ActivationFailed]));
     }
     let step = match (case.seen(progress.demand_active), case.seen(progress.confirm_active)) {
         (false, _) => "after the licence, before Demand Active",
@@ -51,6 +54,11 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
     if !case.seen(progress.client_info) {
         return None;
     }
+    // Where the licence or Demand Active is due, a connection broker's host sends the client somewhere else.
+    let unanswered = case.last_records(Peer::Client).next().is_some_and(|shape| Some(shape.at) <= progress.licensing);
+    if client_left(case) && case.seen(progress.licensing) && unanswered {
+        return Some(redirected(case, &[Cause::LicenseFailure]));
+    }
     if client_left(case) {
         return Some(
             Finding::possible(Cause::UnknownClose)
@@ -61,7 +69,7 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
         );
     }
     let begun = case.seen(progress.licensing);
-    let base = if begun { Confidence::Likely } else { Confidence::Possible };
+    let base = if begun && !unanswered && !case.by_reset() { Confidence::Likely } else { Confidence::Possible };
     Some(
         Finding::new(Cause::LicenseFailure, base)
             .side(Side::Host)
@@ -72,6 +80,7 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
             })
             .because_some(reached(case))
             .rivals(&[Cause::ServerClosedInMcs, Cause::ServerDenied0x7])
+            .rivals_if(begun && unanswered, &[Cause::RedirectBypassesProxy])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .rivals(&[Cause::UnknownClose])
             .message(format!("{} after Client Info, before it granted a licence", case.closed())),
@@ -112,8 +121,9 @@ pub(super) fn ended_before_first_message(case: &Case<'_>) -> Option<Finding> {
     }
     let at = case.timeline.tls.established.unwrap_or(case.end());
     let wait = span(case.end().since(at));
-    let client_spoke = case.sealed_alert(Peer::Client);
-    let side = if case.closed_first(Closer::Host) && !client_spoke { Side::Host } else { Side::Client };
+    let by_client = case.client_ended_it();
+    let client_spoke = by_client && case.sealed_alert(Peer::Client);
+    let side = if by_client || case.close.is_none() { Side::Client } else { Side::Host };
     let finding = Finding::possible(Cause::ClosedAfterTlsUnknown)
         .side(side)
         .because(format!("TLS was complete; the end came {wait} later, before any RDP message."))
@@ -145,9 +155,24 @@ fn in_mcs(case: &Case<'_>, step: &str) -> Finding {
     finding.in_phase(Phase::Mcs).message(format!("{} {step}", case.closed()))
 }
 
+/// The client left on one big message of the host, without an answer: a Server Redirection PDU looks like that, and
+/// its client comes back on a new connection, through us or past us. [MS-RDPBCGR] 1.3.8
+fn redirected(case: &Case<'_>, rivals: &[Cause]) -> Finding {
+    Finding::possible(Cause::RedirectBypassesProxy)
+        .because_some(reached(case))
+        .because("The client left on a large message of the host without answering it.")
+        .rivals(&[Cause::ClientPromptProbe])
+        .rivals(rivals)
+        .rivals(&[Cause::UnknownClose])
+        .message(format!(
+            "{} on the host's message where activation is due: a connection broker may have sent it elsewhere",
+            case.closed()
+        ))
+}
+
 /// The client ended it, and the host had not said goodbye before.
 fn client_left(case: &Case<'_>) -> bool {
-    case.closed_first(Closer::Client) && !case.sealed_alert(Peer::Host) && !case.ended_with(Peer::Host, 9)
+    case.client_ended_it() && !case.ended_with(Peer::Host, 9)
 }
 
 fn who(case: &Case<'_>) -> Side {
