@@ -34,7 +34,7 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::RdgHttp401Loop, Cause::RdgCookie])
             .in_phase(Phase::TlsFinish)
             .because(format!(
-                "TLS came first and was complete; inside it the client sent {}, the gateway {}.",
+                "TLS came first and was complete; in all the client sent {}, the gateway {}.",
                 bytes(timeline.traffic.client.bytes),
                 bytes(timeline.traffic.host.bytes)
             ))

@@ -57,8 +57,10 @@ pub(super) fn client_refused_choice(case: &Case<'_>) -> Option<Finding> {
     if matches!(alert.description.0, 0 | 90) {
         return Some(left_silently(case, choice).because(format!("The client sent alert {} first.", describe(alert))));
     }
-    let objections = certificate::objections(case);
-    let weak = objections.iter().any(|o| o.cause == Cause::CertWeak);
+    // Of all that can be said against the certificate, only its strength is a matter of these alerts.
+    let mut objections = certificate::objections(case);
+    objections.retain(|o| o.cause == Cause::CertWeak);
+    let weak = !objections.is_empty();
     let finding = match alert.description.0 {
         70 => refused_version(case, choice, Finding::proven(Cause::TlsClientRefusedChoice)),
         71 => Finding::proven(Cause::TlsClientRefusedChoice),
@@ -94,14 +96,14 @@ pub(super) fn client_certificate_wanted(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let finding = match alert {
-        Some(alert) => Finding::likely(Cause::NegUserCertRequired)
-            .because(format!("After the client's part it sent alert {}.", describe(alert))),
+        Some(_) => Finding::likely(Cause::NegUserCertRequired),
         None => Finding::possible(Cause::NegUserCertRequired).rivals(&[Cause::UnknownClose]),
     };
     Some(
         finding
             .side(Side::Both)
             .because("The host asked for a client certificate (CertificateRequest).")
+            .because_some(alert.map(|alert| format!("After the client's part it sent alert {}.", describe(alert))))
             .message("Host asked for a client certificate and did not accept what came"),
     )
 }
