@@ -162,6 +162,17 @@ fn an_unread_session_is_judged_by_its_volume_only() {
 }
 
 #[test]
+fn without_a_close_nobody_is_blamed_for_one() {
+    for (name, mut build, cause, ..) in table::pictures() {
+        build.0.closes.clear();
+        build.0.proxy_act = None;
+        let verdict = diagnose(&build.0);
+        let kept = verdict.cause == cause && !verdict.message.contains("closed the connection");
+        assert!(kept || matches!(verdict.cause, Cause::UnknownClose | Cause::Ok), "{name}: {}", verdict.message);
+    }
+}
+
+#[test]
 fn no_timeline_panics() {
     for (_, build, ..) in table::pictures() {
         for cut in 0..3 {
