@@ -132,7 +132,7 @@ pub(super) fn host_alert(case: &Case<'_>) -> Option<Finding> {
 /// The client left without a word.
 pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
-    case.closed_first(Closer::Client).then(|| left_silently(case, choice))
+    case.client_left().then(|| left_silently(case, choice))
 }
 
 /// The host left without a word.
@@ -175,16 +175,23 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
         (_, []) => String::new(),
         _ => format!("; the host had chosen {}, the client had offered {}", choice.version, list(lowered.iter(), 2)),
     };
+    let sealed = case.sealed_alert(Peer::Client);
+    let alert = if sealed { "with an encrypted alert" } else { "without an alert" };
+    let who = if case.closed_first(Closer::Client) { case.closed() } else { "Client left".to_owned() };
     with_certificate(case, finding, &objections)
         .side(side)
         .because(chose(choice))
         .because_some(case.offer_sentence())
-        .because(format!("The client closed {} after the ServerHello; no alert, no Finished.", case.after(choice.at)))
+        .because(format!(
+            "The end came {} after the ServerHello; no clear alert and no Finished came from the client.",
+            case.after(choice.at)
+        ))
+        .because_some(sealed.then(|| "The client's last record is alert-sized, and encrypted.".to_owned()))
         .rivals_if(!lowered.is_empty(), &[Cause::TlsNoCommonVersion])
         .rivals(&seen)
         .rivals_if(certificate::readable(case).is_none(), REFUSALS)
         .rivals(&[Cause::ClientPromptProbe])
-        .message(format!("{} in the middle of the TLS handshake, without an alert{doubt}", case.closed()))
+        .message(format!("{} in the middle of the TLS handshake, {alert}{doubt}", who))
 }
 
 /// The client's alert on the host's choice, while the handshake was not finished.

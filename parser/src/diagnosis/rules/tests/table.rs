@@ -268,6 +268,24 @@ fn after_tls() -> Vec<Picture> {
             Side::Client,
             Possible,
         ),
+        (
+            "client leaves before NLA, the host's FIN wins",
+            Build::established(2).with(|t| t.tls.encrypted_alert.client = Some(at(199))).host_left(200),
+            Cause::ClosedAfterTlsUnknown,
+            Side::Client,
+            Possible,
+        ),
+        (
+            "TLS 1.3 client refuses what it cannot say",
+            Build::agreed(1)
+                .hello(&[0x0304], 310)
+                .chose(0x0304)
+                .with(|t| t.tls.encrypted_alert.client = Some(at(25)))
+                .host_left(26),
+            Cause::TlsClientClosedSilently,
+            Side::Client,
+            Possible,
+        ),
         ("client leaves in NLA", nla().client_left(200), Cause::ClosedAfterTlsUnknown, Side::Client, Possible),
         ("logon refused by close", shown().host_left(80), Cause::NlaAuthRefused, Side::Both, Likely),
         (
