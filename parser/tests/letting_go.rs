@@ -4,7 +4,7 @@ mod support;
 
 use core::time::Duration;
 use parser::Timestamp;
-use parser::session::{Awaiting, GiveUp, Opening, Peer, Phase, Session, Watch};
+use parser::session::{Awaiting, GiveUp, Opening, Peer, Phase, Session, UpstreamEvent, Watch};
 use support::{CONTENT_DATA, SSL, Settled, connection_request, fresh, handshake, opening, play, sealed};
 
 fn at(ms: u64) -> Timestamp {
@@ -96,6 +96,11 @@ fn a_tls_first_connection_waits_for_hellos_only() {
     assert_eq!((session.phase(), session.awaiting()), (Phase::TlsHello, (Awaiting::ClientHello, at(5))));
     session.data(Peer::Client, &support::client_hello()[100..], at(6));
     assert_eq!(session.awaiting(), (Awaiting::ServerHello, at(6)));
+    let host = "192.0.2.7:443".parse().expect("an address");
+    session.upstream(UpstreamEvent::Connecting(host), at(7));
+    assert_eq!((session.phase(), session.awaiting().0), (Phase::Tcp, Awaiting::Nothing));
+    session.upstream(UpstreamEvent::Connected(host), at(8));
+    assert_eq!((session.phase(), session.awaiting()), (Phase::TlsHello, (Awaiting::ServerHello, at(8))));
 }
 
 #[test]
@@ -219,8 +224,10 @@ fn standard_rdp_security_is_followed_to_the_active_session() {
             assert_eq!(session.phase(), *phase, "encrypted {encrypted}, PDU {n}");
         }
         let timeline = session.finish();
-        assert_eq!(timeline.progress.joins, 1);
-        assert!(timeline.progress.licensed.is_some() && timeline.gave_up.is_none());
+        let progress = timeline.progress;
+        assert_eq!(progress.joins, 1);
+        assert!(progress.licensing.is_some() && progress.licensing < progress.licensed, "a request grants nothing");
+        assert!(timeline.gave_up.is_none());
         assert!(timeline.tail.host.shapes().iter().all(|shape| shape.content_type == 0));
     }
 }

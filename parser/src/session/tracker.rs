@@ -43,8 +43,8 @@ pub enum Watch {
     Opening,
     /// Record headers are being followed: every byte is needed.
     Records,
-    /// The tracker has let go: bytes need not be shown. Shown bytes only feed the tail; hidden ones are to be
-    /// reported with [`Session::passed_unseen`].
+    /// The tracker has let go, or there is nothing here that it can read: bytes need not be shown. Shown bytes only feed
+    /// the tail and tell sealed alerts; hidden ones are to be reported with [`Session::passed_unseen`].
     Tail,
 }
 
