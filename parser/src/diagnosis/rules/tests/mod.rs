@@ -1,6 +1,7 @@
 //! The decision table on pictures that no capture of ours shows.
 
 mod build;
+mod openings;
 mod table;
 
 use super::super::{Cause, Confidence, End, Observer, Outcome, Room, Side, diagnose};
@@ -174,6 +175,19 @@ fn without_a_close_nobody_is_blamed_for_one() {
             verdict.message
         );
     }
+}
+
+#[test]
+fn a_hostile_certificate_cannot_write_lines_or_books_into_a_verdict() {
+    let build = Build::agreed(1).hello(&[0x0303], 200).chose(0x0303).certificate(|c| {
+        c.subject = format!("CN=evil\nWARN all is well {}", "x".repeat(60_000));
+        c.issuer = c.subject.clone();
+        c.self_issued = true;
+        c.alternative_names = vec!["y\r\n".repeat(20_000); 500];
+    });
+    let verdict = diagnose(&build.alert(Peer::Client, 46, 25).client_left(26).0);
+    let text = format!("{} {}", verdict.message, verdict.evidence.join(" "));
+    assert!(text.chars().count() < 3_000 && !text.contains(['\n', '\r']), "{text}");
 }
 
 #[test]
