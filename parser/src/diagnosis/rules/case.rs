@@ -81,17 +81,6 @@ impl<'a> Case<'a> {
         self.timeline.answer.as_ref().filter(|_| self.seen(self.timeline.traffic.host.first))
     }
 
-    /// The client ended it: with a sealed alert, or, when no side sent one, with its close. What the host does after
-    /// the client's goodbye is an answer to it, and the other way round.
-    pub(super) fn client_ended_it(&self) -> bool {
-        match (self.sealed_alert(Peer::Client), self.sealed_alert(Peer::Host)) {
-            (true, true) => self.timeline.tls.first_encrypted_alert == Some(Peer::Client),
-            (true, false) => true,
-            (false, true) => false,
-            _ => self.closed_first(Closer::Client),
-        }
-    }
-
     /// The first clear alert that ends something, unless it only answered a close.
     pub(super) fn alert(&self) -> Option<ClearAlert> {
         let ends = |alert: &&ClearAlert| !alert.after_close && alert.at <= self.end() && !is_remark(alert);
@@ -106,6 +95,21 @@ impl<'a> Case<'a> {
     /// A sealed alert of this peer came before the end.
     pub(super) fn sealed_alert(&self, peer: Peer) -> bool {
         self.seen(self.timeline.tls.encrypted_alert[peer])
+    }
+
+    /// The client left, and the host had not said goodbye before.
+    ///
+    /// A host that reads a close_notify closes at once, and its FIN may win the race against the client's own: who sent
+    /// the first alert-sized record decides before who closed first.
+    pub(super) fn client_left(&self) -> bool {
+        let goodbye = |peer| self.timeline.tls.encrypted_alert[peer].filter(|at| *at <= self.end());
+        match (goodbye(Peer::Client), goodbye(Peer::Host)) {
+            (Some(client), Some(host)) if client == host => self.timeline.tls.first_encrypted_alert != Some(Peer::Host),
+            (Some(client), Some(host)) => client < host,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => self.closed_first(Closer::Client),
+        }
     }
 
     pub(super) fn is_gateway(&self) -> bool {

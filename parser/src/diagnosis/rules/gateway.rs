@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::{bytes, span};
-use crate::session::{Closer, Opening, Peer, Phase};
+use crate::session::{Closer, Opening, Phase};
 use core::time::Duration;
 
 /// Silence inside a gateway tunnel that long before the client left: the gateway was still trying to reach the target.
@@ -20,7 +20,7 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     // A gateway's client sends its HTTP request at once. Who never does only looked whether TLS answers.
-    if timeline.opening == Opening::TlsFirst && !case.seen(timeline.tls.data.client) && case.client_ended_it() {
+    if timeline.opening == Opening::TlsFirst && !case.seen(timeline.tls.data.client) && case.client_left() {
         return Some(
             Finding::possible(Cause::NotRdp)
                 .side(Side::Client)
@@ -45,7 +45,7 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::RdgHttp401Loop, Cause::RdgCookie])
             .in_phase(Phase::TlsFinish)
             .because(format!(
-                "TLS came first and was complete; inside it the client sent {}, the gateway {}.",
+                "TLS came first and was complete; in all the client sent {}, the gateway {}.",
                 bytes(timeline.traffic.client.bytes),
                 bytes(timeline.traffic.host.bytes)
             ))
@@ -76,11 +76,5 @@ pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
 }
 
 fn who_spoke_last(case: &Case<'_>) -> Side {
-    match case.close.map(|close| close.by) {
-        Some(Closer::Client) if case.sealed_alert(Peer::Host) => Side::Host,
-        Some(Closer::Client) => Side::Client,
-        Some(Closer::Host) if case.sealed_alert(Peer::Client) => Side::Client,
-        Some(Closer::Host) => Side::Host,
-        _ => Side::Network,
-    }
+    if case.client_left() { Side::Client } else { Side::Host }
 }

@@ -121,9 +121,8 @@ pub(super) fn ended_before_first_message(case: &Case<'_>) -> Option<Finding> {
     }
     let at = case.timeline.tls.established.unwrap_or(case.end());
     let wait = span(case.end().since(at));
-    let by_client = case.client_ended_it();
-    let client_spoke = by_client && case.sealed_alert(Peer::Client);
-    let side = if by_client || case.close.is_none() { Side::Client } else { Side::Host };
+    let client_spoke = case.sealed_alert(Peer::Client) && case.client_left();
+    let side = if case.client_left() || case.close.is_none() { Side::Client } else { Side::Host };
     let finding = Finding::possible(Cause::ClosedAfterTlsUnknown)
         .side(side)
         .because(format!("TLS was complete; the end came {wait} later, before any RDP message."))
@@ -172,7 +171,7 @@ fn redirected(case: &Case<'_>, rivals: &[Cause]) -> Finding {
 
 /// The client ended it, and the host had not said goodbye before.
 fn client_left(case: &Case<'_>) -> bool {
-    case.client_ended_it() && !case.ended_with(Peer::Host, 9)
+    case.client_left() && !case.ended_with(Peer::Host, 9)
 }
 
 fn who(case: &Case<'_>) -> Side {
