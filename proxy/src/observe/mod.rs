@@ -36,7 +36,9 @@ use parser::diagnosis::{Marks, Outcome};
 use parser::session::{PerPeer, Phase};
 use sample::Sampler;
 use settle::{Final, Settling};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -122,7 +124,7 @@ impl Observer {
         let names = Names::new(events.user_names, state)?;
         let (sink, path) = match &events.path {
             EventPath::Off => (None, String::new()),
-            EventPath::Stdout => (Some(Sink::Stream(Box::new(io::stdout()))), "standard output".to_owned()),
+            EventPath::Stdout => (Some(stdout()?), "standard output".to_owned()),
             EventPath::File(path) => (Some(Sink::File(path.clone())), path.display().to_string()),
         };
         let dropped = metrics.dropped("file");
@@ -423,6 +425,15 @@ impl Observer {
 
     fn notify(&self, notice: &Notice) {
         lock(&self.notices).retain(|sender| sender.send(notice.clone()).is_ok());
+    }
+}
+
+/// Standard output without the buffer of the standard library, which would keep half a line after a fault.
+fn stdout() -> Result<Sink, OutputError> {
+    let descriptor = io::stdout().as_fd().try_clone_to_owned();
+    match descriptor {
+        Ok(descriptor) => Ok(Sink::Stream(Box::new(File::from(descriptor)))),
+        Err(source) => Err(OutputError::EventLog { path: "standard output".to_owned(), source }),
     }
 }
 

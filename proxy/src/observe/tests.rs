@@ -214,6 +214,16 @@ async fn reload_and_drain_are_events_and_reload_reopens_the_file() {
 }
 
 #[tokio::test]
+async fn a_full_disk_loses_events_and_counts_them() {
+    let observer = Observer::start(&settings(EventPath::File("/dev/full".into()))).unwrap();
+    observer.ended(record(1, Cause::CertExpired));
+    observer.ended(record(2, Cause::CertExpired));
+    observer.finish().await;
+    assert_eq!(value(&observer, r#"rdpscope_events_dropped_total{sink="file"}"#), 2.0);
+    assert_eq!(sessions(&observer, Cause::CertExpired), 2.0, "counters do not need the disk");
+}
+
+#[tokio::test]
 async fn an_event_file_that_cannot_be_opened_is_named() {
     let error = Observer::start(&settings(EventPath::File("/nonexistent-directory/e.jsonl".into()))).unwrap_err();
     assert!(error.to_string().contains("/nonexistent-directory/e.jsonl"), "{error}");
