@@ -4,11 +4,13 @@
 //! excluded; `possible` that rivals remain, and they are listed. Sizes alone never give more than `likely`. A wrong
 //! verdict is worse than `unknown_close`.
 
+mod attempt;
 mod catalogue;
 mod cause;
 mod rules;
 mod verdict;
 
+pub use attempt::{Attempt, Attempts, MOST_CLIENTS, MOST_CONNECTIONS, Marks, Placement, Revision, Settled};
 pub use catalogue::{Entry, Observer, Predicted, Room};
 pub use cause::Cause;
 pub use verdict::{Confidence, End, Missing, Outcome, Side, Verdict};
