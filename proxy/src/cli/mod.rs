@@ -1,7 +1,9 @@
 //! The command line: one file per command. Each command's `--help` is its documentation.
 
 mod check;
+mod demo;
 mod explain;
+mod run;
 
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
@@ -25,7 +27,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
         }
     }
     format!(
-        "{}\nfeatures: passthrough, diagnosis, configuration\nnot in this build: {}",
+        "{}\nfeatures: passthrough, diagnosis, event log, metrics, admin HTTP, demo\nnot in this build: {}",
         env!("CARGO_PKG_VERSION"),
         missing.join(", "),
     )
@@ -41,6 +43,10 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_long_help = "\
 Start here:
+  rdpscope demo --once
+      see it judge a dozen faults and more, on this machine alone
+  rdpscope run --listen 0.0.0.0:3389 --upstream rds07.example.net:3389
+      stand in front of a host; then point clients here
   rdpscope explain
       every cause it can name
 
@@ -52,15 +58,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Check(check::Check),
     Explain(explain::Explain),
+    Demo(demo::Demo),
 }
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(run) => run.main(),
         Command::Check(check) => check.main(),
         Command::Explain(explain) => explain.main(),
+        Command::Demo(demo) => demo.main(),
     }
 }
 
@@ -93,6 +103,14 @@ fn bad_configuration(errors: &config::Errors) -> ExitCode {
 /// A line on standard error, if there is one; there is nowhere to complain if not.
 fn complain(line: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+/// The tokio runtime for what runs for long.
+fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failure(RUN_TIME_FAILURE, format_args!("cannot start worker threads: {error}")))
 }
 
 #[cfg(test)]
