@@ -5,5 +5,16 @@
 
 pub mod admin;
 pub mod clock;
+pub mod demo;
+pub mod limits;
 pub mod observe;
 pub mod record;
+pub mod run;
+pub mod sys;
+pub mod tls_provider;
+pub mod upstream;
+
+mod listen;
+mod relay;
+mod session;
+mod shutdown;
