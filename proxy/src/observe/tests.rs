@@ -1,8 +1,10 @@
 use super::*;
 use crate::record::fixture::{Fake, OPENED, identity, record, verdict};
+use config::EventPath;
 use parser::diagnosis::Cause;
 use serde_json::Value;
 use std::path::PathBuf;
+use uuid::Uuid;
 
 pub(crate) fn settings(path: EventPath) -> config::Settings {
     config::Settings {
