@@ -77,6 +77,10 @@ impl LiveSession for Live {
         Phase::ALL.get(usize::from(self.phase.load(Relaxed))).copied().unwrap_or_default()
     }
 
+    fn traffic(&self) -> PerPeer<u64> {
+        PerPeer { client: self.traffic.client.bytes.load(Relaxed), host: self.traffic.host.bytes.load(Relaxed) }
+    }
+
     fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
         let read = |socket: &Weak<TcpStream>| socket.upgrade().and_then(|socket| sys::tcp_facts(&*socket));
         PerPeer { client: read(&self.client), host: self.host.get().and_then(read) }
