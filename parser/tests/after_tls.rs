@@ -5,10 +5,10 @@ mod support;
 use parser::Timestamp;
 use parser::session::{Peer, Phase, Session};
 use support::scripts::{self, Script};
-use support::{Settled, opening, play, session};
+use support::{Settled, fresh, opening, play};
 
 fn run(script: &Script, settled: Settled) -> Session {
-    let mut session = session();
+    let mut session = fresh();
     let mut clock = 0;
     play(&mut session, &mut clock, &opening(script.selected, settled));
     assert!(session.timeline().tls.established.is_some(), "{} {settled:?}", script.name);
@@ -92,7 +92,7 @@ fn a_byte_ahead_of_every_message_changes_nothing() {
         for settled in [Settled::CBC10, Settled::CBC10_ETM, Settled::TRIPLE_DES] {
             for name in ["xrdp-tls", "windows7-nla", "rdesktop-tls"] {
                 let script = script(name);
-                let mut session = session();
+                let mut session = fresh();
                 let mut clock = 0;
                 play(&mut session, &mut clock, &opening(script.selected, settled));
                 for step in &script.steps {

@@ -5,14 +5,14 @@ mod support;
 use core::time::Duration;
 use parser::Timestamp;
 use parser::session::{Awaiting, GiveUp, Opening, Peer, Phase, Session, Watch};
-use support::{CONTENT_DATA, SSL, Settled, connection_request, handshake, opening, play, sealed, session};
+use support::{CONTENT_DATA, SSL, Settled, connection_request, fresh, handshake, opening, play, sealed};
 
 fn at(ms: u64) -> Timestamp {
     Timestamp(ms * 1_000_000)
 }
 
 fn established() -> Session {
-    let (mut session, mut clock) = (session(), 0);
+    let (mut session, mut clock) = (fresh(), 0);
     play(&mut session, &mut clock, &opening(SSL, Settled::TLS13));
     session
 }
@@ -79,7 +79,7 @@ fn an_active_session_is_let_go_and_its_tail_goes_on() {
 }
 
 fn gateway(records: &str) -> Session {
-    let (mut session, mut clock) = (session(), 0);
+    let (mut session, mut clock) = (fresh(), 0);
     play(&mut session, &mut clock, &handshake(Settled::TLS13));
     assert_eq!((session.phase(), session.timeline().opening), (Phase::TlsFinish, Opening::TlsFirst));
     for word in records.split_whitespace() {
@@ -91,7 +91,7 @@ fn gateway(records: &str) -> Session {
 
 #[test]
 fn a_tls_first_connection_waits_for_hellos_only() {
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, &support::client_hello()[..100], at(5));
     assert_eq!((session.phase(), session.awaiting()), (Phase::TlsHello, (Awaiting::ClientHello, at(5))));
     session.data(Peer::Client, &support::client_hello()[100..], at(6));
@@ -197,7 +197,7 @@ fn standard_rdp_security_is_followed_to_the_active_session() {
             (Peer::Host, say(INDICATION, 7, control), Phase::Activation),
             (Peer::Host, say(INDICATION, 7, font), Phase::Active),
         ]);
-        let mut session = session();
+        let mut session = fresh();
         session.data(Peer::Client, &connection_request(0), at(1));
         session.data(Peer::Host, &support::connection_confirm(0), at(2));
         assert_eq!((session.phase(), session.awaiting().0), (Phase::X224, Awaiting::Nothing));
@@ -214,7 +214,7 @@ fn standard_rdp_security_is_followed_to_the_active_session() {
 
 #[test]
 fn a_denial_under_standard_rdp_security_is_seen() {
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, &connection_request(0), at(1));
     session.data(Peer::Host, &support::connection_confirm(0), at(2));
     session.data(Peer::Client, &tpkt(&[0x7f, 0x65, 0x82, 1, 0xab]), at(3));

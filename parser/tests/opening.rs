@@ -9,8 +9,8 @@ use parser::session::{
 };
 use support::{
     CLEAR_ULTIMATUM, CONTENT_ALERT, CONTENT_CCS, CONTENT_HANDSHAKE, HELLO_RETRY_RANDOM, HYBRID, SSL, Settled,
-    client_hello, connection_confirm, connection_request, handshake_record, negotiation_failure, opening, play, record,
-    sealed, server_hello, session,
+    client_hello, connection_confirm, connection_request, fresh, handshake_record, negotiation_failure, opening, play,
+    record, sealed, server_hello,
 };
 
 fn at(ms: u64) -> Timestamp {
@@ -19,7 +19,7 @@ fn at(ms: u64) -> Timestamp {
 
 /// A session that has come as far as the host's choice of TLS.
 fn confirmed() -> Session {
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, &connection_request(SSL), at(10));
     session.data(Peer::Host, &connection_confirm(SSL), at(20));
     session
@@ -34,7 +34,7 @@ fn asked() -> Session {
 
 #[test]
 fn the_phase_follows_every_message_of_the_opening() {
-    let mut session = session();
+    let mut session = fresh();
     assert_eq!((session.phase(), session.awaiting()), (Phase::Accept, (Awaiting::ClientRequest, at(0))));
     let request = connection_request(HYBRID);
     session.data(Peer::Client, &request[..20], at(5));
@@ -61,7 +61,7 @@ fn the_phase_follows_every_message_of_the_opening() {
 #[test]
 fn client_bytes_may_come_before_the_host_is_connected() {
     let host = "192.0.2.7:3389".parse().expect("an address");
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, &connection_request(SSL), at(1));
     session.upstream(UpstreamEvent::Resolving, at(2));
     assert_eq!(session.phase(), Phase::Resolve);
@@ -78,7 +78,7 @@ fn client_bytes_may_come_before_the_host_is_connected() {
 #[test]
 fn a_failed_connect_ends_in_tcp() {
     let address = "192.0.2.7:3389".parse().expect("an address");
-    let mut session = session();
+    let mut session = fresh();
     session.upstream(UpstreamEvent::Connecting(address), at(1));
     session.data(Peer::Client, &connection_request(SSL), at(2));
     assert_eq!(session.phase(), Phase::Tcp);
@@ -92,7 +92,7 @@ fn a_failed_connect_ends_in_tcp() {
 
 #[test]
 fn a_negotiation_failure_stays_in_x224() {
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, &connection_request(SSL), at(1));
     session.data(Peer::Host, &negotiation_failure(5), at(2));
     session.closed(Closer::Client, CloseKind::Fin, at(3));
@@ -106,7 +106,7 @@ fn a_negotiation_failure_stays_in_x224() {
 #[test]
 fn nine_clear_bytes_are_told_apart_by_where_they_stand() {
     // Instead of a Connection Confirm.
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, &connection_request(0x10), at(1));
     session.data(Peer::Host, &CLEAR_ULTIMATUM, at(2));
     assert_eq!(session.phase(), Phase::X224);
@@ -174,7 +174,7 @@ fn bytes_that_are_no_tls_are_kept_and_end_the_reading() {
     session.data(Peer::Host, b"HTTP/1.1 ", at(40));
     session.data(Peer::Host, b"400 Bad Request\r\n", at(41));
     assert_eq!(session.finish().tls.not_tls.as_ref().map(|bytes| &bytes[..]), Some(&b"HTTP/1.1 400 Bad"[..]));
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, &connection_request(SSL), at(1));
     session.data(Peer::Host, b"HTTP", at(2));
     session.data(Peer::Host, b"/1.1 400 Bad Request\r\n", at(3));
@@ -184,7 +184,7 @@ fn bytes_that_are_no_tls_are_kept_and_end_the_reading() {
 
 #[test]
 fn a_scanner_is_not_rdp_and_is_never_timed() {
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Client, b"SSH-2.0-", at(1));
     session.data(Peer::Client, b"OpenSSH_9.2p1\r\n", at(2));
     assert_eq!((session.awaiting().0, session.watch()), (Awaiting::Nothing, Watch::Tail));
@@ -197,7 +197,7 @@ fn a_scanner_is_not_rdp_and_is_never_timed() {
 
 #[test]
 fn a_host_that_speaks_first_is_never_timed() {
-    let mut session = session();
+    let mut session = fresh();
     session.data(Peer::Host, b"220 mail.example ESMTP\r\n", at(1));
     assert_eq!(session.awaiting().0, Awaiting::Nothing);
 }
@@ -287,8 +287,9 @@ fn a_malformed_hello_ends_the_reading_and_not_the_counting() {
     let timeline = session.timeline();
     assert!(matches!(timeline.gave_up, Some((GiveUp::Malformed, _))), "{:?}", timeline.gave_up);
     assert_eq!((session.watch(), session.awaiting().0, session.buffered()), (Watch::Tail, Awaiting::Nothing, 0));
-    session.data(Peer::Host, &[0; 1000], at(40));
-    assert_eq!(session.finish().traffic.host.bytes, 19 + 1000);
+    session.data(Peer::Host, &record(CONTENT_ALERT, &[2, 50]), at(40));
+    let timeline = session.finish();
+    assert_eq!((timeline.traffic.host.bytes, timeline.alerts.len()), (19 + 7, 1));
 }
 
 #[test]
@@ -307,7 +308,7 @@ fn a_client_hello_above_its_bound_is_not_kept() {
 fn the_budget_stops_the_reading_and_frees_the_buffers() {
     let mut session = confirmed();
     session.data(Peer::Client, &client_hello()[..200], at(30));
-    assert!(session.buffered() >= 200);
+    assert!(session.buffered() >= 195);
     session.give_up(GiveUp::Budget, at(31));
     assert_eq!((session.buffered(), session.watch()), (0, Watch::Tail));
     session.data(Peer::Client, &client_hello()[200..], at(32));
@@ -333,7 +334,7 @@ fn every_socket_closes_once_and_in_the_order_noticed() {
 #[test]
 fn a_cbc_handshake_of_any_version_is_followed_to_its_end() {
     for settled in Settled::BLOCKS.iter().chain(&Settled::EXACT) {
-        let (mut session, mut clock) = (session(), 0);
+        let (mut session, mut clock) = (fresh(), 0);
         play(&mut session, &mut clock, &opening(SSL, *settled));
         assert_eq!((session.phase(), session.buffered()), (Phase::Mcs, 0), "{settled:?}");
     }

@@ -66,6 +66,8 @@ struct Inner {
     licence_reply: bool,
     /// Records of finalization size, per peer, since Confirm Active.
     finalization: PerPeer<u8>,
+    /// Records that were [`BIG`], of the host, since Confirm Active.
+    host_data: u8,
 }
 
 /// Follows one connection from the end of the TLS handshake to the active session.
@@ -74,6 +76,7 @@ pub(super) struct AfterTls {
     inner: Inner,
     splits: Splits,
     tickets: Tickets,
+    /// What was known before the host's first answer; kept until the client goes on.
     before_ticket: Option<Box<(Inner, Progress)>>,
 }
 
@@ -84,17 +87,20 @@ impl AfterTls {
             Authentication::None => Stage::ConnectInitial,
             _ => Stage::Authentication,
         };
+        let exchange = Exchange::new(authentication);
         AfterTls {
             inner: Inner {
                 stage,
-                exchange: Exchange::new(authentication),
+                exchange,
                 last: PerPeer::default(),
                 last_big: PerPeer::default(),
                 last_from: None,
                 licence_reply: false,
                 finalization: PerPeer::default(),
+                host_data: 0,
             },
-            splits: Splits::new(may_split),
+            // A greeting of eight bytes would look like a byte that goes ahead; those protocols came after TLS 1.0.
+            splits: Splits::new(may_split && !exchange.host_begins()),
             tickets: Tickets::new(tls13),
             before_ticket: None,
         }
@@ -103,20 +109,26 @@ impl AfterTls {
     /// One application record that is no alert. `length` is that of the record header.
     pub(super) fn record(&mut self, from: Peer, length: u16, plain: Plain, at: Timestamp, progress: &mut Progress) {
         let Some(plain) = self.splits.body(from, plain) else { return };
-        match self.tickets.see(from, length, self.inner.exchange.host_begins() && plain.at_most(16)) {
+        let answer_sized = self.inner.stage == Stage::Authentication || plain.at_least(SMALLEST_CONNECT_RESPONSE);
+        match self.tickets.see(from, length, self.inner.exchange.host_begins(), answer_sized) {
             Seen::Data => {}
             Seen::Ticket => return,
             Seen::TicketTwice => {
-                if let Some(before) = self.before_ticket.take() {
-                    (self.inner, *progress) = *before;
-                }
+                self.take_back(progress);
                 return;
             }
-            // At most a handful per connection, and only until the client speaks again.
             Seen::FirstAnswer => self.before_ticket = Some(Box::new((self.inner, *progress))),
+            Seen::BetterAnswer => self.take_back(progress),
             Seen::ClientGoesOn => self.before_ticket = None,
         }
         self.inner.record(from, plain, at, progress);
+    }
+
+    /// The host's last record was no answer.
+    fn take_back(&mut self, progress: &mut Progress) {
+        if let Some(before) = &self.before_ticket {
+            (self.inner, *progress) = **before;
+        }
     }
 }
 
@@ -181,11 +193,11 @@ impl Inner {
             Stage::Demand if plain.at_least(BIG) => self.demand_active(at, progress),
             Stage::Finalization => {
                 self.finalization_record(Peer::Host, plain);
-                // Font Map is the host's fourth. Session data after the client's whole run says the same when a host
-                // packs several of them into one record.
+                // Font Map is the host's fourth. Session data says the same when peers pack several into one record.
                 let whole_run = self.finalization.host >= 4;
-                let data_flows = self.finalization.client >= 3 && plain.at_least(BIG);
-                if whole_run || data_flows {
+                self.host_data = self.host_data.saturating_add(u8::from(plain.at_least(BIG)));
+                let needed = if self.finalization.client >= 3 { 1 } else { 2 };
+                if whole_run || self.host_data >= needed {
                     progress.active = Some(at);
                     self.stage = Stage::Active;
                 }

@@ -84,6 +84,10 @@ impl Session {
                 Peer::Client => self.stop(GiveUp::Malformed, at),
             },
             Event::Malformed { fatal: true, .. } => self.stop(GiveUp::Malformed, at),
+            // Without the hellos nothing that follows can be told, but a clear alert still can.
+            Event::Malformed { message: "client_hello" | "server_hello", .. } => {
+                self.timeline.gave_up.get_or_insert((GiveUp::Malformed, at));
+            }
             Event::TooLarge { .. } => self.stop(GiveUp::TooLarge, at),
             Event::Preconnection { .. }
             | Event::ServerHelloDone

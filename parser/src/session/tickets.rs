@@ -1,7 +1,8 @@
 //! Which host records of a TLS 1.3 connection are session tickets and not RDP. RFC 8446 4.6.1
 //!
-//! Tickets are application records like any other. They come before the client's first record, or mixed with the
-//! answer to it; those of one host have one size. Later ones have not been seen, and a wrong guess later would cost more.
+//! Tickets are application records like any other. They come before the client's first record, or ahead of the answer to
+//! it, and those of one host have one size. That answer is one record in every protocol here, so it is the last one
+//! before the client speaks again that has no twin. Later tickets have not been seen, and a wrong guess would cost more.
 
 use super::Peer;
 
@@ -17,8 +18,10 @@ pub(super) enum Seen {
     Ticket,
     /// A ticket, and so was the record before it, which had been taken for an answer.
     TicketTwice,
-    /// The host's answer to the client's first record, unless the same size comes again.
+    /// The host's answer to the client's first record, unless another comes.
     FirstAnswer,
+    /// That other one: what was taken for the answer was a ticket.
+    BetterAnswer,
     /// The client's next record after that answer: it was one.
     ClientGoesOn,
 }
@@ -39,8 +42,9 @@ impl Tickets {
         Tickets { open: tls13, client_spoke: false, sizes: [0; REMEMBERED], known: 0, answer: None }
     }
 
-    /// Judges one record. `greeting`: the host speaks first in this protocol, and the record has the size of that.
-    pub(super) fn see(&mut self, from: Peer, length: u16, greeting: bool) -> Seen {
+    /// Judges one record. `host_begins`: the host speaks first in this protocol. `answer_sized`: not too small for what
+    /// the client's first record asks for.
+    pub(super) fn see(&mut self, from: Peer, length: u16, host_begins: bool, answer_sized: bool) -> Seen {
         if !self.open {
             return Seen::Data;
         }
@@ -53,11 +57,12 @@ impl Tickets {
                 self.client_spoke = true;
                 Seen::Data
             }
-            Peer::Host if greeting => Seen::Data,
+            Peer::Host if !self.client_spoke && host_begins => Seen::Data,
             Peer::Host if !self.client_spoke => {
                 self.remember(length);
                 Seen::Ticket
             }
+            Peer::Host if !answer_sized => Seen::Data,
             Peer::Host if self.answer == Some(length) => {
                 self.answer = None;
                 Seen::TicketTwice
@@ -65,8 +70,10 @@ impl Tickets {
             Peer::Host if self.sizes[..self.known].contains(&length) => Seen::Ticket,
             Peer::Host => {
                 self.remember(length);
-                self.answer = Some(length);
-                Seen::FirstAnswer
+                match self.answer.replace(length) {
+                    None => Seen::FirstAnswer,
+                    Some(_) => Seen::BetterAnswer,
+                }
             }
         }
     }
@@ -86,27 +93,53 @@ mod tests {
     #[test]
     fn two_equal_records_after_the_first_client_record_are_tickets() {
         let mut tickets = Tickets::new(true);
-        assert_eq!(tickets.see(Peer::Client, 472, false), Seen::Data);
-        assert_eq!(tickets.see(Peer::Host, 250, false), Seen::FirstAnswer);
-        assert_eq!(tickets.see(Peer::Host, 250, false), Seen::TicketTwice);
-        assert_eq!(tickets.see(Peer::Host, 126, false), Seen::FirstAnswer);
-        assert_eq!(tickets.see(Peer::Client, 29, false), Seen::ClientGoesOn);
-        assert_eq!(tickets.see(Peer::Host, 28, false), Seen::Data);
+        assert_eq!(tickets.see(Peer::Client, 472, false, true), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 250, false, true), Seen::FirstAnswer);
+        assert_eq!(tickets.see(Peer::Host, 250, false, true), Seen::TicketTwice);
+        assert_eq!(tickets.see(Peer::Host, 126, false, true), Seen::FirstAnswer);
+        assert_eq!(tickets.see(Peer::Client, 29, false, true), Seen::ClientGoesOn);
+        assert_eq!(tickets.see(Peer::Host, 28, false, true), Seen::Data);
     }
 
     #[test]
     fn a_ticket_before_the_client_speaks_marks_its_twin_after_it() {
         let mut tickets = Tickets::new(true);
-        assert_eq!(tickets.see(Peer::Host, 250, false), Seen::Ticket);
-        assert_eq!(tickets.see(Peer::Client, 428, false), Seen::Data);
-        assert_eq!(tickets.see(Peer::Host, 250, false), Seen::Ticket);
-        assert_eq!(tickets.see(Peer::Host, 62, false), Seen::FirstAnswer);
+        assert_eq!(tickets.see(Peer::Host, 250, false, true), Seen::Ticket);
+        assert_eq!(tickets.see(Peer::Client, 428, false, true), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 250, false, true), Seen::Ticket);
+        assert_eq!(tickets.see(Peer::Host, 62, false, true), Seen::FirstAnswer);
+    }
+
+    #[test]
+    fn one_ticket_ahead_of_the_answer_is_found_out_by_the_answer() {
+        let mut tickets = Tickets::new(true);
+        assert_eq!(tickets.see(Peer::Client, 110, false, true), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 200, false, true), Seen::FirstAnswer);
+        assert_eq!(tickets.see(Peer::Host, 179, false, true), Seen::BetterAnswer);
+        assert_eq!(tickets.see(Peer::Client, 446, false, true), Seen::ClientGoesOn);
+    }
+
+    #[test]
+    fn a_record_too_small_for_an_answer_takes_nothing_back() {
+        let mut tickets = Tickets::new(true);
+        assert_eq!(tickets.see(Peer::Client, 472, false, true), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 126, false, true), Seen::FirstAnswer);
+        assert_eq!(tickets.see(Peer::Host, 53, false, false), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 26, false, false), Seen::Data);
+    }
+
+    #[test]
+    fn a_host_that_begins_greets_with_data() {
+        let mut tickets = Tickets::new(true);
+        assert_eq!(tickets.see(Peer::Host, 25, true, true), Seen::Data);
+        assert_eq!(tickets.see(Peer::Client, 617, true, true), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 27, true, true), Seen::FirstAnswer);
     }
 
     #[test]
     fn before_tls_1_3_nothing_is_a_ticket() {
         let mut tickets = Tickets::new(false);
-        assert_eq!(tickets.see(Peer::Host, 250, false), Seen::Data);
-        assert_eq!(tickets.see(Peer::Host, 250, false), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 250, false, true), Seen::Data);
+        assert_eq!(tickets.see(Peer::Host, 250, false, true), Seen::Data);
     }
 }

@@ -224,7 +224,8 @@ impl Session {
         // The host's time begins when it can have read what it is to answer.
         let host_had = |said: Timestamp| marks.connected.map_or(said, |connected| said.max(connected));
         let over = !self.timeline.alerts.is_empty() || self.timeline.tls.clear_ultimatum.is_some();
-        if self.stopped || over || self.timeline.server_hello.is_some() || self.is_lost(Peer::Host) {
+        let unread = self.timeline.gave_up.is_some();
+        if unread || over || self.timeline.server_hello.is_some() || self.is_lost(Peer::Host) {
             return nothing;
         }
         match self.timeline.opening {
@@ -253,7 +254,12 @@ impl Session {
     #[must_use]
     pub fn watch(&self) -> Watch {
         let unreadable = matches!(self.timeline.opening, Opening::NotRdp | Opening::GatewayHttp);
-        if self.let_go || self.stopped || unreadable || self.is_lost(Peer::Host) || self.is_lost(Peer::Client) {
+        if self.let_go
+            || self.timeline.gave_up.is_some()
+            || unreadable
+            || self.is_lost(Peer::Host)
+            || self.is_lost(Peer::Client)
+        {
             Watch::Tail
         } else if self.release.is_some() {
             Watch::Records

@@ -32,6 +32,8 @@ enum Inside {
     Tls,
     /// One clear PDU where a record should be.
     TlsWithPdu,
+    /// The rest of that PDU, then TLS again.
+    TlsAfterPdu,
     /// Clear PDUs.
     Pdus,
     /// Record boundaries are being looked for.
@@ -100,9 +102,20 @@ impl Body {
                     };
                 }
                 Inside::Sslv2 => return self.sslv2(input, at),
-                Inside::TlsWithPdu if !self.pdus.is_inside() => self.inside = Inside::Tls,
+                Inside::TlsAfterPdu => {
+                    self.pdus.pass(input);
+                    if self.pdus.missing() > 0 {
+                        return None;
+                    }
+                    self.inside = Inside::Tls;
+                }
                 Inside::TlsWithPdu | Inside::Pdus => match self.pdus.next(input)? {
-                    PduStep::Pdu(pdu) => return Some(Event::Pdu(pdu)),
+                    PduStep::Pdu(pdu) => {
+                        if self.inside == Inside::TlsWithPdu {
+                            self.inside = Inside::TlsAfterPdu;
+                        }
+                        return Some(Event::Pdu(pdu));
+                    }
                     PduStep::NotAPdu => {
                         let stuck = self.pdus;
                         self.pdus = PduReader::default();
@@ -147,7 +160,7 @@ impl Body {
     pub(crate) fn missing(&self) -> usize {
         match self.inside {
             Inside::Tls => self.tls.missing(),
-            Inside::Pdus | Inside::TlsWithPdu => self.pdus.missing(),
+            Inside::Pdus | Inside::TlsWithPdu | Inside::TlsAfterPdu => self.pdus.missing(),
             Inside::Sslv2 => match Sslv2Hello::parse(self.sslv2.bytes()) {
                 Outcome::NeedMore { at_least } => at_least,
                 _ => 0,

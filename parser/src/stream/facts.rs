@@ -149,7 +149,7 @@ impl CertificateFacts {
             Ok((_, certificate)) => CertificateFacts { sha256, ..read(&certificate) },
             Err(error) => CertificateFacts {
                 sha256,
-                unreadable: Some(text(error.to_string().as_bytes())),
+                unreadable: Some(text(format!("not X.509 in DER: {error}").as_bytes())),
                 ..CertificateFacts::default()
             },
         }

@@ -14,6 +14,8 @@ mod host;
 mod opening;
 mod pdus;
 mod records;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use client::ClientStream;

@@ -22,9 +22,7 @@ pub(crate) struct PduReader {
 impl PduReader {
     /// The next step; `None` when `input` is used up.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<PduStep> {
-        let passed = usize::from(self.remaining).min(input.len());
-        self.remaining -= passed as u16;
-        *input = &input[passed..];
+        self.pass(input);
         loop {
             let prefix = &self.prefix[..usize::from(self.have)];
             match told(prefix) {
@@ -49,9 +47,11 @@ impl PduReader {
         &self.prefix[..usize::from(self.have)]
     }
 
-    /// A PDU has begun and is not all there.
-    pub(crate) fn is_inside(&self) -> bool {
-        self.have > 0 || self.remaining > 0
+    /// Passes over the rest of a PDU that was told.
+    pub(crate) fn pass(&mut self, input: &mut &[u8]) {
+        let passed = usize::from(self.remaining).min(input.len());
+        self.remaining -= passed as u16;
+        *input = &input[passed..];
     }
 
     /// Bytes still to come of the PDU begun, as far as is known; 0 between PDUs.

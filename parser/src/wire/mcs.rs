@@ -67,12 +67,13 @@ pub struct SendData {
 /// How user data begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// A basic security header. [MS-RDPBCGR] 2.2.8.1.1.2.1
+    /// A basic security header. [MS-RDPBCGR] 2.2.8.1.1.2.1. Without encryption only Client Info and licensing have one: the
+    /// flags of virtual channel data are then its length, which the channel tells.
     Security(SecurityFlags),
     /// A share control header, with its PDU type (1 demand active, 3 confirm active, 6 deactivate all, 7 data).
     /// [MS-RDPBCGR] 2.2.8.1.1.1.1
     Share(u8),
-    /// Neither: virtual channel data without a security header.
+    /// Too short for either.
     Other,
 }
 
@@ -89,8 +90,6 @@ impl SecurityFlags {
     pub const INFO: SecurityFlags = SecurityFlags(0x0040);
     /// SEC_LICENSE_PKT
     pub const LICENSE: SecurityFlags = SecurityFlags(0x0080);
-    /// Bits that are specified, SEC_FLAGSHI_VALID left out as no one sends it.
-    const KNOWN: u16 = 0x7fff;
 
     /// Every bit of `other` is set here.
     #[must_use]
@@ -180,15 +179,14 @@ fn send_data(rest: &[u8]) -> SendData {
     SendData { channel: u16::from_be_bytes([*channel_high, *channel_low]), length, payload: payload(length, data) }
 }
 
-/// A share control header begins with its own total length, which is that of the user data; a security header has
-/// `flagsHi` 0 and flags that are specified.
+/// A share control header begins with its own total length, which is that of the user data, and its type has version 1.
+/// Anything else is a security header: hosts leave anything in `flagsHi`. [MS-RDPBCGR] 2.2.8.1.1.2.1
 fn payload(length: u16, data: &[u8]) -> Payload {
     let [a, b, c, d, ..] = *data else { return Payload::Other };
     let (first, second) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
     match (first, second) {
         (total, pdu_type) if total == length && pdu_type >> 4 == 1 => Payload::Share((pdu_type & 0x0f) as u8),
-        (flags, 0) if flags & !SecurityFlags::KNOWN == 0 => Payload::Security(SecurityFlags(flags)),
-        _ => Payload::Other,
+        (flags, _) => Payload::Security(SecurityFlags(flags)),
     }
 }
 
@@ -237,6 +235,17 @@ mod tests {
         let licence = kind(&[0x68, 0, 6, 3, 0xeb, 0x70, 0x14, 0x80, 0, 0, 0]);
         let PduKind::SendDataIndication(data) = licence else { panic!("{licence:?}") };
         assert_eq!(data.payload, Payload::Security(SecurityFlags::LICENSE));
+    }
+
+    #[test]
+    fn what_hosts_leave_in_flags_hi_is_ignored() {
+        // xrdp's licence, Windows 2003's licence.
+        for (head, expected) in [([0x80, 0, 0x3e, 0x80], 0x0080), ([0x88, 0x02, 0x02, 0x03], 0x0288)] {
+            let licence = kind(&[&[0x68, 0, 6, 3, 0xeb, 0x70, 0x14][..], &head].concat());
+            let PduKind::SendDataIndication(data) = licence else { panic!("{licence:?}") };
+            let Payload::Security(flags) = data.payload else { panic!("{data:?}") };
+            assert!(flags.0 == expected && flags.contains(SecurityFlags::LICENSE));
+        }
     }
 
     #[test]

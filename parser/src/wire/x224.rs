@@ -36,7 +36,7 @@ pub enum Token<'a> {
 }
 
 /// An X.224 Connection Request. [MS-RDPBCGR] 2.2.1.1
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionRequest<'a> {
     /// Whole TPKT length in bytes.
     pub length: u16,
@@ -112,12 +112,6 @@ impl<'a> ConnectionRequest<'a> {
         }
         request.oddity = oddities.0;
         Outcome::Value { value: request, consumed: packet.len() }
-    }
-}
-
-impl Default for ConnectionRequest<'_> {
-    fn default() -> Self {
-        ConnectionRequest { length: 0, token: None, negotiation: None, correlation_id: None, oddity: None }
     }
 }
 

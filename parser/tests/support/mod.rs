@@ -1,5 +1,5 @@
 //! A session built from record sizes: real hellos, sealed records of zeros, a clock that steps by itself.
-#![allow(dead_code)] // each test binary uses its own part
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 pub mod scripts;
 
@@ -58,6 +58,7 @@ pub const SSL: u32 = 1;
 pub const HYBRID: u32 = 2;
 pub const RDSTLS: u32 = 4;
 pub const HYBRID_EX: u32 = 8;
+pub const RDSAAD: u32 = 16;
 
 pub fn connection_request(protocols: u32) -> Vec<u8> {
     let mut pdu = b"\x03\x00\x00\x2b\x26\xe0\x00\x00\x00\x00\x00Cookie: mstshash=alice\r\n\x01\x00\x08\x00".to_vec();
@@ -82,7 +83,7 @@ pub const CLEAR_ULTIMATUM: [u8; 9] = [0x03, 0x00, 0x00, 0x09, 0x02, 0xf0, 0x80, 
 
 /// xfreerdp's hello, as one record.
 pub fn client_hello() -> Vec<u8> {
-    let hex = include_str!("../../testdata/records/clienthello-xfreerdp-2.11.7.hex").trim();
+    let hex = include_str!("../../testdata/hellos/xfreerdp-2.11.7.hex").trim();
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
 }
 
@@ -193,6 +194,6 @@ pub fn play(session: &mut Session, clock: &mut u64, happenings: &[Happening]) {
     }
 }
 
-pub fn session() -> Session {
+pub fn fresh() -> Session {
     Session::new(Timestamp(0), Limits::default())
 }

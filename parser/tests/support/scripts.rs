@@ -1,6 +1,6 @@
 //! Reads `sessions.txt`: whole sessions as plaintext sizes with the phase after every record.
 
-use super::{CONTENT_ALERT, CONTENT_DATA, HYBRID, HYBRID_EX, RDSTLS, SSL, Settled, sealed};
+use super::{CONTENT_ALERT, CONTENT_DATA, HYBRID, HYBRID_EX, RDSAAD, RDSTLS, SSL, Settled, sealed};
 use parser::session::{Peer, Phase, Progress};
 
 /// What one record holds.
@@ -55,6 +55,7 @@ pub fn all() -> Vec<Script> {
                 "hybrid" => HYBRID,
                 "hybrid_ex" => HYBRID_EX,
                 "rdstls" => RDSTLS,
+                "rdsaad" => RDSAAD,
                 other => panic!("protocol {other}"),
             };
             let (steps, facts) = (Vec::new(), Vec::new());

@@ -62,7 +62,9 @@ pub(super) async fn one(State(admin): State<Admin>, Path(id): Path<String>) -> R
     let observer = admin.observer()?;
     let found: Option<Value> = match observer.live_session(id) {
         Some(entry) => Some(Detail::live(&*entry.session, clock::now(), observer.names())),
-        None => observer.ended_session(id).map(|ended| Detail::ended(&ended.record, observer.names(), &ended.told)),
+        None => observer
+            .ended_session(id)
+            .map(|ended| Detail::ended(ended.action(), &ended.record, observer.names(), &ended.told)),
     };
     match found {
         Some(found) => Ok(json(&found)),

@@ -20,10 +20,10 @@ impl Detail {
         with_timeline(&Event::live(session.identity(), &timeline, now, names), &timeline, now, true)
     }
 
-    /// A session that is over.
+    /// A session that is over; `action` says whether its verdict was revised.
     #[must_use]
-    pub fn ended(record: &SessionRecord, names: &Names, told: &Told) -> Value {
-        let event = Event::ended(Action::SessionEnd, record, record.ended, names, told);
+    pub fn ended(action: Action, record: &SessionRecord, names: &Names, told: &Told) -> Value {
+        let event = Event::ended(action, record, record.ended, names, told);
         with_timeline(&event, &record.timeline, record.ended, false)
     }
 }

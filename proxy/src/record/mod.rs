@@ -6,6 +6,8 @@
 mod community_id;
 mod detail;
 mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod queue;
 mod redact;
 mod report;

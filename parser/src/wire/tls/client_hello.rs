@@ -163,7 +163,7 @@ impl<'a> ClientHello<'a> {
                 ExtensionType::SESSION_TICKET => &mut self.session_ticket,
                 ExtensionType::PRE_SHARED_KEY => &mut self.pre_shared_key,
                 ExtensionType::SUPPORTED_VERSIONS => &mut self.supported_versions,
-                ExtensionType::KEY_SHARE => &mut self.key_shares,
+                ExtensionType::KEY_SHARE | ExtensionType::KEY_SHARE_OF_DRAFTS => &mut self.key_shares,
                 _ => continue,
             };
             *slot = slot.or(Some(data));

@@ -2,6 +2,8 @@
 
 mod certificate;
 mod client_hello;
+#[cfg(test)]
+mod differential;
 mod extensions;
 mod fingerprint;
 mod key_exchange;

@@ -100,6 +100,7 @@ named!(ExtensionType {
     PADDING = 21, "padding";
     EXTENDED_MASTER_SECRET = 23, "extended_main_secret";
     SESSION_TICKET = 35, "session_ticket";
+    KEY_SHARE_OF_DRAFTS = 40, "key_share (until TLS 1.3 draft 22)";
     PRE_SHARED_KEY = 41, "pre_shared_key";
     EARLY_DATA = 42, "early_data";
     SUPPORTED_VERSIONS = 43, "supported_versions";

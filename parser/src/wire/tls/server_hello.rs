@@ -76,7 +76,8 @@ impl<'a> ServerHello<'a> {
     /// The group of `key_share`: the host's, or the one a HelloRetryRequest asks for.
     #[must_use]
     pub fn group(&self) -> Option<NamedGroup> {
-        match self.extension(ExtensionType::KEY_SHARE)? {
+        let share = self.extension(ExtensionType::KEY_SHARE);
+        match share.or_else(|| self.extension(ExtensionType::KEY_SHARE_OF_DRAFTS))? {
             [high, low, ..] => Some(NamedGroup(u16::from_be_bytes([*high, *low]))),
             _ => None,
         }
@@ -112,9 +113,11 @@ impl<'a> ServerHello<'a> {
 fn hello(i: &[u8]) -> Parsed<'_, ServerHello<'_>> {
     let (i, legacy_version) = field("legacy_version", i, be_u16)?;
     let (i, random) = field("random of 32 bytes", i, take(32usize))?;
-    let (i, session_id) = field("session id", i, |i| length_data(be_u8).parse(i))?;
+    // Until draft 21, TLS 1.3 had neither a session id nor a compression method here.
+    let short = (0x7f00..=0x7f15).contains(&legacy_version);
+    let (i, session_id) = if short { (i, &[][..]) } else { field("session id", i, |i| length_data(be_u8).parse(i))? };
     let (i, suite) = field("cipher_suite", i, be_u16)?;
-    let (i, compression_method) = field("compression_method", i, be_u8)?;
+    let (i, compression_method) = if short { (i, 0) } else { field("compression_method", i, be_u8)? };
     let (rest, extensions) = match i {
         [] => (i, &[][..]),
         i => field("extensions", i, |i| length_data(be_u16).parse(i))?,
@@ -174,6 +177,18 @@ mod tests {
         let message = hello(&random, &[]);
         let sentinel = ServerHello::parse(&message).value().and_then(|h| h.downgrade());
         assert_eq!(sentinel, Some(DowngradeSentinel::Tls11OrOlder));
+    }
+
+    #[test]
+    fn a_hello_of_an_early_draft_is_read() {
+        let mut message = hello(&[1; 32], &[0, 51, 0, 4, 0, 29, 0, 0]);
+        message.drain(38..39);
+        message.drain(40..41);
+        message[3] -= 2;
+        message[4..6].copy_from_slice(&[0x7f, 0x12]);
+        let hello = ServerHello::parse(&message).value().expect("a hello");
+        assert_eq!((hello.version().to_string(), hello.suite.0), ("TLS 1.3 draft 18 (0x7f12)".to_owned(), 0x1302));
+        assert_eq!(hello.group(), Some(NamedGroup::X25519));
     }
 
     #[test]

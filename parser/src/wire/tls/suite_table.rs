@@ -17,7 +17,7 @@ const TLS13: TlsVersion = TlsVersion::TLS13;
 
 /// Sorted by code.
 #[rustfmt::skip]
-pub(super) const SUITES: [SuiteInfo; 352] = [
+pub(super) static SUITES: [SuiteInfo; 352] = [
     row(0x0000, "TLS_NULL_WITH_NULL_NULL", "NULL", "NULL", "NULL", "none", SSL3, TLS12, Broken),
     row(0x0001, "TLS_RSA_WITH_NULL_MD5", "RSA", "RSA", "NULL", "MD5", SSL3, TLS12, Broken),
     row(0x0002, "TLS_RSA_WITH_NULL_SHA", "RSA", "RSA", "NULL", "SHA1", SSL3, TLS12, Broken),

@@ -113,13 +113,35 @@ impl Tls {
     }
 }
 
+/// Entries of one list in an event. IANA knows some 350 suites; a 64 KiB hello has room for 32,000.
+const LIST: usize = 400;
+/// Alternative names of a certificate: a farm's has some dozens.
+const NAMES: usize = 100;
+/// Characters of one text that a peer chose. A DNS name has at most 253; a subject is rarely longer.
+const TEXT: usize = 512;
+
+/// The text, cut where it is longer than any real one.
+fn text(text: &str) -> String {
+    match text.char_indices().nth(TEXT) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
 fn client(hello: &ClientHelloFacts) -> Client {
     Client {
-        server_name: hello.server_name.clone(),
-        supported_versions: hello.versions().into_iter().map(version).collect(),
-        supported_ciphers: hello.suites.iter().copied().filter(|s| !s.is_grease()).map(suite).collect(),
-        supported_groups: hello.groups.iter().copied().filter(|g| !g.is_grease()).map(group).collect(),
-        signature_algorithms: hello.signature_schemes.iter().copied().filter(|s| !s.is_grease()).map(scheme).collect(),
+        server_name: hello.server_name.as_deref().map(text),
+        supported_versions: hello.versions().into_iter().take(LIST).map(version).collect(),
+        supported_ciphers: hello.suites.iter().copied().filter(|s| !s.is_grease()).take(LIST).map(suite).collect(),
+        supported_groups: hello.groups.iter().copied().filter(|g| !g.is_grease()).take(LIST).map(group).collect(),
+        signature_algorithms: hello
+            .signature_schemes
+            .iter()
+            .copied()
+            .filter(|s| !s.is_grease())
+            .take(LIST)
+            .map(scheme)
+            .collect(),
         ja3: hello.fingerprints.ja3.clone(),
         ja4: hello.fingerprints.ja4.clone(),
     }
@@ -131,13 +153,13 @@ fn certificate(facts: &CertificateFacts) -> Server {
         return Server { hash, ..Server::default() };
     }
     Server {
-        subject: Some(facts.subject.clone()),
-        issuer: Some(facts.issuer.clone()),
+        subject: Some(text(&facts.subject)),
+        issuer: Some(text(&facts.issuer)),
         not_before: rfc3339_seconds(facts.not_before),
         not_after: rfc3339_seconds(facts.not_after),
         hash,
         x509: Some(X509 {
-            alternative_names: facts.alternative_names.clone(),
+            alternative_names: facts.alternative_names.iter().take(NAMES).map(|name| text(name)).collect(),
             public_key_algorithm: facts.key_algorithm.clone(),
             public_key_size: (facts.key_bits > 0).then_some(facts.key_bits),
             signature_algorithm: facts.signature_algorithm.clone(),
