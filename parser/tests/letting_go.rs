@@ -4,7 +4,7 @@ mod support;
 
 use core::time::Duration;
 use parser::Timestamp;
-use parser::session::{Awaiting, GiveUp, Opening, Peer, Phase, Session, Watch};
+use parser::session::{Awaiting, GiveUp, Opening, Peer, Phase, Session, UpstreamEvent, Watch};
 use support::{CONTENT_DATA, SSL, Settled, connection_request, fresh, handshake, opening, play, sealed};
 
 fn at(ms: u64) -> Timestamp {
@@ -78,9 +78,9 @@ fn an_active_session_is_let_go_and_its_tail_goes_on() {
     assert!(session.finish().gave_up.is_none());
 }
 
-fn gateway(records: &str) -> Session {
+fn gateway(settled: Settled, records: &str) -> Session {
     let (mut session, mut clock) = (fresh(), 0);
-    play(&mut session, &mut clock, &handshake(Settled::TLS13));
+    play(&mut session, &mut clock, &handshake(settled));
     assert_eq!((session.phase(), session.timeline().opening), (Phase::TlsFinish, Opening::TlsFirst));
     for word in records.split_whitespace() {
         let from = if word.starts_with('C') { Peer::Client } else { Peer::Host };
@@ -96,6 +96,11 @@ fn a_tls_first_connection_waits_for_hellos_only() {
     assert_eq!((session.phase(), session.awaiting()), (Phase::TlsHello, (Awaiting::ClientHello, at(5))));
     session.data(Peer::Client, &support::client_hello()[100..], at(6));
     assert_eq!(session.awaiting(), (Awaiting::ServerHello, at(6)));
+    let host = "192.0.2.7:443".parse().expect("an address");
+    session.upstream(UpstreamEvent::Connecting(host), at(7));
+    assert_eq!((session.phase(), session.awaiting().0), (Phase::Tcp, Awaiting::Nothing));
+    session.upstream(UpstreamEvent::Connected(host), at(8));
+    assert_eq!((session.phase(), session.awaiting()), (Phase::TlsHello, (Awaiting::ServerHello, at(8))));
 }
 
 #[test]
@@ -109,10 +114,23 @@ fn a_whole_session_is_seen_through_a_gateway_tunnel() {
     let inward = "C347 S250 S250 S298 C755 S71 C278 C36 C39 C41 C67 C77 C353 C113 C523 C67 C63 C67 C67 C67 C67 C67 C67 \
                   C397 C211 C606 C92 C96 C96 C96 C57 C19";
     for records in [websocket, out, inward] {
-        let session = gateway(records);
+        let session = gateway(Settled::TLS13, records);
         assert_eq!((session.phase(), session.watch()), (Phase::Active, Watch::Tail), "{records}");
         assert!(session.finish().progress.joins >= 4);
     }
+}
+
+#[test]
+fn mstsc_joins_are_seen_through_a_gateway_tunnel_in_tls_1_2() {
+    // Joins as measured (57 and 56 bytes of plaintext); what follows is the direct session plus the same framing.
+    let mut records = "C716 S900 C1460 S160 C43 S45 C47 S49 C83 S55 C90 S54 C547 S211 C97 S76 ".to_owned();
+    records.push_str(&"C81 S80 ".repeat(7));
+    assert_eq!(gateway(Settled::GCM, &records).phase(), Phase::TlsFinish);
+    records.push_str("C502 S99 S537 C680 C105 C109 C109 C109 S101 S105 S105 S105 ");
+    assert_eq!(gateway(Settled::GCM, &records).phase(), Phase::TlsFinish);
+    records.push_str("S1500 S4000");
+    let timeline = gateway(Settled::GCM, &records).finish();
+    assert_eq!((timeline.phase(), timeline.progress.joins), (Phase::Active, 7));
 }
 
 #[test]
@@ -126,7 +144,7 @@ fn a_refused_gateway_connection_stays_in_tls_finish() {
         "C716 S900 C1460 S475",
     ];
     for records in refused {
-        let session = gateway(records);
+        let session = gateway(Settled::TLS13, records);
         assert_eq!(session.phase(), Phase::TlsFinish, "{records}");
         let timeline = session.finish();
         assert!(timeline.progress == Default::default(), "{records}");
@@ -206,8 +224,10 @@ fn standard_rdp_security_is_followed_to_the_active_session() {
             assert_eq!(session.phase(), *phase, "encrypted {encrypted}, PDU {n}");
         }
         let timeline = session.finish();
-        assert_eq!(timeline.progress.joins, 1);
-        assert!(timeline.progress.licensed.is_some() && timeline.gave_up.is_none());
+        let progress = timeline.progress;
+        assert_eq!(progress.joins, 1);
+        assert!(progress.licensing.is_some() && progress.licensing < progress.licensed, "a request grants nothing");
+        assert!(timeline.gave_up.is_none());
         assert!(timeline.tail.host.shapes().iter().all(|shape| shape.content_type == 0));
     }
 }

@@ -66,7 +66,11 @@ fn client_bytes_may_come_before_the_host_is_connected() {
     session.upstream(UpstreamEvent::Resolving, at(2));
     assert_eq!(session.phase(), Phase::Resolve);
     session.upstream(UpstreamEvent::Connecting(host), at(3));
-    assert_eq!(session.phase(), Phase::Tcp);
+    assert_eq!(
+        (session.phase(), session.awaiting().0),
+        (Phase::Tcp, Awaiting::Nothing),
+        "the connect has its own time-out"
+    );
     session.upstream(UpstreamEvent::Connected(host), at(9));
     assert_eq!(session.phase(), Phase::X224);
     assert_eq!(session.awaiting(), (Awaiting::ConnectionConfirm, at(9)), "the host's time begins when it is connected");
@@ -196,6 +200,14 @@ fn a_scanner_is_not_rdp_and_is_never_timed() {
 }
 
 #[test]
+fn an_answer_to_what_is_not_rdp_enters_no_phase() {
+    let mut session = fresh();
+    session.data(Peer::Client, b"GET / HTTP/1.1\r\n\r\n", at(1));
+    session.data(Peer::Host, &connection_confirm(0), at(2));
+    assert_eq!(session.phase(), Phase::Accept);
+}
+
+#[test]
 fn a_host_that_speaks_first_is_never_timed() {
     let mut session = fresh();
     session.data(Peer::Host, b"220 mail.example ESMTP\r\n", at(1));
@@ -302,6 +314,19 @@ fn a_client_hello_above_its_bound_is_not_kept() {
     session.data(Peer::Client, &[0; 5000], at(4));
     assert!(matches!(session.timeline().gave_up, Some((GiveUp::TooLarge, _))));
     assert_eq!(session.buffered(), 0);
+}
+
+#[test]
+fn what_follows_a_message_too_large_in_the_same_chunk_is_not_read() {
+    let mut session = asked();
+    let mut chunk = server_hello(Settled::GCM, [1; 32], &[2; 32]);
+    chunk.extend([CONTENT_HANDSHAKE, 3, 3, 0x40, 0, 11, 0x10, 0, 0]);
+    chunk.extend([0x41; 500]);
+    session.data(Peer::Host, &chunk, at(40));
+    assert_eq!(session.phase(), Phase::TlsFinish);
+    let timeline = session.finish();
+    assert!(matches!(timeline.gave_up, Some((GiveUp::TooLarge, _))));
+    assert!(matches!(timeline.answer, Some(Answer::Selected { .. })), "{:?}", timeline.answer);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn any_chunking_gives_the_same_timeline(at in 0usize..100, settled in settled(), cuts in proptest::collection::vec(1usize..90, 1..40)) {
@@ -145,6 +145,32 @@ proptest! {
             }
         }
         prop_assert_eq!(timeless(single.finish()), timeless(joined.finish()));
+    }
+
+    #[test]
+    fn any_records_after_any_handshake_are_followed(
+        selected in 0u32..32,
+        settled in settled(),
+        gateway: bool,
+        records in proptest::collection::vec((any::<bool>(), 20u8..25, prop_oneof![0u16..120, 0u16..1500, 16_000u16..18_432]), 0..120),
+    ) {
+        let mut happenings = if gateway { support::handshake(settled) } else { opening(selected, settled) };
+        for (client, content_type, length) in records {
+            let from = if client { Peer::Client } else { Peer::Host };
+            happenings.push(Happening::Bytes(from, support::sealed(content_type, length)));
+        }
+        let (mut whole, mut cut, mut phase) = (fresh(), fresh(), parser::session::Phase::Accept);
+        for happening in &happenings {
+            let Happening::Bytes(from, bytes) = happening else { continue };
+            whole.data(*from, bytes, Timestamp(1));
+            let (first, second) = bytes.split_at(bytes.len() / 2);
+            cut.data(*from, first, Timestamp(1));
+            cut.data(*from, second, Timestamp(1));
+            prop_assert!(whole.phase() >= phase);
+            phase = whole.phase();
+            prop_assert!(whole.buffered() <= MOST_BUFFERED);
+        }
+        prop_assert_eq!(timeless(whole.finish()), timeless(cut.finish()));
     }
 
     #[test]

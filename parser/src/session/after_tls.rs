@@ -149,7 +149,7 @@ impl Inner {
     }
 
     fn client(&mut self, plain: Plain, at: Timestamp, progress: &mut Progress) {
-        if self.stage < Stage::Attach && self.attaches(plain, at, progress) {
+        if self.stage < Stage::Attach && self.attaches(plain, progress) {
             return;
         }
         match self.stage {
@@ -223,7 +223,7 @@ impl Inner {
     }
 
     /// The fixed sizes of Erect Domain and Attach User prove that MCS was reached, whatever came before them.
-    fn attaches(&mut self, plain: Plain, at: Timestamp, progress: &mut Progress) -> bool {
+    fn attaches(&mut self, plain: Plain, progress: &mut Progress) -> bool {
         let both = plain.is(shapes::ERECT_DOMAIN + shapes::ATTACH_USER_REQUEST);
         // Blocks of CBC suites make small sizes look alike: then only a confirmed order counts, and these stages know it.
         let exact = plain.exact().is_some();
@@ -237,7 +237,6 @@ impl Inner {
         progress.connect_initial.get_or_insert(client.at);
         progress.connect_response.get_or_insert(self.last.host.at);
         self.stage = Stage::Attach;
-        let _ = at;
         true
     }
 

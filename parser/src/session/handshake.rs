@@ -28,8 +28,8 @@ pub(super) enum Meaning {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handshake {
     tls13: bool,
-    /// Record length of a TLS 1.3 Finished: 4 bytes of header, the hash, a type byte, a tag of 16. RFC 8446 4.4.4
-    finished_length: u16,
+    /// Plaintext size of a TLS 1.3 Finished: a header of 4 bytes and the hash. RFC 8446 4.4.4
+    finished: u16,
     client_flight: u8,
 }
 
@@ -37,7 +37,7 @@ impl Handshake {
     pub(super) fn new(version: TlsVersion, suite: CipherSuite) -> Handshake {
         // TLS_AES_256_GCM_SHA384 is the one suite of TLS 1.3 with a longer hash. RFC 8446 B.4
         let hash = if suite == CipherSuite(0x1302) { 48 } else { 32 };
-        Handshake { tls13: version.is_tls13(), finished_length: 4 + hash + 17, client_flight: 0 }
+        Handshake { tls13: version.is_tls13(), finished: 4 + hash, client_flight: 0 }
     }
 
     /// Session tickets look like data.
@@ -95,7 +95,7 @@ impl Handshake {
         if tls.finished.client {
             return Meaning::Data;
         }
-        let finished = header.length == self.finished_length;
+        let finished = plain.is(self.finished);
         match from {
             Peer::Host if finished => tls.finished.host = true,
             // The host goes on after records of the client in which no Finished was told: it was in one of them.

@@ -5,9 +5,12 @@
 //!
 //! In the order of a connection: `tracker` takes bytes and closes and hands the former to the streams; `reading` turns
 //! their messages into facts; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
-//! `clear_rdp` and `gateway` tell how far RDP gets; `release` says when to stop; `tail` keeps what came last.
+//! `clear_rdp` and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting` says what may be timed;
+//! `release` when to stop; `tail` keeps what came last.
 
+mod advance;
 mod after_tls;
+mod awaiting;
 mod clear_rdp;
 mod credssp;
 mod gateway;

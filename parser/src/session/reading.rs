@@ -106,7 +106,7 @@ impl Session {
 
     fn answer(&mut self, answer: Answer, at: Timestamp) {
         self.marks.answer = Some(at);
-        if security(&answer) == Some(Protocols::RDP) {
+        if security(&answer) == Some(Protocols::RDP) && self.timeline.opening == Opening::X224 {
             self.clear = Some(ClearRdp::default());
             self.release = Some(Release::from(at));
         }

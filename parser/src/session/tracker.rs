@@ -1,16 +1,15 @@
 //! The tracker: bytes, closes and times in, a timeline out.
 
 use super::clear_rdp::ClearRdp;
-use super::credssp::Authentication;
-use super::reading::{Tls, security};
+use super::reading::Tls;
 use super::release::Release;
 use super::{
-    Answer, Awaiting, Close, CloseKind, Closer, GiveUp, Opening, Peer, PerPeer, Phase, PhaseLog, Progress, ProxyAct,
-    Tail, TcpFacts, Timeline, Upstream,
+    Answer, Close, CloseKind, Closer, GiveUp, Opening, Peer, PerPeer, Phase, ProxyAct, Tail, TcpFacts, Timeline,
+    Upstream,
 };
 use crate::Timestamp;
 use crate::stream::{ClientStream, Event, HostStream};
-use crate::wire::{Protocols, SessionId};
+use crate::wire::SessionId;
 use std::net::SocketAddr;
 
 /// Bounds of one tracker. Everything a stranger can grow has one.
@@ -44,8 +43,8 @@ pub enum Watch {
     Opening,
     /// Record headers are being followed: every byte is needed.
     Records,
-    /// The tracker has let go: bytes need not be shown. Shown bytes only feed the tail; hidden ones are to be
-    /// reported with [`Session::passed_unseen`].
+    /// The tracker has let go, or there is nothing here that it can read: bytes need not be shown. Shown bytes only feed
+    /// the tail and tell sealed alerts; hidden ones are to be reported with [`Session::passed_unseen`].
     Tail,
 }
 
@@ -63,6 +62,20 @@ pub enum UpstreamEvent {
 }
 
 /// One connection, as seen by somebody in the middle.
+///
+/// ```
+/// use parser::Timestamp;
+/// use parser::session::{Awaiting, CloseKind, Closer, Limits, Peer, Phase, Session};
+///
+/// let mut session = Session::new(Timestamp(0), Limits::default());
+/// session.data(Peer::Client, b"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x03\x00\x00\x00", Timestamp(5));
+/// assert_eq!(session.awaiting(), (Awaiting::ConnectionConfirm, Timestamp(5)));
+/// session.closed(Closer::Host, CloseKind::Rst, Timestamp(9));
+///
+/// let timeline = session.finish();
+/// assert_eq!(timeline.phase(), Phase::X224);
+/// assert!(timeline.request.is_some() && timeline.answer.is_none());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Session {
     pub(super) timeline: Timeline,
@@ -85,8 +98,8 @@ pub struct Session {
 /// Moments that time-outs are counted from, and what must be remembered from one message to the next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
-    first_byte: Option<Timestamp>,
-    connected: Option<Timestamp>,
+    pub(super) first_byte: Option<Timestamp>,
+    pub(super) connected: Option<Timestamp>,
     pub(super) request: Option<Timestamp>,
     pub(super) answer: Option<Timestamp>,
     pub(super) client_hello: Option<Timestamp>,
@@ -144,17 +157,13 @@ impl Session {
             return;
         }
         let mut rest = bytes;
-        match from {
-            Peer::Client => {
-                while let Some(event) = self.client.next(&mut rest, at) {
-                    self.hear(from, event, at);
-                }
-            }
-            Peer::Host => {
-                while let Some(event) = self.host.next(&mut rest, at) {
-                    self.hear(from, event, at);
-                }
-            }
+        while !self.stopped {
+            let event = match from {
+                Peer::Client => self.client.next(&mut rest, at),
+                Peer::Host => self.host.next(&mut rest, at),
+            };
+            let Some(event) = event else { break };
+            self.hear(from, event, at);
         }
         if self.is_lost(from) {
             self.timeline.tail[from].forget();
@@ -213,41 +222,6 @@ impl Session {
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.timeline.phase()
-    }
-
-    /// What it is waiting for, and since when; for the proxy's time-outs.
-    #[must_use]
-    pub fn awaiting(&self) -> (Awaiting, Timestamp) {
-        let opened = self.timeline.opened;
-        let nothing = (Awaiting::Nothing, opened);
-        let marks = &self.marks;
-        // The host's time begins when it can have read what it is to answer.
-        let host_had = |said: Timestamp| marks.connected.map_or(said, |connected| said.max(connected));
-        let over = !self.timeline.alerts.is_empty() || self.timeline.tls.clear_ultimatum.is_some();
-        let unread = self.timeline.gave_up.is_some();
-        if unread || over || self.timeline.server_hello.is_some() || self.is_lost(Peer::Host) {
-            return nothing;
-        }
-        match self.timeline.opening {
-            Opening::Unknown if self.timeline.traffic.host.bytes > 0 => return nothing,
-            Opening::Unknown => return (Awaiting::ClientRequest, opened),
-            Opening::GatewayHttp | Opening::NotRdp => return nothing,
-            Opening::X224 | Opening::TlsFirst => {}
-        }
-        if self.timeline.opening == Opening::X224 {
-            let Some(request) = marks.request else { return (Awaiting::ClientRequest, opened) };
-            if marks.answer.is_none() {
-                return (Awaiting::ConnectionConfirm, host_had(request));
-            }
-            if !self.expects_tls() {
-                return nothing;
-            }
-        }
-        let begun = marks.hello_retry.or(marks.answer).or(marks.first_byte).unwrap_or(opened);
-        match marks.client_hello {
-            Some(hello) if marks.hello_retry.is_none() => (Awaiting::ServerHello, host_had(hello)),
-            _ => (Awaiting::ClientHello, begun),
-        }
     }
 
     /// How closely bytes are looked at.
@@ -334,54 +308,7 @@ impl Session {
         }
     }
 
-    fn advance(&mut self, at: Timestamp) {
-        let phase = self.reached();
-        if phase > self.timeline.phases.current() {
-            self.timeline.phases.enter(phase, at);
-        }
-    }
-
-    /// The phase that what is known amounts to.
-    fn reached(&self) -> Phase {
-        match self.timeline.upstream {
-            Upstream::Resolving | Upstream::ResolveFailed { .. } => return Phase::Resolve,
-            Upstream::Connecting(_) | Upstream::ConnectFailed { .. } => return Phase::Tcp,
-            // Without news of the way to the host (a capture) it is there.
-            Upstream::Unknown | Upstream::Connected(_) => {}
-        }
-        let timeline = &self.timeline;
-        if self.clear.is_some() {
-            return progressed(&timeline.progress).unwrap_or(Phase::X224);
-        }
-        if timeline.tls.established.is_some() {
-            let begun = match (timeline.opening, self.authentication()) {
-                (Opening::TlsFirst, _) => Phase::TlsFinish,
-                (_, Authentication::None) => Phase::Mcs,
-                (_, Authentication::Credssp | Authentication::CredsspEx) => Phase::Credssp,
-                (_, Authentication::Rdstls | Authentication::Entra) => Phase::Rdstls,
-            };
-            return progressed(&timeline.progress).unwrap_or(begun);
-        }
-        let confirmed = timeline.answer.as_ref().and_then(security).is_some_and(|s| s != Protocols::RDP);
-        match timeline.opening {
-            _ if timeline.server_hello.is_some() => Phase::TlsFinish,
-            Opening::TlsFirst => Phase::TlsHello,
-            Opening::X224 if confirmed => Phase::TlsHello,
-            Opening::X224 => Phase::X224,
-            Opening::Unknown | Opening::GatewayHttp | Opening::NotRdp => Phase::Accept,
-        }
-    }
-
-    /// Client bytes may come before the first word about the host leg. Until that word they were taken for a capture's,
-    /// where the host is there; as long as the host has said nothing, that is taken back.
-    fn host_is_not_connected_yet(&mut self) {
-        if self.timeline.traffic.host.bytes == 0 {
-            self.timeline.phases = PhaseLog::default();
-            self.timeline.phases.enter(Phase::Accept, self.timeline.opened);
-        }
-    }
-
-    fn is_lost(&self, from: Peer) -> bool {
+    pub(super) fn is_lost(&self, from: Peer) -> bool {
         match from {
             Peer::Client => self.client.is_lost(),
             Peer::Host => self.host.is_lost(),
@@ -390,8 +317,9 @@ impl Session {
 
     /// The first bytes of what was not understood may come in several chunks.
     fn keep_first_bytes(&mut self) {
-        if self.timeline.opening == Opening::NotRdp {
-            self.timeline.first_bytes = self.client.first_bytes().to_vec();
+        let client = self.client.first_bytes();
+        if self.timeline.opening == Opening::NotRdp && self.timeline.first_bytes.len() < client.len() {
+            self.timeline.first_bytes = client.to_vec();
         }
         let host = self.host.first_bytes();
         if let Some(Answer::NotRdp(kept)) = &mut self.timeline.answer
@@ -404,16 +332,4 @@ impl Session {
             kept[..known].copy_from_slice(&host[..known]);
         }
     }
-}
-
-/// The last phase after authentication that has begun.
-fn progressed(progress: &Progress) -> Option<Phase> {
-    let steps = [
-        (progress.active, Phase::Active),
-        (progress.demand_active, Phase::Activation),
-        (progress.licensing, Phase::Licensing),
-        (progress.client_info, Phase::ClientInfo),
-        (progress.connect_initial, Phase::Mcs),
-    ];
-    steps.into_iter().find_map(|(begun, phase)| begun.map(|_| phase))
 }
