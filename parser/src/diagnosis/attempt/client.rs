@@ -1,10 +1,13 @@
 //! One client and target: its recent connections, oldest first.
 
-use super::{Attempt, Attempts, Marks, Placement, Revision, Settled, revise};
+use super::{Attempt, Attempts, MOST_CONNECTIONS, Marks, Placement, Revision, Settled, revise};
 use crate::Timestamp;
 use crate::diagnosis::{Outcome, Verdict};
 use crate::session::Phase;
 use std::collections::VecDeque;
+
+/// A person gives up sooner; a program that goes on in a loop makes an attempt of each so many.
+const MOST_IN_ATTEMPT: usize = MOST_CONNECTIONS / 2;
 
 /// One connection.
 #[derive(Clone, Debug)]
@@ -147,17 +150,18 @@ impl Client {
         gone
     }
 
-    /// Forgets the oldest connection, and settles what that ends. Returns its session.
+    /// Forgets the oldest connection; its attempt, if it is over, is settled with it. Returns the session.
     pub(super) fn drop_oldest(&mut self, settled: &mut Settled) -> Option<u128> {
         let attempt = self.members.front()?.attempt;
-        let alone = self.members.iter().filter(|m| m.attempt == attempt).count() == 1;
-        let summary = if alone && attempt != SETTLED { self.sum_up(attempt) } else { None };
-        let member = self.members.pop_front()?;
-        if let Some(ended) = &member.ended {
-            settled.attempts.extend(summary);
-            if ended.revisable {
-                settled.sessions.push(member.session);
+        if attempt != SETTLED && self.members.iter().filter(|m| m.attempt == attempt).all(|m| m.ended.is_some()) {
+            settled.attempts.extend(self.sum_up(attempt));
+            for member in self.members.iter_mut().filter(|m| m.attempt == attempt) {
+                member.attempt = SETTLED;
             }
+        }
+        let member = self.members.pop_front()?;
+        if member.ended.is_some_and(|ended| ended.revisable) {
+            settled.sessions.push(member.session);
         }
         Some(member.session)
     }
@@ -168,7 +172,6 @@ impl Client {
 
     fn attempt_ids(&self) -> Vec<u128> {
         let mut ids: Vec<u128> = self.members.iter().map(|m| m.attempt).filter(|id| *id != SETTLED).collect();
-        ids.dedup();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -184,7 +187,8 @@ impl Client {
                 && m.is_open_at(at)
                 && !m.succeeded()
         };
-        self.members.iter().rev().find(fits).map(|m| m.attempt)
+        let attempt = self.members.iter().rev().find(fits)?.attempt;
+        (self.members.iter().filter(|m| m.attempt == attempt).count() < MOST_IN_ATTEMPT).then_some(attempt)
     }
 
     fn sum_up(&self, id: u128) -> Option<Attempt> {

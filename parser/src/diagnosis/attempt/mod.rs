@@ -46,7 +46,7 @@ use std::net::IpAddr;
 /// kilobyte, most of them one: a few megabytes for a farm in the morning.
 pub const MOST_CLIENTS: usize = 4_096;
 
-/// Connections remembered per client and target. A reconnect loop beyond it starts new attempts.
+/// Connections remembered per client and target; an attempt holds at most half as many.
 pub const MOST_CONNECTIONS: usize = 16;
 
 /// What tells two users behind one address apart. No text is kept.

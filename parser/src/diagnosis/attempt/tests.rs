@@ -1,1 +1,209 @@
+use super::*;
+use crate::diagnosis::{Confidence, Missing, Side};
+use crate::session::RequestFacts;
 
+const TARGET: &str = "rds07.example.net:3389";
+
+fn client(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+fn seconds(s: u64) -> Timestamp {
+    Timestamp(s * 1_000_000_000)
+}
+
+fn verdict(cause: Cause, phase: Phase, alternatives: &[Cause]) -> Verdict {
+    Verdict {
+        cause,
+        side: Side::Client,
+        phase,
+        confidence: Confidence::Possible,
+        evidence: vec!["The client left.".into()],
+        alternatives: alternatives.to_vec(),
+        remedy: Vec::new(),
+        missing: Missing::default(),
+        smallest_change: Vec::new(),
+        end: None,
+        message: "Client left".into(),
+    }
+}
+
+fn left_at_prompt(phase: Phase) -> Verdict {
+    verdict(Cause::ClosedAfterTlsUnknown, phase, &[Cause::ClientPromptProbe])
+}
+
+fn of_user(name: &str) -> Timeline {
+    let request = RequestFacts { cookie: Some(name.into()), ..RequestFacts::default() };
+    Timeline { request: Some(request), ..Timeline::default() }
+}
+
+/// One connection from open to end.
+fn connection(
+    attempts: &mut Attempts,
+    id: u128,
+    from: u64,
+    until: u64,
+    verdict: &Verdict,
+    timeline: &Timeline,
+) -> Placement {
+    attempts.opened(id, client(1), TARGET, seconds(from));
+    attempts.reached(id, verdict.phase, Marks::of(timeline), seconds(from));
+    attempts.ended(id, verdict, timeline, seconds(until))
+}
+
+#[test]
+fn a_connection_dropped_at_a_prompt_is_revised_when_the_next_gets_further() {
+    let mut attempts = Attempts::new();
+    let first = connection(&mut attempts, 1, 0, 3, &left_at_prompt(Phase::Credssp), &of_user("alice"));
+    assert_eq!(first, Placement { attempt: 1, number: 1, previous: None, may_be_revised: Some(seconds(33)) });
+    attempts.opened(2, client(1), TARGET, seconds(8));
+    assert!(attempts.reached(2, Phase::Credssp, Marks::of(&of_user("alice")), seconds(8)).is_empty());
+    let revisions = attempts.reached(2, Phase::Mcs, Marks::default(), seconds(9));
+    let [revision] = revisions.as_slice() else { panic!("{revisions:?}") };
+    assert_eq!((revision.session, revision.successor), (1, 2));
+    assert_eq!((revision.verdict.cause, revision.verdict.confidence), (Cause::ClientPromptProbe, Confidence::Proven));
+    assert!(
+        revision.verdict.evidence.iter().any(|e| e.contains("00000000-0000-0000-0000-000000000002")),
+        "{revision:?}"
+    );
+    assert_eq!(revision.verdict.evidence.first().map(String::as_str), Some("The client left."));
+    assert!(attempts.reached(2, Phase::Active, Marks::default(), seconds(10)).is_empty(), "revised once");
+    let second = attempts.ended(2, &verdict(Cause::Ok, Phase::Active, &[]), &of_user("alice"), seconds(600));
+    assert_eq!(second, Placement { attempt: 1, number: 2, previous: Some(1), may_be_revised: None });
+    let settled = attempts.expire(seconds(631));
+    assert!(settled.sessions.is_empty(), "the first is final since its revision: {settled:?}");
+    assert_eq!(settled.attempts, [Attempt { id: 1, cause: Cause::Ok, connections: 2 }]);
+    assert_eq!(attempts.clients(), 0);
+}
+
+#[test]
+fn a_retry_that_fails_alike_is_no_prompt() {
+    let mut attempts = Attempts::new();
+    let timeline = of_user("alice");
+    connection(&mut attempts, 1, 0, 1, &left_at_prompt(Phase::Credssp), &timeline);
+    attempts.opened(2, client(1), TARGET, seconds(2));
+    assert!(attempts.reached(2, Phase::Credssp, Marks::of(&timeline), seconds(2)).is_empty());
+    attempts.ended(2, &left_at_prompt(Phase::Credssp), &timeline, seconds(3));
+    let settled = attempts.expire(seconds(40));
+    assert_eq!(settled.sessions, [1, 2]);
+    let attempt = Attempt { id: 1, cause: Cause::ClosedAfterTlsUnknown, connections: 2 };
+    assert_eq!(settled.attempts, [attempt]);
+}
+
+#[test]
+fn a_verdict_stands_when_nobody_comes_back_in_time() {
+    let mut attempts = Attempts::new();
+    connection(&mut attempts, 1, 0, 1, &left_at_prompt(Phase::Credssp), &of_user("alice"));
+    assert_eq!(attempts.expire(seconds(30)), Settled::default());
+    assert_eq!(attempts.expire(seconds(31)).sessions, [1]);
+    attempts.opened(2, client(1), TARGET, seconds(32));
+    assert!(attempts.reached(2, Phase::Active, Marks::default(), seconds(33)).is_empty());
+    let placement = attempts.ended(2, &verdict(Cause::Ok, Phase::Active, &[]), &of_user("alice"), seconds(90));
+    assert_eq!((placement.attempt, placement.number), (2, 1));
+}
+
+#[test]
+fn a_retry_with_another_security_layer_belongs_to_the_first_failure() {
+    let mut attempts = Attempts::new();
+    let mismatch = verdict(Cause::TlsNoCommonVersion, Phase::TlsHello, &[]);
+    let first = connection(&mut attempts, 1, 0, 1, &mismatch, &of_user("alice"));
+    assert_eq!(first.may_be_revised, None, "an alert by the host is no prompt");
+    let plain = verdict(Cause::NegSslRequired, Phase::X224, &[]);
+    let second = connection(&mut attempts, 2, 1, 2, &plain, &of_user("alice"));
+    assert_eq!((second.attempt, second.number, second.previous), (1, 2, Some(1)));
+    let settled = attempts.expire(seconds(60));
+    assert_eq!(settled.attempts, [Attempt { id: 1, cause: Cause::TlsNoCommonVersion, connections: 2 }]);
+}
+
+#[test]
+fn two_users_behind_one_address_are_two_attempts() {
+    let mut attempts = Attempts::new();
+    connection(&mut attempts, 1, 0, 1, &left_at_prompt(Phase::Credssp), &of_user("alice"));
+    attempts.opened(2, client(1), TARGET, seconds(2));
+    assert!(attempts.reached(2, Phase::Active, Marks::of(&of_user("bob")), seconds(3)).is_empty());
+    let bob = attempts.ended(2, &verdict(Cause::Ok, Phase::Active, &[]), &of_user("bob"), seconds(9));
+    assert_eq!((bob.attempt, bob.number), (2, 1));
+    let back = connection(&mut attempts, 3, 10, 11, &verdict(Cause::Ok, Phase::Active, &[]), &of_user("alice"));
+    assert_eq!((back.attempt, back.number, back.previous), (1, 2, Some(1)));
+}
+
+#[test]
+fn another_target_or_client_is_another_attempt() {
+    let mut attempts = Attempts::new();
+    let timeline = Timeline::default();
+    connection(&mut attempts, 1, 0, 1, &left_at_prompt(Phase::Credssp), &timeline);
+    attempts.opened(2, client(1), "rds08.example.net:3389", seconds(2));
+    attempts.opened(3, client(2), TARGET, seconds(2));
+    for id in [2, 3] {
+        assert!(attempts.reached(id, Phase::Active, Marks::default(), seconds(3)).is_empty());
+        let ok = verdict(Cause::Ok, Phase::Active, &[]);
+        assert_eq!(attempts.ended(id, &ok, &timeline, seconds(4)).attempt, id);
+    }
+}
+
+#[test]
+fn a_new_session_beside_a_live_one_is_its_own_attempt() {
+    let mut attempts = Attempts::new();
+    attempts.opened(1, client(1), TARGET, seconds(0));
+    attempts.reached(1, Phase::Active, Marks::default(), seconds(1));
+    let second = connection(&mut attempts, 2, 5, 6, &left_at_prompt(Phase::Credssp), &Timeline::default());
+    assert_eq!((second.attempt, second.number), (2, 1));
+}
+
+#[test]
+fn parallel_connections_of_a_gateway_client_are_one_attempt() {
+    let mut attempts = Attempts::new();
+    let timeline = Timeline::default();
+    attempts.opened(1, client(1), TARGET, seconds(0));
+    attempts.opened(2, client(1), TARGET, seconds(0));
+    attempts.reached(1, Phase::TlsFinish, Marks::default(), seconds(1));
+    attempts.reached(2, Phase::TlsFinish, Marks::default(), seconds(1));
+    let ok = verdict(Cause::Ok, Phase::Active, &[]);
+    assert_eq!(attempts.ended(1, &ok, &timeline, seconds(9)).attempt, 1);
+    let second = attempts.ended(2, &ok, &timeline, seconds(9));
+    assert_eq!((second.attempt, second.number), (1, 2));
+    assert_eq!(attempts.expire(seconds(60)).attempts, [Attempt { id: 1, cause: Cause::Ok, connections: 2 }]);
+}
+
+#[test]
+fn memory_is_bounded_and_nothing_is_lost_from_the_counts() {
+    let mut attempts = Attempts::new();
+    let timeline = Timeline::default();
+    let failed = left_at_prompt(Phase::Credssp);
+    let total = MOST_CLIENTS as u128 + 500;
+    for id in 1..=total {
+        let address = IpAddr::from(u32::try_from(id).unwrap().to_be_bytes());
+        attempts.opened(id, address, TARGET, seconds(1));
+        attempts.ended(id, &failed, &timeline, seconds(1));
+        assert!(attempts.clients() <= MOST_CLIENTS);
+    }
+    let settled = attempts.expire(seconds(100));
+    assert_eq!(settled.sessions.len() as u128, total);
+    assert_eq!(settled.attempts.len() as u128, total);
+    assert_eq!((attempts.clients(), attempts.sessions.len(), attempts.recency.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_reconnect_loop_of_one_client_is_bounded_and_counted() {
+    let mut attempts = Attempts::new();
+    let timeline = Timeline::default();
+    let refused = verdict(Cause::ClosedBeforeCc, Phase::X224, &[]);
+    let mut settled = Vec::new();
+    for id in 1..=1_000u128 {
+        connection(&mut attempts, id, id as u64 / 100, id as u64 / 100, &refused, &timeline);
+        assert!(attempts.sessions.len() <= MOST_CONNECTIONS);
+        settled.extend(attempts.expire(seconds(0)).attempts);
+    }
+    settled.extend(attempts.expire(seconds(100)).attempts);
+    assert_eq!(settled.iter().map(|a| u32::from(a.connections)).sum::<u32>(), 1_000);
+    assert_eq!(settled.len(), 125);
+    assert_eq!(attempts.clients(), 0);
+}
+
+#[test]
+fn a_session_that_was_never_announced_stands_for_itself() {
+    let mut attempts = Attempts::new();
+    let placement = attempts.ended(7, &left_at_prompt(Phase::Credssp), &Timeline::default(), seconds(1));
+    assert_eq!(placement, Placement { attempt: 7, number: 1, previous: None, may_be_revised: None });
+    assert_eq!(attempts.expire(seconds(2)).attempts.len(), 1);
+}

@@ -197,7 +197,7 @@ mod tests {
         for cause in Cause::ALL {
             let remedy = cause.entry().remedy;
             let weak = |item: &&str| weakening.iter().any(|word| item.contains(word));
-            let first_weak = remedy.iter().position(|item| weak(item)).unwrap_or(remedy.len());
+            let first_weak = remedy.iter().position(weak).unwrap_or(remedy.len());
             for item in &remedy[first_weak..] {
                 assert!(item.starts_with("For a test only"), "{cause}: {item}");
             }

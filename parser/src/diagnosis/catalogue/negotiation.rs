@@ -59,7 +59,7 @@ pub(super) static CLIENT_CLOSED_BEFORE_CC: Entry = Entry {
     sees: "Connection Request forwarded, client FIN or RST first, 0 bytes from the host.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: X224,
+    phases: &[Phase::Resolve, Phase::Tcp, Phase::X224],
     remedy: &[
         "Compare the waiting time in the evidence with the host's usual answer time: a slow host makes impatient clients.",
         "A scanner that asks and leaves looks the same; look at the client's address.",
@@ -92,7 +92,7 @@ pub(super) static CLIENT_HELLO_TIMEOUT: Entry = Entry {
     remedy: &[
         "If clients show a credential prompt at this point, raise `timeouts.client_hello`: the hello comes when the user has typed.",
         "Look for endpoint protection or a TLS-inspecting agent on the client that holds the handshake back.",
-        "Capture on the client: does its ClientHello leave the machine?",
+        "Capture on the client and see whether its ClientHello leaves the machine.",
     ],
     predicted: Predicted { mstsc: &["0x704", "0x904"], mstsc_direct: &["0x704"], schannel: &[] },
     reference: "[MS-RDPBCGR] 5.4.5.1; seen: 3.3 s between Confirm and hello while a prompt was open",

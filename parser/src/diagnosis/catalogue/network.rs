@@ -132,7 +132,7 @@ pub(super) static MTU_BLACKHOLE: Entry = Entry {
     sees: "Silence after the first large message, retransmissions of full-size segments, nothing acknowledged any more.",
     decided_by: &[Probe, Capture],
     side: Side::Network,
-    phases: &[Phase::TlsHello, Phase::TlsFinish, Phase::Credssp, Phase::Mcs, Phase::Activation, Phase::Active],
+    phases: ANY,
     remedy: &[
         "Find the limit: `ping -M do -s 1472 HOST` (Windows: `ping -f -l 1472 HOST`), smaller until it passes.",
         "Let ICMP \"fragmentation needed\" (type 3 code 4; IPv6 type 2) through every firewall on the path.",

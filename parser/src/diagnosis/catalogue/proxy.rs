@@ -7,10 +7,10 @@ use crate::session::Phase;
 
 pub(super) static PROXY_LIMIT: Entry = Entry {
     title: "This proxy refused the connection: a limit of its own was reached",
-    sees: "We closed it ourselves, before anything was read.",
+    sees: "We closed it ourselves, before anything was read, or could not open a connection to the host.",
     decided_by: &[Passthrough],
     side: Side::Proxy,
-    phases: &[Phase::Accept],
+    phases: &[Phase::Accept, Phase::Tcp],
     remedy: &[
         "See in `connections_rejected_total{reason}` which limit it was.",
         "If one client holds many connections, look at that client first: a reconnect loop or a scanner.",

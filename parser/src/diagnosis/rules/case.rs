@@ -88,7 +88,8 @@ impl<'a> Case<'a> {
 
     /// The session was up. Volume says so where sizes could not: an opening never is that long.
     pub(super) fn was_active(&self) -> bool {
-        self.seen(self.timeline.progress.active) || self.established() && self.is_long()
+        let opened = self.established() || self.timeline.opening == Opening::GatewayHttp;
+        self.seen(self.timeline.progress.active) || opened && self.is_long()
     }
 
     /// More than any opening came from the host.

@@ -68,7 +68,14 @@ pub(super) fn ended_after_acceptance(case: &Case<'_>) -> Option<Finding> {
     let last_client = case.last_records(Peer::Client).next().map(|shape| shape.at);
     let delegated = last_client > progress.credssp_accepted;
     let client_left = case.closed_first(Closer::Client) && !case.sealed_alert(Peer::Host);
+    let exact = progress.credssp_last.host.is_some();
     let finding = match (client_left, delegated) {
+        // Block ciphers hide whether the host's answer was its key confirmation or an error.
+        (true, false) if !exact => Finding::possible(Cause::NlaAuthRefused)
+            .side(Side::Both)
+            .rivals(&[Cause::NlaPubkeyMismatch, Cause::CredsspDelegationPolicy, Cause::ClientPromptProbe])
+            .because("The client left right after the host's answer to its credentials.")
+            .message("Client left NLA after the host's answer to its credentials: the logon may have been refused"),
         (true, false) => Finding::possible(Cause::NlaPubkeyMismatch)
             .rivals(&[Cause::CredsspDelegationPolicy, Cause::ClientPromptProbe, Cause::ClosedAfterTlsUnknown])
             .because("The client left right after the host's public key answer, before it handed over credentials.")

@@ -5,7 +5,7 @@ use super::case::Case;
 use super::certificate::{self, Objection};
 use super::finding::Finding;
 use super::hello::describe;
-use super::words::list;
+use super::words::{list, version_name};
 use crate::session::{ClearAlert, ClientHelloFacts, Closer, Peer, ServerHelloFacts};
 use crate::wire::TlsVersion;
 
@@ -34,7 +34,8 @@ pub(super) fn client_refused_certificate(case: &Case<'_>) -> Option<Finding> {
     let rivals: Vec<Cause> = match objections.is_empty() {
         true if alert.description.0 == 48 || alert.description.0 == 45 => Vec::new(),
         true => REFUSALS.to_vec(),
-        false => objections.iter().map(|o| o.cause).collect(),
+        // Alerts 42, 43, 44 and 46 do not say which of its faults the client meant, nor that it was one we can see.
+        false => objections.iter().map(|o| o.cause).chain([Cause::CertUntrustedCa]).collect(),
     };
     let message = match objections.iter().find(|o| o.cause == finding.cause) {
         Some(objection) => {
@@ -155,7 +156,9 @@ pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
 
 fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
     let objections = certificate::objections(case);
-    let lowered = offered_newer(case.hello(), choice);
+    // TLS 1.2 from a host without 1.3 is everyday; older versions are what client policies refuse.
+    let old = choice.version < TlsVersion::TLS12;
+    let lowered = if old { offered_newer(case.hello(), choice) } else { Vec::new() };
     let dated = objections.iter().find(|o| matches!(o.cause, Cause::CertExpired | Cause::CertNotYetValid));
     let finding = match dated {
         Some(objection) if lowered.is_empty() => {
@@ -199,15 +202,15 @@ fn unfinished<'a>(case: &Case<'a>) -> Option<&'a ServerHelloFacts> {
 fn refused_version(case: &Case<'_>, choice: &ServerHelloFacts, finding: Finding) -> Finding {
     let newer = offered_newer(case.hello(), choice);
     // A host answers with the highest version it shares with the offer (RFC 5246 E.1): it has none of these.
-    let host: Vec<String> = newer.iter().map(ToString::to_string).collect();
+    let host: Vec<String> = newer.iter().map(|version| version_name(*version)).collect();
     let mut changes = Vec::new();
     if let Some(best) = newer.iter().min() {
-        changes.push(format!("Host: enable {best}."));
+        changes.push(format!("Host: enable {}.", version_name(*best)));
     }
-    changes.push(format!("Client: accept {} (for a test only).", choice.version));
+    changes.push(format!("Client: accept {} (for a test only).", version_name(choice.version)));
     finding
         .side(Side::Both)
-        .missing(Missing { client: vec![choice.version.to_string()], host })
+        .missing(Missing { client: vec![version_name(choice.version)], host })
         .smallest_change(changes)
 }
 

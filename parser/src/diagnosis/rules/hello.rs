@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Missing, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::negotiation::{CLIENT_PATIENCE, wants_negotiation};
-use super::words::{bytes, foreign, list, span};
+use super::words::{bytes, foreign, span, version_name};
 use crate::session::{Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
 use crate::wire::TlsVersion;
 
@@ -106,10 +106,14 @@ pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
     } else {
         Finding::possible(Cause::TlsHandshakeTimeout).side(if lost { Side::Network } else { Side::Host })
     };
+    let from_host = case.timeline.traffic.host.bytes;
+    let part = case.timeline.tls.partial_record.host;
     let sentence = if large { "more than one segment" } else { "one segment" };
     Some(
         base.because(format!("The ClientHello was unanswered for {}.", span(waited)))
             .because(format!("It is {} long: {sentence} at an MSS of {mss} bytes.", bytes(hello.length.into())))
+            .because_some(part.then(|| format!("What came from the host ({}) is no ServerHello.", bytes(from_host))))
+            .rivals_if(part, &[Cause::NotRdp, Cause::TlsInspectionMiddlebox])
             .because_some(case.host_leg_sentence())
             .rivals(rivals)
             .message(format!("Host did not answer the ClientHello for {}", span(waited))),
@@ -174,12 +178,11 @@ fn handshake_failure(hello: &ClientHelloFacts) -> Finding {
 /// Alert 70: the host has none of the versions on offer.
 fn no_common_version(hello: &ClientHelloFacts, finding: Finding) -> Finding {
     let offered = hello.versions();
-    let names: Vec<String> = offered.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = offered.iter().map(|version| version_name(*version)).collect();
     // That the host said no to all of these is on the wire; what it would accept is not, without a probe.
-    finding
-        .side(Side::Both)
-        .missing(Missing { client: Vec::new(), host: names })
-        .smallest_change(vec![format!("Host: accept {}.", list(offered.iter().max(), 1))])
+    finding.side(Side::Both).missing(Missing { client: Vec::new(), host: names }).smallest_change(
+        offered.iter().max().map(|best| format!("Host: accept {}.", version_name(*best))).into_iter().collect(),
+    )
 }
 
 /// The client's hello, while no ServerHello had come.
@@ -192,9 +195,9 @@ fn is_gateway_port(case: &Case<'_>) -> bool {
     case.host_address().is_some_and(|address| matches!(address.port(), 443 | 8443))
 }
 
-/// `handshake_failure (40)`, with its level when it is not fatal.
+/// `handshake_failure (40)`.
 pub(super) fn describe(alert: ClearAlert) -> String {
-    format!("{}", alert.description)
+    alert.description.to_string()
 }
 
 fn how(case: &Case<'_>) -> &'static str {

@@ -38,6 +38,7 @@ const TABLE: &[Rule] = &[
     ours::refused_or_stopped,
     reach::name_not_resolved,
     reach::not_connected,
+    reach::connect_unanswered,
     // The session was up: how did it end?
     active::ended_by_client,
     active::ended_in_order_by_host,
@@ -51,6 +52,7 @@ const TABLE: &[Rule] = &[
     opening::request_incomplete,
     // A leg died by itself.
     stalled::client_leg_lost,
+    stalled::host_leg_lost,
     // The answer to the Connection Request.
     negotiation::refused,
     negotiation::answer_not_rdp,

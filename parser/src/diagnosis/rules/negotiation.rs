@@ -4,8 +4,8 @@ use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::opening::lower;
-use super::words::{foreign, span};
-use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct};
+use super::words::{bytes, foreign, span};
+use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct, Upstream};
 use crate::wire::{FailureCode, Protocols, RequestFlags, ResponseFlags};
 use core::time::Duration;
 
@@ -44,6 +44,9 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
 /// The answer is neither X.224 nor anything else we know.
 pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
     let Some(Answer::NotRdp(sample)) = &case.timeline.answer else { return None };
+    if case.timeline.opening != Opening::X224 || case.server_hello().is_some() {
+        return None;
+    }
     let first = foreign(sample);
     Some(
         Finding::proven(Cause::NotRdp)
@@ -93,7 +96,8 @@ pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
     Some(
         Finding::likely(Cause::HalfOpenAfterAccept)
             .in_phase(Phase::X224)
-            .because(format!("The Connection Request was unanswered for {}; 0 bytes from the host.", span(waited)))
+            .because(format!("The Connection Request was unanswered for {}; {}.", span(waited), came_back(case)))
+            .rivals_if(part_came(case), &[Cause::NotRdp])
             .because_some(case.host_leg_sentence())
             .message(format!("Host accepted the connection and did not answer for {}", span(waited))),
     )
@@ -110,7 +114,8 @@ pub(super) fn host_closed_unanswered(case: &Case<'_>) -> Option<Finding> {
         Finding::likely(Cause::ClosedBeforeCc)
             .side(Side::Host)
             .in_phase(Phase::X224)
-            .because(format!("The host closed {} after the Connection Request; 0 bytes from the host.", span(waited)))
+            .because(format!("The host closed {} after the Connection Request; {}.", span(waited), came_back(case)))
+            .rivals_if(part_came(case), &[Cause::NotRdp])
             .because_some(asked(case))
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .rivals_if(bits.is_some(), &[Cause::NegUnknownProtocolBits])
@@ -124,12 +129,14 @@ pub(super) fn client_left_unanswered(case: &Case<'_>) -> Option<Finding> {
     if !case.closed_first(Closer::Client) {
         return None;
     }
+    let connected = matches!(case.timeline.upstream, Upstream::Connected(_) | Upstream::Unknown);
+    let before = if connected { "before the host answered" } else { "before the host was connected" };
     Some(
         Finding::likely(Cause::ClientClosedBeforeCc)
-            .in_phase(Phase::X224)
-            .because(format!("The client left {} after its Connection Request; 0 bytes from the host.", span(waited)))
+            .because_some((!connected).then(|| "The connection to the host was not up yet.".to_owned()))
+            .because(format!("The client left {} after its Connection Request; {}.", span(waited), came_back(case)))
             .rivals_if(waited > Duration::from_secs(3), &[Cause::HalfOpenAfterAccept])
-            .message(format!("{} {} after its request, before the host answered", case.closed(), span(waited))),
+            .message(format!("{} {} after its request, {before}", case.closed(), span(waited))),
     )
 }
 
@@ -180,9 +187,12 @@ pub(super) fn hello_never_came(case: &Case<'_>) -> Option<Finding> {
     }
     let waited = case.timeline.phases.entered(Phase::TlsHello).map(|at| case.after(at));
     let waited = waited.unwrap_or_else(|| span(case.silence()));
+    let begun = case.timeline.tls.partial_record.client;
     Some(
         Finding::likely(Cause::ClientHelloTimeout)
             .because(format!("The host chose {chosen}; no complete ClientHello came for {waited}."))
+            .because_some(begun.then(|| "A record of the client was begun and not completed.".to_owned()))
+            .rivals_if(begun, &[Cause::LargeClienthelloLost, Cause::MtuBlackhole])
             .rivals(&[Cause::ClientPromptProbe])
             .message(format!("Client did not start TLS for {waited} after the host's answer")),
     )
@@ -220,7 +230,7 @@ pub(super) fn host_closed_after_confirm(case: &Case<'_>) -> Option<Finding> {
             .because("Not one TLS byte came from the host, and no ClientHello had come from the client.")
             .rivals(&[Cause::TlsServerRefusedHelloSilently, Cause::CertPrivateKeyUnusable, Cause::UnknownClose])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
-            .message(format!("{} right after its own Connection Confirm ({chosen}), before TLS began", case.closed())),
+            .message(format!("{} right after it had chosen {chosen}, before TLS began", case.closed())),
     )
 }
 
@@ -235,10 +245,20 @@ pub(super) fn wants_negotiation(case: &Case<'_>) -> Finding {
         ))
 }
 
+/// `0 bytes from the host`; what is no whole answer counts as none.
+fn came_back(case: &Case<'_>) -> String {
+    format!("{} from the host", bytes(case.timeline.traffic.host.bytes))
+}
+
+/// Part of an answer came: it may not have been one.
+fn part_came(case: &Case<'_>) -> bool {
+    case.timeline.traffic.host.bytes > 0
+}
+
 /// How long the Connection Request had been waiting when it ended; `None` when it was answered or never made.
 fn waiting_for_answer(case: &Case<'_>) -> Option<Duration> {
     let timeline = case.timeline;
-    if timeline.request.is_none() || timeline.answer.is_some() || timeline.traffic.host.bytes > 0 {
+    if timeline.request.is_none() || timeline.answer.is_some() {
         return None;
     }
     let asked_at = timeline.traffic.client.last.unwrap_or(timeline.opened);

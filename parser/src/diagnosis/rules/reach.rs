@@ -57,3 +57,19 @@ pub(super) fn not_connected(case: &Case<'_>) -> Option<Finding> {
     };
     Some(finding.in_phase(Phase::Tcp))
 }
+
+/// A recording that ends while the SYN was unanswered; live, our connect time-out makes it [`not_connected`].
+pub(super) fn connect_unanswered(case: &Case<'_>) -> Option<Finding> {
+    let Upstream::Connecting(address) = &case.timeline.upstream else { return None };
+    let traffic = &case.timeline.traffic;
+    if case.close.is_some() || traffic.client.bytes > 0 || traffic.host.bytes > 0 {
+        return None;
+    }
+    Some(
+        Finding::possible(Cause::TcpTimeoutSynDrop)
+            .in_phase(Phase::Tcp)
+            .because(format!("Connect to {address}: no answer to the SYN is on record."))
+            .rivals(&[Cause::BacklogSaturated])
+            .message(format!("Host {address} did not answer the TCP connect, as far as the record goes")),
+    )
+}

@@ -1,5 +1,6 @@
 //! Numbers in the words of a report.
 
+use crate::wire::TlsVersion;
 use core::time::Duration;
 
 /// `0.4 ms`, `23 ms`, `1.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
@@ -53,6 +54,15 @@ pub(super) fn list<T: core::fmt::Display>(values: impl IntoIterator<Item = T>, m
         text.push_str(&format!(" and {} more", all.len() - most));
     }
     text
+}
+
+/// `TLS 1.2`, as fields of the event write it; the number where there is no name.
+pub(super) fn version_name(version: TlsVersion) -> String {
+    match version.name() {
+        Some(name) if name.starts_with(|c: char| c.is_ascii_digit()) => format!("TLS {name}"),
+        Some(name) => name.to_owned(),
+        None => version.to_string(),
+    }
 }
 
 /// Up to 16 foreign bytes as hex, with their text beside it when it is printable.

@@ -1,0 +1,385 @@
+//! One picture per line: what was seen, and what it must be called.
+
+use super::super::super::{Cause, Confidence, Side};
+use super::build::{Build, at, host};
+use crate::session::{
+    Answer, Awaiting, CloseKind, Closer, ConnectFailure, GiveUp, Opening, Peer, ProxyAct, ResolveFailure, Upstream,
+};
+use crate::wire::{FailureCode, Protocols, ResponseFlags};
+use Confidence::{Likely, Possible, Proven};
+
+type Picture = (&'static str, Build, Cause, Side, Confidence);
+
+pub(super) fn pictures() -> Vec<Picture> {
+    [ours_and_reach(), negotiation(), hello(), handshake(), after_tls(), active(), gateway()].concat()
+}
+
+fn connect_failed(failure: ConnectFailure, errno: i32) -> Build {
+    Build::opened()
+        .with(|t| t.upstream = Upstream::ConnectFailed { address: host(3389), failure, errno, tried: 1 })
+        .closed(Closer::Proxy, CloseKind::Error, 20)
+}
+
+fn timed_out(build: Build, awaiting: Awaiting) -> Build {
+    build.acted(ProxyAct::TimedOut(awaiting), 15_010)
+}
+
+fn ours_and_reach() -> Vec<Picture> {
+    let unresolved = Upstream::ResolveFailed { failure: ResolveFailure::NotFound, detail: "no such host".into() };
+    let act = |act| Build::opened().acted(act, 1);
+    vec![
+        ("limit", act(ProxyAct::LimitRefused), Cause::ProxyLimit, Side::Proxy, Proven),
+        ("drain over", Build::active().acted(ProxyAct::Shutdown, 9_000), Cause::ProxyShutdown, Side::Proxy, Proven),
+        ("PROXY header", act(ProxyAct::ProxyHeaderUntrusted), Cause::ProxyHeaderUntrusted, Side::Proxy, Proven),
+        ("target", act(ProxyAct::TargetNotAllowed), Cause::TargetNotAllowed, Side::Proxy, Proven),
+        ("no such name", Build::opened().with(|t| t.upstream = unresolved), Cause::DnsFailure, Side::Network, Proven),
+        ("connect refused", connect_failed(ConnectFailure::Refused, 111), Cause::TcpRefused, Side::Host, Proven),
+        (
+            "connect unanswered",
+            connect_failed(ConnectFailure::Timeout, 0),
+            Cause::TcpTimeoutSynDrop,
+            Side::Network,
+            Likely,
+        ),
+        ("unreachable", connect_failed(ConnectFailure::Unreachable, 113), Cause::TcpUnreachable, Side::Network, Proven),
+        (
+            "reset while connecting",
+            connect_failed(ConnectFailure::Reset, 104),
+            Cause::TcpRefused,
+            Side::Network,
+            Likely,
+        ),
+        ("out of ports", connect_failed(ConnectFailure::Local, 99), Cause::ProxyLimit, Side::Proxy, Proven),
+    ]
+}
+
+fn negotiation() -> Vec<Picture> {
+    let failure = |code| Build::asked(1).answered(Answer::Failure(FailureCode(code))).client_left(20);
+    let stranger = |t: &mut crate::session::Timeline| {
+        t.opening = Opening::NotRdp;
+        t.first_bytes = b"GET / HTTP/1.1\r\n".to_vec();
+    };
+    let no_guard = Answer::Selected { protocol: Protocols::HYBRID, flags: ResponseFlags(0x01) };
+    vec![
+        (
+            "health check",
+            Build::opened().connected(3389).client_left(2),
+            Cause::ClientSentNothing,
+            Side::Client,
+            Proven,
+        ),
+        (
+            "silent client",
+            timed_out(Build::opened(), Awaiting::ClientRequest),
+            Cause::ClientSentNothing,
+            Side::Client,
+            Proven,
+        ),
+        (
+            "web browser",
+            Build::opened().sent(Peer::Client, 90, 1).with(stranger).client_left(9),
+            Cause::NotRdp,
+            Side::Client,
+            Proven,
+        ),
+        (
+            "half a request",
+            timed_out(Build::opened().sent(Peer::Client, 2, 1), Awaiting::ClientRequest),
+            Cause::NotRdp,
+            Side::Client,
+            Possible,
+        ),
+        (
+            "request unanswered",
+            timed_out(Build::asked(3), Awaiting::ConnectionConfirm),
+            Cause::HalfOpenAfterAccept,
+            Side::Host,
+            Likely,
+        ),
+        ("host hangs up on request", Build::asked(3).host_left(9), Cause::ClosedBeforeCc, Side::Host, Likely),
+        ("client does not wait", Build::asked(3).client_left(900), Cause::ClientClosedBeforeCc, Side::Client, Likely),
+        ("code 1", failure(1), Cause::NegSslRequired, Side::Client, Proven),
+        ("code 2", failure(2), Cause::NegSslNotAllowed, Side::Host, Proven),
+        ("code 3", failure(3), Cause::NegSslCertMissing, Side::Host, Proven),
+        ("code 4", failure(4), Cause::NegInconsistent, Side::Both, Proven),
+        ("code 5", failure(5), Cause::NlaRequired, Side::Client, Proven),
+        ("code 6", failure(6), Cause::NegUserCertRequired, Side::Both, Proven),
+        ("code 9", failure(9), Cause::NegFailureOther, Side::Both, Possible),
+        (
+            "new bits",
+            Build::asked(0x1b).answered(Answer::Ultimatum(3)).host_left(9),
+            Cause::NegUnknownProtocolBits,
+            Side::Host,
+            Likely,
+        ),
+        (
+            "clear disconnect",
+            Build::asked(3).answered(Answer::Ultimatum(3)).host_left(9),
+            Cause::ClosedBeforeCc,
+            Side::Host,
+            Likely,
+        ),
+        (
+            "X.224 refusal",
+            Build::asked(3).answered(Answer::Refused(0x80)).client_left(9),
+            Cause::ClosedBeforeCc,
+            Side::Host,
+            Likely,
+        ),
+        (
+            "web server",
+            Build::asked(3).answered(Answer::NotRdp(b"HTTP/1.1 400".to_vec())).host_left(9),
+            Cause::NotRdp,
+            Side::Host,
+            Proven,
+        ),
+        (
+            "not asked for",
+            Build::asked(1)
+                .answered(Answer::Selected { protocol: Protocols::HYBRID, flags: ResponseFlags(0) })
+                .client_left(9),
+            Cause::ServerSelectedWeaker,
+            Side::Both,
+            Proven,
+        ),
+        (
+            "no Restricted Admin",
+            Build::asked(3).flags(1).answered(no_guard).client_left(9),
+            Cause::RestrictedAdminDenied,
+            Side::Both,
+            Likely,
+        ),
+        (
+            "no hello",
+            timed_out(Build::agreed(1), Awaiting::ClientHello),
+            Cause::ClientHelloTimeout,
+            Side::Client,
+            Likely,
+        ),
+        ("client leaves after CC", Build::agreed(1).client_left(9), Cause::ClientClosedAfterCc, Side::Client, Likely),
+        ("host leaves after CC", Build::agreed(1).host_left(9), Cause::HostClosedAfterCc, Side::Host, Possible),
+    ]
+}
+
+fn hello() -> Vec<Picture> {
+    let hello = || Build::agreed(1).hello(&[0x0304, 0x0303], 310);
+    let old = || Build::agreed(1).hello(&[0x0302, 0x0301], 200);
+    let answered = |build: Build, alert| build.alert(Peer::Host, alert, 15).client_left(16);
+    let ultimatum = hello().with(|t| t.tls.clear_ultimatum = Some(at(15)));
+    let garbage = hello().with(|t| t.tls.not_tls = Some(*b"<html><body>no!!"));
+    vec![
+        ("alert 40", answered(hello(), 40), Cause::TlsNoCommonCipher, Side::Both, Possible),
+        ("alert 40 to an old client", answered(old(), 40), Cause::TlsNoCommonVersion, Side::Both, Possible),
+        ("alert 70", answered(hello(), 70), Cause::TlsNoCommonVersion, Side::Both, Likely),
+        ("alert 71", answered(hello(), 71), Cause::TlsNoCommonCipher, Side::Both, Likely),
+        ("alert 80", answered(hello(), 80), Cause::TlsAlertInternalError, Side::Host, Likely),
+        ("alert 112", answered(hello(), 112), Cause::TlsAlertOther, Side::Host, Possible),
+        ("clear nine bytes", ultimatum.client_left(16), Cause::TlsServerRefusedHelloSilently, Side::Host, Possible),
+        ("garbage", garbage.client_left(16), Cause::NotRdp, Side::Host, Likely),
+        (
+            "hello unanswered",
+            timed_out(hello(), Awaiting::ServerHello),
+            Cause::TlsHandshakeTimeout,
+            Side::Host,
+            Possible,
+        ),
+        ("FIN after hello", hello().host_left(15), Cause::TlsServerRefusedHelloSilently, Side::Host, Possible),
+        ("RST after hello", hello().host_reset(15), Cause::TlsServerRefusedHelloSilently, Side::Host, Possible),
+        (
+            "client leaves after hello",
+            hello().client_left(500),
+            Cause::ClientLeftBeforeServerHello,
+            Side::Client,
+            Likely,
+        ),
+    ]
+}
+
+fn handshake() -> Vec<Picture> {
+    let chosen = |version| Build::agreed(1).hello(&[0x0304, 0x0303], 310).chose(version);
+    let refused = |build: Build, alert| build.alert(Peer::Client, alert, 25).client_left(26);
+    let day = 86_400;
+    let expired = || chosen(0x0303).certificate(|c| c.not_after -= 30 * day);
+    let early = || chosen(0x0303).certificate(|c| c.not_before += 30 * day);
+    let weak = || chosen(0x0303).certificate(|c| c.key_bits = 1_024);
+    let client_only = || chosen(0x0303).certificate(|c| c.extended_key_usage = vec!["1.3.6.1.5.5.7.3.2".into()]);
+    let renamed = || chosen(0x0303).certificate(|c| c.alternative_names = vec!["old.example.net".into()]);
+    let wanted = || chosen(0x0303).with(|t| t.server_hello.as_mut().unwrap().certificate_requested = true);
+    vec![
+        ("expired, alert 45", refused(expired(), 45), Cause::CertExpired, Side::Host, Proven),
+        ("expired, alert 46", refused(expired(), 46), Cause::CertExpired, Side::Host, Likely),
+        ("expired, silence", expired().client_left(40), Cause::CertExpired, Side::Client, Possible),
+        ("not yet valid", refused(early(), 42), Cause::CertNotYetValid, Side::Both, Likely),
+        ("weak key", refused(weak(), 42), Cause::CertWeak, Side::Host, Likely),
+        ("no server certificate", refused(client_only(), 43), Cause::CertWrongEku, Side::Host, Likely),
+        ("other name", refused(renamed(), 46), Cause::CertNameMismatch, Side::Both, Possible),
+        ("unknown CA", refused(chosen(0x0303).certificate(|_| ()), 48), Cause::CertUntrustedCa, Side::Both, Likely),
+        ("unseen certificate", refused(chosen(0x0304), 46), Cause::CertUntrustedCa, Side::Both, Possible),
+        ("client refuses version", refused(chosen(0x0301), 70), Cause::TlsClientRefusedChoice, Side::Both, Proven),
+        ("client refuses choice", refused(chosen(0x0303), 40), Cause::TlsClientRefusedChoice, Side::Client, Likely),
+        (
+            "client leaves handshake",
+            chosen(0x0303).client_left(40),
+            Cause::TlsClientClosedSilently,
+            Side::Client,
+            Possible,
+        ),
+        (
+            "client certificate",
+            wanted().alert(Peer::Host, 40, 30).client_left(31),
+            Cause::NegUserCertRequired,
+            Side::Both,
+            Likely,
+        ),
+        (
+            "host alert 80 in handshake",
+            chosen(0x0303).alert(Peer::Host, 80, 30).client_left(31),
+            Cause::TlsAlertInternalError,
+            Side::Host,
+            Likely,
+        ),
+        ("host leaves handshake", chosen(0x0303).host_reset(40), Cause::UnknownClose, Side::Host, Possible),
+    ]
+}
+
+fn after_tls() -> Vec<Picture> {
+    let tls = || Build::established(1);
+    let nla = || Build::established(2).with(|t| t.progress.credssp_records.client = 1);
+    let shown = || nla().with(|t| t.progress.credssp_authenticate = Some(at(60)));
+    let accepted =
+        || shown().with(|t| (t.progress.credssp_accepted, t.progress.credssp_last.host) = (Some(at(70)), Some(95)));
+    let mcs = || tls().with(|t| t.progress.connect_initial = Some(at(50)));
+    let joining = || mcs().with(|t| t.progress.connect_response = Some(at(60))).phase(crate::session::Phase::Mcs, 60);
+    let info =
+        || joining().with(|t| t.progress.client_info = Some(at(90))).phase(crate::session::Phase::ClientInfo, 90);
+    let licensing = || info().with(|t| t.progress.licensing = Some(at(95))).phase(crate::session::Phase::Licensing, 95);
+    let demand = || {
+        let build =
+            licensing().with(|t| (t.progress.licensed, t.progress.demand_active) = (Some(at(98)), Some(at(99))));
+        build.phase(crate::session::Phase::Activation, 98)
+    };
+    vec![
+        ("client leaves after TLS", tls().client_left(200), Cause::ClosedAfterTlsUnknown, Side::Client, Possible),
+        ("host leaves after TLS", tls().host_left(200), Cause::ClosedAfterTlsUnknown, Side::Host, Possible),
+        (
+            "client leaves before NLA",
+            Build::established(2).client_left(200),
+            Cause::ClosedAfterTlsUnknown,
+            Side::Client,
+            Possible,
+        ),
+        ("client leaves in NLA", nla().client_left(200), Cause::ClosedAfterTlsUnknown, Side::Client, Possible),
+        ("logon refused by close", shown().host_left(80), Cause::NlaAuthRefused, Side::Both, Likely),
+        (
+            "logon refused by error",
+            shown().with(|t| t.progress.credssp_error = Some(at(70))).closed(Closer::Client, CloseKind::Rst, 80),
+            Cause::NlaAuthRefused,
+            Side::Both,
+            Likely,
+        ),
+        ("key not accepted", accepted().client_left(80), Cause::NlaPubkeyMismatch, Side::Network, Possible),
+        (
+            "no logon right",
+            accepted().with(|t| t.progress.early_user_auth = Some(at(75))).host_left(80),
+            Cause::EarlyUserAuthDenied,
+            Side::Host,
+            Likely,
+        ),
+        ("Connect Initial unanswered", mcs().host_left(80), Cause::ServerClosedInMcs, Side::Host, Possible),
+        ("joins break off", joining().host_reset(80), Cause::ServerClosedInMcs, Side::Host, Possible),
+        (
+            "denied",
+            info().with(|t| t.progress.denied = Some(at(100))).host_left(101),
+            Cause::ServerDenied0x7,
+            Side::Host,
+            Likely,
+        ),
+        (
+            "denied, client RST",
+            info().with(|t| t.progress.denied = Some(at(100))).closed(Closer::Client, CloseKind::Rst, 101),
+            Cause::ServerDenied0x7,
+            Side::Host,
+            Likely,
+        ),
+        ("no licence", licensing().host_left(120), Cause::LicenseFailure, Side::Host, Likely),
+        (
+            "host leg dies in NLA",
+            shown().closed(Closer::Host, CloseKind::Timeout, 90_000),
+            Cause::MtuBlackhole,
+            Side::Network,
+            Possible,
+        ),
+        ("after Demand Active", demand().host_left(120), Cause::ActivationFailed, Side::Host, Possible),
+        (
+            "network of client",
+            nla().closed(Closer::Client, CloseKind::Timeout, 90_000),
+            Cause::ClientSideNetworkLoss,
+            Side::Network,
+            Likely,
+        ),
+    ]
+}
+
+fn active() -> Vec<Picture> {
+    let up = Build::active;
+    vec![
+        ("user closes", up().record(Peer::Client, 23, 9, 60_000).client_left(60_001), Cause::Ok, Side::Client, Likely),
+        ("host cut", up().host_reset(64_000), Cause::HostClosedActive, Side::Host, Possible),
+        (
+            "client's network in session",
+            up().closed(Closer::Client, CloseKind::Timeout, 90_000),
+            Cause::ClientSideNetworkLoss,
+            Side::Network,
+            Likely,
+        ),
+        (
+            "host gone",
+            up().closed(Closer::Host, CloseKind::Timeout, 90_000),
+            Cause::ServerResetInSession,
+            Side::Host,
+            Possible,
+        ),
+    ]
+}
+
+fn gateway() -> Vec<Picture> {
+    let first = || Build::tls_first(443);
+    let done = || first().chose(0x0303).tls_done(30);
+    let clear = Build::tls_first(3389).with(|t| t.tls.clear_ultimatum = Some(at(15)));
+    let unread = Build::asked(3).with(|t| t.gave_up = Some((GiveUp::Malformed, at(9)))).sent(Peer::Host, 100, 9);
+    vec![
+        ("gateway refuses inside", done().host_left(90), Cause::RdgClosedAfterTls, Side::Host, Possible),
+        ("gateway waits for target", done().client_left(11_000), Cause::RdgClosedAfterTls, Side::Client, Possible),
+        (
+            "gateway session",
+            done().with(|t| t.progress.active = Some(at(900))).client_left(9_000),
+            Cause::Ok,
+            Side::Client,
+            Likely,
+        ),
+        ("gateway closes on hello", first().host_reset(15), Cause::RdgTlsFailure, Side::Host, Possible),
+        (
+            "gateway version",
+            first().alert(Peer::Host, 70, 15).client_left(16),
+            Cause::TlsNoCommonVersion,
+            Side::Both,
+            Likely,
+        ),
+        (
+            "gateway certificate",
+            first().chose(0x0303).certificate(|_| ()).alert(Peer::Client, 48, 25).client_left(26),
+            Cause::CertUntrustedCa,
+            Side::Both,
+            Likely,
+        ),
+        ("TLS to an RDP host", clear.host_reset(16), Cause::TlsHelloWithoutNegotiation, Side::Client, Proven),
+        (
+            "TLS to a silent RDP host",
+            Build::tls_first(3389).host_left(15),
+            Cause::TlsHelloWithoutNegotiation,
+            Side::Client,
+            Possible,
+        ),
+        ("unreadable", unread.host_left(20), Cause::UnknownClose, Side::Host, Possible),
+    ]
+}
