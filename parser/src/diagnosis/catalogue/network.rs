@@ -8,10 +8,13 @@ use crate::session::Phase;
 /// From the first byte to the end of the session.
 const ANY: &[Phase] = &[
     Phase::Accept,
+    Phase::Resolve,
+    Phase::Tcp,
     Phase::X224,
     Phase::TlsHello,
     Phase::TlsFinish,
     Phase::Credssp,
+    Phase::Rdstls,
     Phase::Mcs,
     Phase::ClientInfo,
     Phase::Licensing,

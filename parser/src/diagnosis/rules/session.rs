@@ -5,6 +5,7 @@ use super::case::Case;
 use super::finding::Finding;
 use super::words::span;
 use crate::session::{Closer, Peer, Phase};
+use crate::wire::Protocols;
 
 /// Set Error Info sized, nine bytes, end: the host gave a reason that only a bridge can read.
 pub(super) fn denied(case: &Case<'_>) -> Option<Finding> {
@@ -99,7 +100,8 @@ pub(super) fn connect_initial_unanswered(case: &Case<'_>) -> Option<Finding> {
     Some(
         in_mcs(case, "after the client's first MCS message")
             .because(format!("MCS Connect Initial (told by its size) was unanswered; the end came {wait} later."))
-            .rivals_if(!client_left(case), &[Cause::McsCoreMismatch]),
+            .rivals_if(!client_left(case), &[Cause::McsCoreMismatch])
+            .rivals_if(case.selected() == Some(Protocols::RDP), &[Cause::NegSslRequired, Cause::FipsMismatch]),
     )
 }
 
