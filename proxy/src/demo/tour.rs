@@ -6,7 +6,6 @@ use super::hosts::{self, Standing};
 use super::print;
 use super::tls::Credentials;
 use crate::observe::{Notice, Observer};
-use crate::record::SessionRecord;
 use crate::run::Proxy;
 use anyhow::Context;
 use config::{Admin, EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
@@ -41,6 +40,11 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    /// A visit of which nothing was said yet.
+    fn due(case: &Case, visit: &Visit) -> Finding {
+        Finding { case: case.name, expected: visit.expected, verdict: None, took: Duration::ZERO, session: None }
+    }
+
     /// True when the right thing was said.
     pub(super) fn as_expected(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| self.expected.is_met_by(verdict))
@@ -85,9 +89,11 @@ impl Tour {
             let client = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 1, 0)) + u32::try_from(index % 250)? + 1);
             let first = findings.len();
             for visit in case.visits {
-                findings.push(self.visit(case, visit, client, out).await?);
+                self.send(case, visit, client).await?;
+                findings.push(Finding::due(case, visit));
+                self.hear(&mut findings[first..], out).await?;
             }
-            self.await_revisions(&mut findings[first..], out).await?;
+            self.hear_revisions(&mut findings[first..], out).await?;
             for finding in findings[first..].iter().filter(|f| !f.as_expected()) {
                 print::unexpected(out, &finding.expected)?;
             }
@@ -102,13 +108,8 @@ impl Tour {
         self.proxy.stop().await;
     }
 
-    async fn visit(
-        &mut self,
-        case: &Case,
-        visit: &Visit,
-        client: Ipv4Addr,
-        out: &mut (dyn Write + Send),
-    ) -> anyhow::Result<Finding> {
+    /// Plays one client, to its end.
+    async fn send(&self, case: &Case, visit: &Visit, client: Ipv4Addr) -> anyhow::Result<()> {
         let listener = self.proxy.address(case.name).await.with_context(|| format!("no listener {}", case.name))?;
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((client, 0))).context("a client address on loopback")?;
@@ -118,51 +119,51 @@ impl Tour {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
             Err(error) => return Err(error).with_context(|| format!("listener {} at {listener}", case.name)),
         }
-
-        let mut finding =
-            Finding { case: case.name, expected: visit.expected, verdict: None, took: Duration::ZERO, session: None };
-        if let Some(record) = self.ended(case).await {
-            finding.took = record.ended.since(record.identity.accepted);
-            finding.session = Some(record.identity.id);
-            print::connection(out, &record)?;
-            finding.verdict = Some(record.verdict.clone());
-        }
-        Ok(finding)
+        Ok(())
     }
 
-    /// The record of the next session of this case.
-    async fn ended(&mut self, case: &Case) -> Option<Arc<SessionRecord>> {
+    /// Waits for the report of the last of these visits, all to one case.
+    async fn hear(&mut self, findings: &mut [Finding], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
         let deadline = Instant::now() + REPORT_DEADLINE;
-        loop {
-            match timeout_at(deadline, self.notices.recv()).await {
-                Ok(Some(Notice::Ended(record))) if *record.identity.listener == *case.name => return Some(record),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return None,
-            }
-        }
-    }
-
-    /// Waits for the revision of verdicts that are not yet what they should become.
-    async fn await_revisions(&mut self, findings: &mut [Finding], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-        // A single connection is judged at its end; only what the next one shows can change that.
-        if findings.len() < 2 {
-            return Ok(());
-        }
-        let deadline = Instant::now() + REPORT_DEADLINE;
-        while findings.iter().any(|f| !f.as_expected()) {
-            match timeout_at(deadline, self.notices.recv()).await {
-                Ok(Some(Notice::Revised { session, verdict })) => {
-                    if let Some(finding) = findings.iter_mut().find(|f| f.session == Some(session)) {
-                        print::revised(out, &verdict)?;
-                        finding.verdict = Some(verdict);
-                    }
-                }
-                Ok(Some(Notice::Ended(_))) => {}
-                Ok(None) | Err(_) => break,
-            }
+        while findings.last().is_some_and(|f| f.verdict.is_none()) {
+            let Ok(Some(notice)) = timeout_at(deadline, self.notices.recv()).await else { break };
+            note(notice, findings, out)?;
         }
         Ok(())
     }
+
+    /// Waits for revisions, while a verdict is not yet what it should become. What a client did next changes what is
+    /// known of its visit before, so there must be a next one.
+    async fn hear_revisions(&mut self, findings: &mut [Finding], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+        let deadline = Instant::now() + REPORT_DEADLINE;
+        while findings.len() > 1 && !findings.iter().all(Finding::as_expected) {
+            let Ok(Some(notice)) = timeout_at(deadline, self.notices.recv()).await else { break };
+            note(notice, findings, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes what the proxy says, if it is about one of these visits, and keeps the verdict.
+fn note(notice: Notice, findings: &mut [Finding], out: &mut dyn Write) -> anyhow::Result<()> {
+    match notice {
+        Notice::Ended(record) => {
+            let due = findings.iter_mut().find(|f| f.session.is_none() && *record.identity.listener == *f.case);
+            if let Some(finding) = due {
+                print::connection(out, &record)?;
+                finding.took = record.ended.since(record.identity.accepted);
+                finding.session = Some(record.identity.id);
+                finding.verdict = Some(record.verdict.clone());
+            }
+        }
+        Notice::Revised { session, verdict } => {
+            if let Some(finding) = findings.iter_mut().find(|f| f.session == Some(session)) {
+                print::revised(out, &verdict)?;
+                finding.verdict = Some(verdict);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What `run` would read from a file: a listener per case, and time-outs short enough for somebody who watches.
@@ -207,10 +208,10 @@ mod tests {
 
     const RIGHT: Visit = Visit {
         client: &[Step::Request { user: "alice", protocols: 0 }, Step::ReadPacket],
-        expected: Expected { cause: Cause::NegSslRequired, phase: Phase::X224, suspect: None },
+        expected: Expected { cause: Cause::NegSslRequired, phases: &[Phase::X224], suspect: None },
     };
     const WRONG: Visit =
-        Visit { expected: Expected { cause: Cause::NlaRequired, phase: Phase::X224, suspect: None }, ..RIGHT };
+        Visit { expected: Expected { cause: Cause::NlaRequired, phases: &[Phase::X224], suspect: None }, ..RIGHT };
     const HOST: Host = Host::Plays(&[&[Step::ReadPacket, Step::Refuse(1), Step::AwaitEnd]]);
 
     #[tokio::test(flavor = "multi_thread")]
