@@ -303,7 +303,10 @@ pub(super) const CASES: &[Case] = &[
             ],
         ]),
         visits: &[
-            Visit { client: &[ASK, ReadPacket, TLS_CLIENT], expected: is(Cause::ClientPromptProbe, &[Phase::Credssp]) },
+            Visit {
+                client: &[ASK, ReadPacket, TLS_CLIENT, HalfClose],
+                expected: is(Cause::ClientPromptProbe, &[Phase::Credssp]),
+            },
             Visit {
                 client: &[
                     ASK,

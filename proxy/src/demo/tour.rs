@@ -6,13 +6,13 @@ use super::hosts::{self, Standing};
 use super::print;
 use super::tls::Credentials;
 use crate::observe::{Notice, Observer};
-use crate::run::Proxy;
+use crate::run::{Proxy, RunError};
 use anyhow::Context;
 use config::{Admin, EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
 use parser::diagnosis::Verdict;
 use parser::session::Peer;
 use std::io::{ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpSocket;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// The admin endpoint of the demo: where that of `run` is, so that what the documents say of it holds here too.
-const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9389);
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9389);
 /// Longest wait for a report, or for a revision that is due.
 const REPORT_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -68,10 +68,17 @@ impl Tour {
         for case in cases {
             hosts.push(hosts::stand(case.host, &credentials).await.with_context(|| case.name)?);
         }
-        let settings = settings(cases, &hosts).await;
+        let mut settings = settings(cases, &hosts);
         let observer = Observer::start(&settings)?;
         let notices = observer.notices();
-        let proxy = Proxy::start(settings, observer).await?;
+        let proxy = match Proxy::start(settings.clone(), Arc::clone(&observer)).await {
+            // Somebody has that port already, a running rdpscope perhaps: any other will do.
+            Err(RunError::InUse { address: ADMIN, .. }) => {
+                settings.admin = Some(Admin { listen: SocketAddr::new(ADMIN.ip(), 0) });
+                Proxy::start(settings, observer).await?
+            }
+            started => started?,
+        };
         Ok(Tour { cases, proxy, notices, credentials, _hosts: hosts })
     }
 
@@ -167,7 +174,7 @@ fn note(notice: Notice, findings: &mut [Finding], out: &mut dyn Write) -> anyhow
 }
 
 /// What `run` would read from a file: a listener per case, and time-outs short enough for somebody who watches.
-async fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
+fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
     let listeners = cases
         .iter()
         .zip(hosts)
@@ -184,17 +191,9 @@ async fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
         listeners,
         timeouts: Timeouts { connect: 2 * short, negotiate: short, client_hello: short, server_hello: short },
         events: Events { path: EventPath::Off, user_names: UserNames::Hash, live: false },
-        admin: Some(Admin { listen: free(ADMIN).await }),
+        admin: Some(Admin { listen: ADMIN }),
         limits: Limits::default(),
         state_directory: None,
-    }
-}
-
-/// `address`, or any other port of its host when somebody has that one already.
-async fn free(address: SocketAddr) -> SocketAddr {
-    match tokio::net::TcpListener::bind(address).await {
-        Ok(_) => address,
-        Err(_) => SocketAddr::new(address.ip(), 0),
     }
 }
 
