@@ -6,6 +6,9 @@
 //!
 //! Data, its origin and licences: `README.md` in this directory.
 
+// A test crate: what cannot be read here is a failed test.
+#![allow(clippy::unwrap_used)]
+
 mod attempts;
 mod capture;
 mod fields;
