@@ -30,8 +30,7 @@ struct Args {
 impl Args {
     fn parse() -> Result<Args> {
         let jobs = 2 * std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
-        let mut args =
-            Args { wanted: vec![], unwanted: vec![], exact: false, list: false, direct_only: false, jobs };
+        let mut args = Args { wanted: vec![], unwanted: vec![], exact: false, list: false, direct_only: false, jobs };
         let mut given = std::env::args().skip(1);
         while let Some(arg) = given.next() {
             match arg.as_str() {

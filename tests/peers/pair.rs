@@ -163,7 +163,10 @@ fn bytes_agree(ended: &Ended, host: &Running, sessions: &[Value]) -> Result<()> 
     if let Some((sent, received)) = ended.bytes {
         // A reset may destroy what was on its way.
         ensure!(reset || up == sent, "source.bytes is {up}, the client sent {sent}");
-        ensure!(down == received || (reset && down >= received), "destination.bytes is {down}, the client got {received}");
+        ensure!(
+            down == received || (reset && down >= received),
+            "destination.bytes is {down}, the client got {received}"
+        );
     }
     if let [(received, sent)] = host.wire()[..] {
         ensure!(up >= received, "source.bytes is {up}, the host got {received}");

@@ -40,7 +40,8 @@ impl Proxy {
                 Self::launch(lab, room, &flags, 1, options)
             }
             Some(settings) => {
-                let listener = format!("[[listener]]\nname = \"lab\"\nlisten = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n");
+                let listener =
+                    format!("[[listener]]\nname = \"lab\"\nlisten = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n");
                 Self::with_file(lab, room, &listener, 1, &Options { settings: Some(settings), ..*options })
             }
         }
@@ -99,11 +100,6 @@ impl Proxy {
         self.listening.first().copied().unwrap_or(self.admin)
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// What it prints for a person.
     pub(crate) fn output(&self) -> String {
         self.process.output()
@@ -122,7 +118,8 @@ impl Proxy {
     /// Accept order is the order of `session.id`: UUIDv7 begins with the time.
     pub(crate) fn sessions(&self, count: usize) -> Result<Vec<Value>> {
         let ends = || -> Result<Vec<Value>> {
-            let mut ends: Vec<Value> = self.events()?.into_iter().filter(|event| action(event) == "session_end").collect();
+            let mut ends: Vec<Value> =
+                self.events()?.into_iter().filter(|event| action(event) == "session_end").collect();
             ends.sort_by_key(|event| text(event, "session.id").to_owned());
             Ok(ends)
         };

@@ -29,7 +29,8 @@ const NEGOTIATION: i32 = 10;
 const TLS: i32 = 20;
 
 /// Connection Request for TLS with a cookie. [MS-RDPBCGR] 2.2.1.1
-const REQUEST: &[u8] = b"\x03\x00\x00\x2a\x25\xe0\x00\x00\x00\x00\x00Cookie: mstshash=mini\r\n\x01\x00\x08\x00\x01\x00\x00\x00";
+const REQUEST: &[u8] =
+    b"\x03\x00\x00\x2a\x25\xe0\x00\x00\x00\x00\x00Cookie: mstshash=mini\r\n\x01\x00\x08\x00\x01\x00\x00\x00";
 
 impl Mini {
     /// Only this version.

@@ -41,7 +41,7 @@ pub(crate) enum How {
 pub(crate) enum Front {
     /// Closes on accept.
     CloseAccept,
-    /// Resets on accept.
+    /// Resets with the request unread.
     RstAccept,
     /// Accepts and does nothing.
     Hang,
@@ -109,7 +109,10 @@ impl Front {
     async fn serve(&self, peer: &mut Peer) -> io::Result<()> {
         match self {
             Front::CloseAccept => return Ok(()),
-            Front::RstAccept => return peer.reset_on_close(),
+            Front::RstAccept => {
+                peer.stream.peek(&mut [0]).await?;
+                return peer.reset_on_close();
+            }
             Front::Hang => return peer.wait_until_closed().await,
             Front::Relay(port, cut) => return peer.relay(*port, Some(*cut)).await,
             _ => {}

@@ -57,7 +57,12 @@ pub(crate) type Wire = Arc<Mutex<Vec<(u64, u64)>>>;
 impl Host {
     /// Starts it; it accepts connections when this returns.
     pub(crate) fn start(&self, lab: &Arc<Lab>, room: &Path) -> Result<Running> {
-        let mut running = Running { port: free_port(), wire: Wire::default(), processes: vec![], tasks: vec![] };
+        self.start_on(lab, room, free_port())
+    }
+
+    /// The same on a port that was chosen before, as when a host comes back after a crash.
+    pub(crate) fn start_on(&self, lab: &Arc<Lab>, room: &Path, port: u16) -> Result<Running> {
+        let mut running = Running { port, wire: Wire::default(), processes: vec![], tasks: vec![] };
         match self {
             Host::Xrdp(xrdp) => running.processes.push(xrdp.start(lab, room, running.port)?),
             Host::Shadow(layer) => running.processes.push(shadow(lab, room, layer, running.port)?),

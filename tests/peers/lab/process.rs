@@ -102,7 +102,7 @@ impl Process {
     }
 
     fn signal(&self, name: &str) {
-        let line = format!("kill -{name} -- -{}", self.id());
+        let line = format!("kill -s {name} -- -{}", self.id());
         let _ = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).status();
     }
 

@@ -21,7 +21,7 @@ while read -r op arg; do case $op in
   +netns) spaces="$spaces$arg " ;;
   -netns) ip netns del "$arg"; spaces="${spaces%% $arg *} ${spaces#* $arg }" ;;
 esac 2>/dev/null; done
-for group in $groups; do kill -KILL -- "-$group"; done 2>/dev/null
+for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
 for space in $spaces; do ip netns del "$space"; done 2>/dev/null
 rm -rf -- "$1"
 "#;

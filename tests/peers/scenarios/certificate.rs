@@ -61,13 +61,8 @@ pub(crate) fn pairs() -> Vec<Pair> {
         Pair::new("cert-rsa1024", host(xrdp("rsa1024.crt", "rsa1024.key")), tls(&[]), 143)
             .session(super::hello_dropped()),
         Pair::new("cert-rsa1024-sec0", host(sec0(xrdp("rsa1024.crt", "rsa1024.key"))), tls(&[]), 0).session(ok()),
-        Pair::new(
-            "cert-rsa1024-clisec2",
-            host(sec0(xrdp("rsa1024.crt", "rsa1024.key"))),
-            tls(&["/tls-seclevel:2"]),
-            0,
-        )
-        .session(ok()),
+        Pair::new("cert-rsa1024-clisec2", host(sec0(xrdp("rsa1024.crt", "rsa1024.key"))), tls(&["/tls-seclevel:2"]), 0)
+            .session(ok()),
         Pair::new("cert-sha1-sec0", host(sec0(xrdp("sha1.crt", "sha1.key"))), tls(&[]), 0).session(ok()),
         Pair::new("cert-ec", host(xrdp("ec.crt", "ec.key")), tls(&[]), 0).session(ok()),
         Pair::new("cert-ec-tls12", host(xrdp("ec.crt", "ec.key").protocols("TLSv1.2")), tls(&[]), 0).session(

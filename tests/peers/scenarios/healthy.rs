@@ -61,8 +61,7 @@ pub(crate) fn pairs() -> Vec<Pair> {
             .session(over_tls("1.2", ECDHE_GCM).offered(&["1.2"])),
         Pair::new("tls-s12cbc-cdef", cbc(), tls(&[]), 0).session(over_tls("1.2", CBC)),
         Pair::new("tls-s12cbc-c12", cbc(), tls(&["+enforce-tlsv1_2"]), 0).session(over_tls("1.2", CBC)),
-        Pair::new("tls-s11-csec0", legacy("TLSv1.1"), tls(&["/tls-seclevel:0"]), 0)
-            .session(over_tls("1.1", ECDHE_CBC)),
+        Pair::new("tls-s11-csec0", legacy("TLSv1.1"), tls(&["/tls-seclevel:0"]), 0).session(over_tls("1.1", ECDHE_CBC)),
         Pair::new("tls-s10-csec0", legacy("TLSv1"), tls(&["/tls-seclevel:0"]), 0).session(over_tls("1.0", ECDHE_CBC)),
         Pair::until_active("tls-s10-rdesktop1.0", legacy("TLSv1"), rdesktop(&["-V", "1.0"]))
             .session(rdesktop_over_tls("1.0", ECDHE_CBC)),

@@ -1,34 +1,37 @@
 //! What is tried, one file per part of a connection's life.
 
+mod campaign;
 mod certificate;
+mod gateway;
 mod healthy;
 mod negotiation;
+mod network;
 mod opening;
+mod presence;
 mod tls;
 mod transport;
 
 use crate::expect::{Expect, failed};
 use crate::runner::Case;
 
-/// Every scenario.
+/// Every scenario. The long ones come first, so that nothing is left waiting for them.
 pub(crate) fn all() -> Vec<Case> {
-    [
+    let pairs = [
+        transport::pairs(),
         healthy::pairs(),
         tls::pairs(),
         certificate::pairs(),
         negotiation::pairs(),
-        transport::pairs(),
         opening::pairs(),
-    ]
-    .into_iter()
-    .flatten()
-    .map(crate::pair::Pair::case)
-    .collect()
+        gateway::pairs(),
+    ];
+    let pairs = pairs.into_iter().flatten().map(crate::pair::Pair::case);
+    pairs.chain(network::cases()).chain(presence::cases()).collect()
 }
 
 /// What runs after them, alone.
 pub(crate) fn campaigns() -> Vec<Case> {
-    vec![]
+    vec![campaign::case()]
 }
 
 /// The host takes the hello, says a clear MCS disconnect instead of TLS, and closes: no key it can use, or no suite.

@@ -90,14 +90,21 @@ fn scripted() -> Vec<Pair> {
             Pair::new(format!("neg-front-fail{code}"), answer(*code), tls(&[]), 133).session(expect)
         })
         .collect();
-    pairs.push(Pair::new("neg-front-fail7", answer(7), tls(&[]), 133).session(
-        failed("neg_failure_other|unknown_close", ANY_OF_THEM, "x224").at_most("possible").refused(7),
-    ));
-    pairs.push(Pair::new("neg-front-select-nla", Host::Front(Front::Select(2)), tls(&[]), 133).session(
-        failed("server_selected_weaker|client_closed_after_cc|neg_inconsistent", ANY_OF_THEM, "x224|tls_hello|credssp")
+    pairs.push(
+        Pair::new("neg-front-fail7", answer(7), tls(&[]), 133)
+            .session(failed("neg_failure_other|unknown_close", ANY_OF_THEM, "x224").at_most("possible").refused(7)),
+    );
+    pairs.push(
+        Pair::new("neg-front-select-nla", Host::Front(Front::Select(2)), tls(&[]), 133).session(
+            failed(
+                "server_selected_weaker|client_closed_after_cc|neg_inconsistent",
+                ANY_OF_THEM,
+                "x224|tls_hello|credssp",
+            )
             .negotiated(&["ssl"], "hybrid")
             .close("client/fin"),
-    ));
+        ),
+    );
     pairs
 }
 

@@ -13,8 +13,7 @@ fn request(name: &str, options: &[&'static str], exit: i32, requested: &[&str]) 
                           cert_private_key_unusable|unknown_close|server_selected_weaker|rst_by_middlebox";
     let expect = failed(CAUSES, "any", "tls_hello|x224").at_most("likely").close("host/fin|host/rst|client/fin");
     let client = Client::Xfreerdp([&["+auth-only"], options].concat());
-    Pair::new(name, Host::Front(Front::CloseAfterConfirm), client, exit)
-        .session(expect.negotiated(requested, "ssl"))
+    Pair::new(name, Host::Front(Front::CloseAfterConfirm), client, exit).session(expect.negotiated(requested, "ssl"))
 }
 
 fn script(first: &'static [u8], then: Then) -> Client {
@@ -52,23 +51,35 @@ fn strangers() -> Vec<Pair> {
     const REQUEST: &[u8] = b"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x01\x00\x00\x00";
     let xrdp = || Host::Xrdp(Xrdp::tls());
     vec![
-        Pair::new("stranger-http", Host::Front(Front::Hang), script(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Then::Close), 0)
-            .session(stranger("not_rdp", "client/fin").is("event.outcome", json!("unknown"))),
+        Pair::new(
+            "stranger-http",
+            Host::Front(Front::Hang),
+            script(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Then::Close),
+            0,
+        )
+        .session(stranger("not_rdp", "client/fin").is("event.outcome", json!("unknown"))),
         Pair::new("stranger-health-check", Host::Front(Front::Hang), script(b"", Then::Close), 0)
             .session(stranger("client_sent_nothing", "client/fin").is("source.bytes", json!(0))),
-        Pair::new("stranger-silent", Host::Front(Front::Hang), script(b"", Then::Wait), 0)
+        Pair::running("stranger-silent", Host::Front(Front::Hang), script(b"", Then::Wait))
             .behind(1)
             .settings(SHORT)
             .session(stranger("client_sent_nothing", "proxy/timeout").is("source.bytes", json!(0))),
-        Pair::new("stranger-leaves-before-answer", Host::Front(Front::HangAfterRequest), script(REQUEST, Then::Close), 0)
-            .session(
-                stranger("client_closed_before_cc", "client/fin").is("rdp.requested_protocols", json!(["ssl"])),
-            ),
+        Pair::new(
+            "stranger-leaves-before-answer",
+            Host::Front(Front::HangAfterRequest),
+            script(REQUEST, Then::Close),
+            0,
+        )
+        .session(stranger("client_closed_before_cc", "client/fin").is("rdp.requested_protocols", json!(["ssl"]))),
         Pair::new("stranger-leaves-after-answer", xrdp(), script(REQUEST, Then::CloseAfterAnswer), 0)
             .session(stranger("client_closed_after_cc", "client/fin").negotiated(&["ssl"], "ssl")),
-        Pair::new("stranger-takes-answer-and-waits", Host::Front(Front::HangAfterConfirm), script(REQUEST, Then::Wait), 0)
-            .behind(1)
-            .settings(SHORT)
-            .session(stranger("client_hello_timeout", "proxy/timeout").negotiated(&["ssl"], "ssl")),
+        Pair::running(
+            "stranger-takes-answer-and-waits",
+            Host::Front(Front::HangAfterConfirm),
+            script(REQUEST, Then::Wait),
+        )
+        .behind(1)
+        .settings(SHORT)
+        .session(stranger("client_hello_timeout", "proxy/timeout").negotiated(&["ssl"], "ssl")),
     ]
 }

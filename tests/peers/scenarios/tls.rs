@@ -63,8 +63,10 @@ pub(crate) fn pairs() -> Vec<Pair> {
 fn versions() -> Vec<Pair> {
     vec![
         Pair::new("tls-s13-c12", v("TLSv1.3"), tls(TLS12), 143).session(version_refused(&["1.2"])),
-        Pair::new("tls-s13-cgcm", v("TLSv1.3"), tls(GCM_ONLY), 143)
-            .session(version_refused(&["1.2"]).has("tls.client.supported_ciphers", json!("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"))),
+        Pair::new("tls-s13-cgcm", v("TLSv1.3"), tls(GCM_ONLY), 143).session(
+            version_refused(&["1.2"])
+                .has("tls.client.supported_ciphers", json!("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384")),
+        ),
         rdesktop_fails("tls-s13-rdesktop1.0", v("TLSv1.3"), &["-V", "1.0"], version_refused(&["1.0"])),
         rdesktop_fails("tls-s13-rdesktop1.1", v("TLSv1.3"), &["-V", "1.1"], version_refused(&["1.1"])),
         rdesktop_fails("tls-s13-rdesktop1.2", v("TLSv1.3"), &["-V", "1.2"], version_refused(&["1.2"])),

@@ -8,7 +8,6 @@ use serde_json::json;
 
 /// Time-outs short enough for a test. Each, when it strikes, is a verdict.
 const SHORT: &str = "[timeouts]\nconnect = \"2s\"\nnegotiate = \"1s\"\nclient_hello = \"1s\"\nserver_hello = \"1s\"";
-const UNDER_HELLO: &str = "host|client|both";
 
 fn front(front: Front) -> Host {
     Host::Front(front)
@@ -36,7 +35,7 @@ fn alert(code: u8, causes: &'static str, at_most: &'static str) -> Pair {
 }
 
 pub(crate) fn pairs() -> Vec<Pair> {
-    [before_the_answer(), before_tls(), alerts(), silence(), cuts()].concat()
+    [silence(), cuts(), before_the_answer(), before_tls(), alerts()].concat()
 }
 
 fn before_the_answer() -> Vec<Pair> {
@@ -55,9 +54,14 @@ fn before_the_answer() -> Vec<Pair> {
         Pair::new("fault-rst-after-cr", front(Front::RstAfterRequest), tls(&[]), 147)
             .session(unanswered_request("host/rst")),
         // Without +auth-only xfreerdp tries a second time.
-        Pair::new("fault-close-after-cr-noao", front(Front::CloseAfterRequest), Client::Xfreerdp(vec!["/sec:tls"]), 147)
-            .session(twice())
-            .session(twice()),
+        Pair::new(
+            "fault-close-after-cr-noao",
+            front(Front::CloseAfterRequest),
+            Client::Xfreerdp(vec!["/sec:tls"]),
+            147,
+        )
+        .session(twice())
+        .session(twice()),
         Pair::new("fault-garbage", front(Front::Garbage), tls(&[]), 147).session(
             failed("not_rdp", "host", "x224").proven().close("host/fin").is("event.outcome", json!("unknown")),
         ),
@@ -144,9 +148,9 @@ fn silence() -> Vec<Pair> {
         hang("fault-hang-after-cc", Front::HangAfterConfirm, 143).session(hello()),
         hang("fault-hang-after-ch", Front::HangAfterHello, 143).session(hello()),
         // After TLS the proxy has no time-out: xfreerdp's own, 9 s for the activation, ends it direct and proxied.
-        Pair::new("fault-silence-in-mcs", stalled, tls(&[]), 131).settings(SHORT).session(
-            failed("any", "any", "mcs").at_most("possible").close("client/fin|client/rst").established(),
-        ),
+        Pair::new("fault-silence-in-mcs", stalled, tls(&[]), 131)
+            .settings(SHORT)
+            .session(failed("any", "any", "mcs").at_most("possible").close("client/fin|client/rst").established()),
     ]
 }
 
@@ -155,13 +159,12 @@ fn silence() -> Vec<Pair> {
 const IN_HANDSHAKE: u64 = 700;
 const IN_MCS: u64 = 1_950;
 const IN_LICENSING: u64 = 2_250;
-const IN_SESSION: u64 = 6_000;
+const IN_SESSION: u64 = 3_500;
 
 fn cuts() -> Vec<Pair> {
     const HANDSHAKE: &str = "tls_server_refused_hello_silently|cert_private_key_unusable|rst_by_middlebox|\
                              tls13_middlebox_intolerance";
-    const LICENSING: &str =
-        "license_failure|server_closed_in_mcs|server_denied_0x7|unknown_close|rst_by_middlebox";
+    const LICENSING: &str = "license_failure|server_closed_in_mcs|server_denied_0x7|unknown_close|rst_by_middlebox";
     const SESSION: &str = "host_closed_active|winlogon_or_profile_failure|server_reset_in_session|unknown_close|\
                            rst_by_middlebox";
     let mut pairs = vec![];
