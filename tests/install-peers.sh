@@ -11,6 +11,7 @@ freerdp-shadow-cli:freerdp2-shadow-x11
 winpr-hash:winpr-utils
 rdesktop:rdesktop
 Xvfb:xvfb
+Xvnc:tigervnc-standalone-server
 gnutls-serv:gnutls-bin
 openssl:openssl
 ip:iproute2

@@ -4,7 +4,7 @@
 use crate::client::{Client, Ended, PATIENCE};
 use crate::expect::{Expect, one_attempt};
 use crate::host::{Host, Running};
-use crate::lab::{Exit, Lab};
+use crate::lab::{Exit, Lab, wait_until};
 use crate::proxy::{Options, Proxy, at, text};
 use crate::runner::{Case, Later, Outcome, Row};
 use anyhow::{Context, Result, ensure};
@@ -23,9 +23,16 @@ pub(crate) struct Pair {
     exit: Exit,
     behind: Exit,
     limit: Duration,
-    until_active: bool,
+    until: Option<Until>,
     settings: Option<&'static str>,
     sessions: Vec<Expect>,
+}
+
+/// When a client that would go on for ever is ended behind the proxy.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Active,
+    Bytes(u64),
 }
 
 /// How long a client that never ends is watched before it is ended.
@@ -43,7 +50,7 @@ impl Pair {
             exit: Exit::Code(exit),
             behind: Exit::Code(exit),
             limit: PATIENCE,
-            until_active: false,
+            until: None,
             settings: None,
             sessions: vec![],
         }
@@ -57,7 +64,12 @@ impl Pair {
 
     /// The same; behind the proxy it is ended as soon as the session is active.
     pub(crate) fn until_active(name: impl Into<String>, host: Host, client: Client) -> Pair {
-        Pair { until_active: true, ..Pair::running(name, host, client) }
+        Pair { until: Some(Until::Active), ..Pair::running(name, host, client) }
+    }
+
+    /// The same; behind the proxy it is ended when so many bytes have passed.
+    pub(crate) fn until_received(name: impl Into<String>, host: Host, client: Client, bytes: u64) -> Pair {
+        Pair { until: Some(Until::Bytes(bytes)), ..Pair::running(name, host, client) }
     }
 
     /// Behind the proxy the client ends with another code; say why where this is used.
@@ -123,12 +135,16 @@ impl Pair {
     }
 
     fn drive(&self, lab: &Arc<Lab>, room: &std::path::Path, proxy: &Proxy) -> Result<Ended> {
-        if !self.until_active {
+        let Some(until) = self.until else {
             let limit = if self.behind == Exit::Running { self.limit } else { PATIENCE };
             return self.client.run(lab, room, proxy.address(), limit);
-        }
+        };
         let mut client = self.client.start(lab, room, proxy.address())?;
         proxy.wait_in_phase("active", 1.0, PATIENCE);
+        if let Until::Bytes(bytes) = until {
+            let passed = || proxy.metric("rdpscope_bytes_total", &[]).ok().filter(|now| *now >= bytes as f64);
+            wait_until(PATIENCE, passed);
+        }
         let exit = client.try_exit().unwrap_or(Exit::Running);
         client.stop();
         Ok(Ended { exit, output: client.output(), bytes: None })
@@ -179,7 +195,7 @@ fn bytes_agree(ended: &Ended, host: &Running, sessions: &[Value]) -> Result<()> 
 fn counted(proxy: Proxy, sessions: usize) -> Later {
     Box::new(move || {
         let sum = |labels: &[(&str, &str)]| proxy.metric("rdpscope_sessions_total", labels);
-        crate::lab::wait_until(SETTLED, || sum(&[]).ok().filter(|sum| *sum >= sessions as f64));
+        wait_until(SETTLED, || sum(&[]).ok().filter(|sum| *sum >= sessions as f64));
         let codes = proxy.final_codes()?;
         ensure!(codes.len() == sessions, "{} sessions in the log, not {sessions}", codes.len());
         let mut by_cause: BTreeMap<&str, f64> = BTreeMap::new();

@@ -13,8 +13,11 @@ use std::time::Instant;
 /// One scenario.
 pub(crate) struct Case {
     pub(crate) name: String,
-    run: Box<dyn Fn(&Arc<Lab>, bool) -> Result<Outcome> + Send + Sync>,
+    run: Run,
 }
+
+/// What a case does: gets the lab, and whether only the direct half is wanted.
+type Run = Box<dyn Fn(&Arc<Lab>, bool) -> Result<Outcome> + Send + Sync>;
 
 /// A check that has to wait for its time, done while nothing else is left to do.
 pub(crate) type Later = Box<dyn FnOnce() -> Result<()> + Send>;
@@ -72,7 +75,7 @@ impl Outcome {
 }
 
 impl Case {
-    /// `run` gets the lab, and whether only the direct half is wanted.
+    /// See [`Run`].
     pub(crate) fn new(
         name: impl Into<String>,
         run: impl Fn(&Arc<Lab>, bool) -> Result<Outcome> + Send + Sync + 'static,

@@ -90,7 +90,25 @@ const FAULTS: &[Fault] = &[
 
 /// One case per fault.
 pub(crate) fn cases() -> Vec<Case> {
-    FAULTS.iter().map(|fault| Case::new(fault.name, |lab, direct_only| run(fault, lab, direct_only))).collect()
+    let faults = FAULTS.iter().map(|fault| Case::new(fault.name, |lab, direct_only| run(fault, lab, direct_only)));
+    faults.chain([Case::new("net-unknown-name", unknown_name)]).collect()
+}
+
+/// A name that no resolver knows: RFC 2606 keeps `.invalid` for that.
+fn unknown_name(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
+    const NAME: &str = "net-unknown-name";
+    if direct_only {
+        return Ok(Outcome::skip("there is no direct half"));
+    }
+    let room = lab.room(NAME)?;
+    let options = Options { settings: Some(SETTINGS), wrapper: None };
+    let proxy = Proxy::start(lab, &room, "no-such-host.invalid:3389", &options)?;
+    let ended = tls(&[]).run(lab, &room, proxy.address(), PATIENCE)?;
+    let sessions = proxy.sessions(1)?;
+    let event = sessions.first().context("no session")?;
+    failed("dns_failure", "proxy|network", "resolve").check(event)?;
+    ensure!(ended.exit == TRANSPORT_FAILED, "through the proxy, the client's exit is {}", ended.exit);
+    Ok(Outcome::of(Row::note(NAME, format!("-/{}", ended.exit), "dns_failure")))
 }
 
 fn run(fault: &Fault, lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {

@@ -45,7 +45,7 @@ fn before_the_answer() -> Vec<Pair> {
         Pair::new("tcp-refused", Host::Nobody, tls(&[]), 147).session(
             failed("tcp_refused", "host|network", "tcp")
                 .proven()
-                .close("host/rst|host/error")
+                .close("host/rst|host/error|proxy/rst")
                 .is("destination.bytes", json!(0)),
         ),
         Pair::new("fault-close-accept", front(Front::CloseAccept), tls(&[]), 147).session(unanswered_request(EITHER)),
