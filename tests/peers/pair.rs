@@ -21,7 +21,7 @@ pub(crate) struct Pair {
     host: Host,
     client: Client,
     exit: Exit,
-    behind: Exit,
+    behind: Vec<Exit>,
     limit: Duration,
     until: Option<Until>,
     settings: Option<&'static str>,
@@ -48,7 +48,7 @@ impl Pair {
             host,
             client,
             exit: Exit::Code(exit),
-            behind: Exit::Code(exit),
+            behind: vec![Exit::Code(exit)],
             limit: PATIENCE,
             until: None,
             settings: None,
@@ -59,7 +59,7 @@ impl Pair {
     /// The client must still be at work when its time is up, direct and proxied.
     pub(crate) fn running(name: impl Into<String>, host: Host, client: Client) -> Pair {
         let exit = Exit::Running;
-        Pair { exit, behind: exit, limit: WATCH, ..Pair::new(name, host, client, 0) }
+        Pair { exit, behind: vec![exit], limit: WATCH, ..Pair::new(name, host, client, 0) }
     }
 
     /// The same; behind the proxy it is ended as soon as the session is active.
@@ -74,7 +74,14 @@ impl Pair {
 
     /// Behind the proxy the client ends with another code; say why where this is used.
     pub(crate) fn behind(self, exit: i32) -> Pair {
-        Pair { behind: Exit::Code(exit), ..self }
+        Pair { behind: vec![Exit::Code(exit)], ..self }
+    }
+
+    /// The host cannot be reached, and the client learns it by a reset of a connection that was made. One that looks
+    /// up late sees the reset as a failure to connect.
+    pub(crate) fn or_never_connected(mut self) -> Pair {
+        self.behind.push(Exit::Code(141));
+        self
     }
 
     /// Lines for the proxy's configuration file.
@@ -136,7 +143,7 @@ impl Pair {
 
     fn drive(&self, lab: &Arc<Lab>, room: &std::path::Path, proxy: &Proxy) -> Result<Ended> {
         let Some(until) = self.until else {
-            let limit = if self.behind == Exit::Running { self.limit } else { PATIENCE };
+            let limit = if self.behind.contains(&Exit::Running) { self.limit } else { PATIENCE };
             return self.client.run(lab, room, proxy.address(), limit);
         };
         let mut client = self.client.start(lab, room, proxy.address())?;
@@ -153,8 +160,8 @@ impl Pair {
     fn judge(&self, ended: &Ended, host: &Running, proxy: &Proxy) -> Result<Vec<Value>> {
         let sessions = proxy.sessions(self.sessions.len())?;
         ensure!(
-            ended.exit == self.behind,
-            "through the proxy, the client's exit is {}, not {} (direct: {})",
+            self.behind.contains(&ended.exit),
+            "through the proxy, the client's exit is {}, not {:?} (direct: {})",
             ended.exit,
             self.behind,
             self.exit,

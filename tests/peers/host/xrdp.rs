@@ -1,4 +1,7 @@
 //! xrdp without sesman: it shows its login box, which is a whole RDP session for our purpose.
+//!
+//! The back end that a client with a password is led to does not exist. One that does not answer would keep xrdp in
+//! its own retries for up to 15 s, and with it every session whose client has long gone.
 
 use super::serve;
 use crate::lab::{Lab, Process};
@@ -116,7 +119,7 @@ impl Xrdp {
              max_bpp=32\nnew_cursors=true\nuse_fastpath=both\n\
              [Logging]\nLogFile={log}\nLogLevel=INFO\nEnableSyslog=false\nEnableConsole=true\nConsoleLevel=INFO\n\
              [Channels]\nrdpdr=true\nrdpsnd=true\ndrdynvc=true\ncliprdr=true\n\
-             [Xorg]\nname=Xorg\nlib=libxup.so\nusername=ask\npassword=ask\nip=127.0.0.1\nport=-1\ncode=20\n{desktop}",
+             [Xorg]\nname=Xorg\nlib=libnone.so\nusername=na\npassword=ask\nip=127.0.0.1\nport=1\n{desktop}",
             crypt = self.crypt_level,
             certificate = certificate.display(),
             key = key.display(),

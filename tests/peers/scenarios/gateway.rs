@@ -70,6 +70,7 @@ pub(crate) fn pairs() -> Vec<Pair> {
             .session(refused_inside())
             .session(refused_inside()),
         Pair::new("gw-refused", Host::Nobody, via(HTTP), 143)
+            .or_never_connected()
             .session(failed("tcp_refused", "host|network", "tcp").proven()),
         Pair::new("gw-tls-version", Host::BareTls(TlsServer::OpenSsl(&["-tls1_3"])), via(TLS12), 143).session(
             failed("rdg_tls_failure|tls_no_common_version", "any", "tls_hello").at_most("likely").alert("host", 70),

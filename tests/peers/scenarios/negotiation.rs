@@ -67,8 +67,15 @@ fn real() -> Vec<Pair> {
         ),
         Pair::new("ok-or-rc4-xrdp-rdp-xfreerdp", Host::Xrdp(Xrdp::rdp("high")), sec(&["/sec:rdp"]), 131)
             .session(super::rc4_with_xfreerdp(&[])),
+        // rdesktop has no Kerberos ticket, leaves after TLS, and tries again with less than the host takes.
         Pair::new("neg-shadow-nla-rdesktop", Host::Shadow("nla"), rdesktop(&[]), 76)
-            .session(failed("any", "any", "any")),
+            .session(
+                failed("closed_after_tls_unknown|client_prompt_probe", "client|both", "credssp|tls_finish")
+                    .at_most("possible")
+                    .negotiated(&["ssl", "hybrid"], "hybrid")
+                    .close("client/fin|client/rst"),
+            )
+            .session(refused("nla_required", 5)),
     ]
 }
 

@@ -30,6 +30,7 @@ const WATCH: Duration = Duration::from_secs(3);
 const HOST: &str = "10.77.1.2:3389";
 const TRANSPORT_FAILED: Exit = Exit::Code(147);
 const CONNECT_FAILED: Exit = Exit::Code(141);
+const FAILED: [Exit; 2] = [TRANSPORT_FAILED, CONNECT_FAILED];
 
 fn unreachable() -> Expect {
     failed("tcp_unreachable", "network|host", "tcp").proven()
@@ -107,7 +108,7 @@ fn unknown_name(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     let sessions = proxy.sessions(1)?;
     let event = sessions.first().context("no session")?;
     failed("dns_failure", "proxy|network", "resolve").check(event)?;
-    ensure!(ended.exit == TRANSPORT_FAILED, "through the proxy, the client's exit is {}", ended.exit);
+    ensure!(FAILED.contains(&ended.exit), "through the proxy, the client's exit is {}", ended.exit);
     Ok(Outcome::of(Row::note(NAME, format!("-/{}", ended.exit), "dns_failure")))
 }
 
@@ -145,6 +146,6 @@ fn run(fault: &Fault, lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     let output = || proxy.output();
     (fault.expect)().check(&sessions[0]).with_context(output)?;
     // We accept before we connect, and reset when that fails: the transport breaks, whatever the network did.
-    ensure!(exit == TRANSPORT_FAILED, "through the proxy, the client's exit is {exit}");
+    ensure!(FAILED.contains(&exit), "through the proxy, the client's exit is {exit}");
     Ok(Outcome::of(Row::new(fault.name, &direct, &exit, &sessions[0])))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 /// The host answers the request and leaves, so that the request is all there is to see.
 fn request(name: &str, options: &[&'static str], exit: i32, requested: &[&str]) -> Pair {
     const CAUSES: &str = "host_closed_after_cc|client_closed_after_cc|tls_server_refused_hello_silently|\
-                          cert_private_key_unusable|unknown_close|server_selected_weaker|rst_by_middlebox";
+                          cert_private_key_unusable|unknown_close|server_selected_weaker|rst_by_middlebox|restricted_admin_denied";
     let expect = failed(CAUSES, "any", "tls_hello|x224").at_most("likely").close("host/fin|host/rst|client/fin");
     let client = Client::Xfreerdp([&["+auth-only"], options].concat());
     Pair::new(name, Host::Front(Front::CloseAfterConfirm), client, exit).session(expect.negotiated(requested, "ssl"))

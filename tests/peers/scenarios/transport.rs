@@ -42,7 +42,7 @@ fn before_the_answer() -> Vec<Pair> {
     const EITHER: &str = "host/fin|host/rst";
     let twice = || unanswered_request("host/fin");
     vec![
-        Pair::new("tcp-refused", Host::Nobody, tls(&[]), 147).session(
+        Pair::new("tcp-refused", Host::Nobody, tls(&[]), 147).or_never_connected().session(
             failed("tcp_refused", "host|network", "tcp")
                 .proven()
                 .close("host/rst|host/error|proxy/rst")
@@ -121,7 +121,7 @@ fn alerts() -> Vec<Pair> {
         alert(48, OTHER, "possible"),
         alert(70, "tls_no_common_version", "likely"),
         alert(71, MISMATCH, "likely"),
-        alert(80, "tls_alert_internal_error|cert_private_key_unusable|tls_alert_other|unknown_close", "possible"),
+        alert(80, "tls_alert_internal_error|cert_private_key_unusable|tls_alert_other|unknown_close", "likely"),
         alert(86, "tls_alert_other|tls_no_common_version|unknown_close|cert_private_key_unusable", "possible"),
     ]
 }
