@@ -1,11 +1,12 @@
 //! What the proxy is to do, typed and checked. Every value here is usable as it stands.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The whole configuration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// At least one.
     pub listeners: Vec<Listener>,
@@ -17,12 +18,13 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// Process-wide limits.
     pub limits: Limits,
-    /// Where state that must outlive a restart is kept (the key for user name hashes).
+    /// Where state that must outlive a restart is kept (the key for user name hashes). No key of the file: the program
+    /// sets it from `$STATE_DIRECTORY`, which systemd gives. Without one the key is random for each process.
     pub state_directory: Option<PathBuf>,
 }
 
 /// One listening address and where it leads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Label in metrics and events; unique.
     pub name: String,
@@ -107,4 +109,63 @@ pub struct Limits {
     pub opening_memory: usize,
     /// Bytes of events waiting to be written; past it events are dropped and counted.
     pub event_queue: usize,
+}
+
+/// The RDP port, taken when an upstream names none.
+pub const RDP_PORT: u16 = 3389;
+/// Sessions at once on one listener, when the file does not say.
+pub const MAX_SESSIONS: usize = 20_000;
+/// Sessions at once of one client address on one listener, when the file does not say.
+pub const MAX_SESSIONS_PER_CLIENT: usize = 200;
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: Duration::from_secs(5),
+            negotiate: Duration::from_secs(10),
+            client_hello: Duration::from_secs(15),
+            server_hello: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Events { path: EventPath::Stdout, user_names: UserNames::Hash, live: false }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9389)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { drain_timeout: Duration::from_secs(12 * 60 * 60), opening_memory: 64 << 20, event_queue: 8 << 20 }
+    }
+}
+
+/// `host:port` as configured, IPv6 addresses in brackets: the `upstream` label of metrics and events.
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl UserNames {
+    /// The name used in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            UserNames::Plain => "plain",
+            UserNames::Hash => "hash",
+            UserNames::Drop => "drop",
+        }
+    }
 }

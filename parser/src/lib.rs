@@ -12,6 +12,8 @@
 //! * [`diagnosis`]: a timeline to a verdict. The catalogue of causes lives here.
 
 pub mod diagnosis;
+#[doc(hidden)]
+pub mod fuzz_properties;
 pub mod session;
 pub mod stream;
 pub mod wire;

@@ -3,6 +3,18 @@
 //! `session` reads like the sequence diagram of a connection, from accept to report. Everything that is thought about
 //! bytes is in the `parser` crate; this crate accepts, connects, relays, and tells.
 
+pub mod admin;
 pub mod clock;
+pub mod demo;
+pub mod limits;
 pub mod observe;
 pub mod record;
+pub mod run;
+pub mod sys;
+pub mod tls_provider;
+pub mod upstream;
+
+mod listen;
+mod relay;
+mod session;
+mod shutdown;

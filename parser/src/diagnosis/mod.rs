@@ -4,9 +4,14 @@
 //! excluded; `possible` that rivals remain, and they are listed. Sizes alone never give more than `likely`. A wrong
 //! verdict is worse than `unknown_close`.
 
+mod attempt;
+mod catalogue;
 mod cause;
+mod rules;
 mod verdict;
 
+pub use attempt::{Attempt, Attempts, MOST_CLIENTS, MOST_CONNECTIONS, Marks, Placement, Revision, Settled};
+pub use catalogue::{Entry, Observer, Predicted, Room};
 pub use cause::Cause;
 pub use verdict::{Confidence, End, Missing, Outcome, Side, Verdict};
 
@@ -25,19 +30,9 @@ impl Cause {
 }
 
 /// What this connection came to. Deterministic: the same timeline gives the same verdict.
+///
+/// The rules, in the order in which they are asked, are the table at the top of `rules/mod.rs`.
 #[must_use]
 pub fn diagnose(timeline: &Timeline) -> Verdict {
-    Verdict {
-        cause: Cause::UnknownClose,
-        side: Side::Network,
-        phase: timeline.phase(),
-        confidence: Confidence::Possible,
-        evidence: Vec::new(),
-        alternatives: Vec::new(),
-        remedy: Vec::new(),
-        missing: Missing::default(),
-        smallest_change: Vec::new(),
-        end: None,
-        message: String::new(),
-    }
+    rules::judge(timeline)
 }

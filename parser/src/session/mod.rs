@@ -2,8 +2,23 @@
 //!
 //! [`Session`] is fed by whoever holds the bytes: a live relay, a capture reader, a test. It never fails: what cannot
 //! be parsed is noted in the timeline and no longer looked at.
+//!
+//! In the order of a connection: `tracker` takes bytes and closes and hands the former to the streams; `reading` turns
+//! their messages into facts; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
+//! `clear_rdp` and `gateway` tell how far RDP gets; `release` says when to stop; `tail` keeps what came last.
 
+mod after_tls;
+mod clear_rdp;
+mod credssp;
+mod gateway;
+mod handshake;
 mod phase;
+mod reading;
+mod release;
+mod shapes;
+mod split;
+mod tail;
+mod tickets;
 mod timeline;
 mod tracker;
 

@@ -1,7 +1,16 @@
 //! The tracker: bytes, closes and times in, a timeline out.
 
-use super::{Awaiting, CloseKind, Closer, GiveUp, Peer, Phase, ProxyAct, TcpFacts, Timeline, Upstream};
+use super::clear_rdp::ClearRdp;
+use super::credssp::Authentication;
+use super::reading::{Tls, security};
+use super::release::Release;
+use super::{
+    Answer, Awaiting, Close, CloseKind, Closer, GiveUp, Opening, Peer, PerPeer, Phase, PhaseLog, Progress, ProxyAct,
+    Tail, TcpFacts, Timeline, Upstream,
+};
 use crate::Timestamp;
+use crate::stream::{ClientStream, Event, HostStream};
+use crate::wire::{Protocols, SessionId};
 use std::net::SocketAddr;
 
 /// Bounds of one tracker. Everything a stranger can grow has one.
@@ -56,43 +65,138 @@ pub enum UpstreamEvent {
 /// One connection, as seen by somebody in the middle.
 #[derive(Clone, Debug)]
 pub struct Session {
-    timeline: Timeline,
+    pub(super) timeline: Timeline,
     limits: Limits,
+    pub(super) client: ClientStream,
+    pub(super) host: HostStream,
+    pub(super) marks: Marks,
+    /// From the ServerHello on.
+    pub(super) tls: Option<Tls>,
+    /// From the Connection Confirm on, under standard RDP security.
+    pub(super) clear: Option<ClearRdp>,
+    /// From the end of the handshake on.
+    pub(super) release: Option<Release>,
+    /// The streams are not fed any more.
+    stopped: bool,
+    /// Records only feed the tail.
+    pub(super) let_go: bool,
+}
+
+/// Moments that time-outs are counted from, and what must be remembered from one message to the next.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    first_byte: Option<Timestamp>,
+    connected: Option<Timestamp>,
+    pub(super) request: Option<Timestamp>,
+    pub(super) answer: Option<Timestamp>,
+    pub(super) client_hello: Option<Timestamp>,
+    /// A HelloRetryRequest that no second ClientHello has answered.
+    pub(super) hello_retry: Option<Timestamp>,
+    pub(super) session_id: SessionId,
 }
 
 impl Session {
     /// A connection that was accepted at `opened`.
     #[must_use]
     pub fn new(opened: Timestamp, limits: Limits) -> Session {
-        let mut timeline = Timeline { opened, ..Timeline::default() };
+        let start = Tail::from_the_start();
+        let mut timeline = Timeline { opened, tail: PerPeer { client: start, host: start }, ..Timeline::default() };
         timeline.phases.enter(Phase::Accept, opened);
-        Session { timeline, limits }
+        Session {
+            timeline,
+            limits,
+            client: ClientStream::new(limits.client_hello),
+            host: HostStream::new(),
+            marks: Marks::default(),
+            tls: None,
+            clear: None,
+            release: None,
+            stopped: false,
+            let_go: false,
+        }
     }
 
     /// Notes what happened on the way to the host.
     pub fn upstream(&mut self, event: UpstreamEvent, at: Timestamp) {
-        let _ = (event, at);
+        if self.timeline.upstream == Upstream::Unknown {
+            self.host_is_not_connected_yet();
+        }
+        match event {
+            UpstreamEvent::Resolving => self.timeline.upstream = Upstream::Resolving,
+            UpstreamEvent::Connecting(address) => self.timeline.upstream = Upstream::Connecting(address),
+            UpstreamEvent::Connected(address) => {
+                self.timeline.upstream = Upstream::Connected(address);
+                self.marks.connected = Some(at);
+            }
+            UpstreamEvent::Failed(failure) => self.timeline.upstream = failure,
+        }
+        self.advance(at);
     }
 
     /// Bytes that `from` sent, in order, in any chunking, at the time they were read.
     pub fn data(&mut self, from: Peer, bytes: &[u8], at: Timestamp) {
-        let _ = (from, bytes, at);
+        if bytes.is_empty() {
+            return;
+        }
+        self.count(from, bytes.len() as u64, at);
+        if self.stopped {
+            self.timeline.tail[from].forget();
+            return;
+        }
+        let mut rest = bytes;
+        match from {
+            Peer::Client => {
+                while let Some(event) = self.client.next(&mut rest, at) {
+                    self.hear(from, event, at);
+                }
+            }
+            Peer::Host => {
+                while let Some(event) = self.host.next(&mut rest, at) {
+                    self.hear(from, event, at);
+                }
+            }
+        }
+        if self.is_lost(from) {
+            self.timeline.tail[from].forget();
+            self.keep_first_bytes();
+        }
     }
 
     /// `count` bytes that `from` sent and that were not looked at. Only after [`Watch::Tail`]; the tail is then unknown
     /// until record boundaries are found again.
     pub fn passed_unseen(&mut self, from: Peer, count: u64, at: Timestamp) {
-        let _ = (from, count, at);
+        if count == 0 {
+            return;
+        }
+        self.count(from, count, at);
+        self.timeline.tail[from].forget();
+        if !self.stopped {
+            match from {
+                Peer::Client => _ = self.client.skip(count),
+                Peer::Host => _ = self.host.skip(count),
+            }
+        }
     }
 
     /// A socket ended. To be called when it is noticed, before anything is forwarded.
     pub fn closed(&mut self, by: Closer, kind: CloseKind, at: Timestamp) {
-        let _ = (by, kind, at);
+        if self.timeline.closes.iter().any(|close| close.by == by) {
+            return;
+        }
+        self.timeline.closes.push(Close { by, kind, at });
+        let partial = &mut self.timeline.tls.partial_record;
+        if !self.stopped && by != Closer::Host {
+            partial.client |= self.client.missing() > 0;
+        }
+        if !self.stopped && by != Closer::Client {
+            partial.host |= self.host.missing() > 0;
+        }
     }
 
     /// Notes what we did ourselves; the close that follows from it is noted with [`Session::closed`].
     pub fn proxy_act(&mut self, act: ProxyAct, at: Timestamp) {
-        let _ = (act, at);
+        let _ = at;
+        self.timeline.proxy_act.get_or_insert(act);
     }
 
     /// `TCP_INFO` of the leg to `leg`, at the end.
@@ -102,7 +206,7 @@ impl Session {
 
     /// Stops reading, for a reason outside of the bytes (the process-wide budget).
     pub fn give_up(&mut self, why: GiveUp, at: Timestamp) {
-        let _ = (why, at);
+        self.stop(why, at);
     }
 
     /// Where the connection is.
@@ -114,19 +218,60 @@ impl Session {
     /// What it is waiting for, and since when; for the proxy's time-outs.
     #[must_use]
     pub fn awaiting(&self) -> (Awaiting, Timestamp) {
-        (Awaiting::Nothing, self.timeline.opened)
+        let opened = self.timeline.opened;
+        let nothing = (Awaiting::Nothing, opened);
+        let marks = &self.marks;
+        // The host's time begins when it can have read what it is to answer.
+        let host_had = |said: Timestamp| marks.connected.map_or(said, |connected| said.max(connected));
+        let over = !self.timeline.alerts.is_empty() || self.timeline.tls.clear_ultimatum.is_some();
+        let unread = self.timeline.gave_up.is_some();
+        if unread || over || self.timeline.server_hello.is_some() || self.is_lost(Peer::Host) {
+            return nothing;
+        }
+        match self.timeline.opening {
+            Opening::Unknown if self.timeline.traffic.host.bytes > 0 => return nothing,
+            Opening::Unknown => return (Awaiting::ClientRequest, opened),
+            Opening::GatewayHttp | Opening::NotRdp => return nothing,
+            Opening::X224 | Opening::TlsFirst => {}
+        }
+        if self.timeline.opening == Opening::X224 {
+            let Some(request) = marks.request else { return (Awaiting::ClientRequest, opened) };
+            if marks.answer.is_none() {
+                return (Awaiting::ConnectionConfirm, host_had(request));
+            }
+            if !self.expects_tls() {
+                return nothing;
+            }
+        }
+        let begun = marks.hello_retry.or(marks.answer).or(marks.first_byte).unwrap_or(opened);
+        match marks.client_hello {
+            Some(hello) if marks.hello_retry.is_none() => (Awaiting::ServerHello, host_had(hello)),
+            _ => (Awaiting::ClientHello, begun),
+        }
     }
 
     /// How closely bytes are looked at.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch::Opening
+        let unreadable = matches!(self.timeline.opening, Opening::NotRdp | Opening::GatewayHttp);
+        if self.let_go
+            || self.timeline.gave_up.is_some()
+            || unreadable
+            || self.is_lost(Peer::Host)
+            || self.is_lost(Peer::Client)
+        {
+            Watch::Tail
+        } else if self.release.is_some() {
+            Watch::Records
+        } else {
+            Watch::Opening
+        }
     }
 
     /// Bytes of memory held for reassembly now, for the process-wide opening budget.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        0
+        self.client.buffered() + self.host.buffered()
     }
 
     /// What is known so far.
@@ -138,7 +283,137 @@ impl Session {
     /// What is known, for good.
     #[must_use]
     pub fn finish(self) -> Timeline {
-        let _ = self.limits;
         self.timeline
     }
+
+    /// Nothing more is read, and no buffer is held.
+    pub(super) fn stop(&mut self, why: GiveUp, at: Timestamp) {
+        self.timeline.gave_up.get_or_insert((why, at));
+        self.keep_first_bytes();
+        self.client = ClientStream::new(self.limits.client_hello);
+        self.host = HostStream::new();
+        self.stopped = true;
+        self.let_go = true;
+        self.timeline.tail.client.forget();
+        self.timeline.tail.host.forget();
+    }
+
+    fn count(&mut self, from: Peer, bytes: u64, at: Timestamp) {
+        let traffic = &mut self.timeline.traffic[from];
+        traffic.bytes = traffic.bytes.saturating_add(bytes);
+        traffic.first.get_or_insert(at);
+        traffic.last = Some(at);
+        if from == Peer::Client {
+            self.marks.first_byte.get_or_insert(at);
+        }
+    }
+
+    fn hear(&mut self, from: Peer, event: Event, at: Timestamp) {
+        self.event(from, event, at);
+        if !self.let_go {
+            self.settle(at);
+            self.advance(at);
+        }
+    }
+
+    /// After a message: lets go when there is nothing more to learn, or too much has passed to expect it.
+    fn settle(&mut self, at: Timestamp) {
+        let Some(release) = &self.release else { return };
+        let active = &mut self.timeline.progress.active;
+        if active.is_none() {
+            let flows = release.flows(&self.limits);
+            if flows {
+                *active = Some(at);
+            }
+            if flows || release.expired(&self.limits, at) {
+                self.timeline.gave_up.get_or_insert((GiveUp::Released, at));
+                self.let_go = true;
+            }
+        } else {
+            self.let_go = true;
+        }
+    }
+
+    fn advance(&mut self, at: Timestamp) {
+        let phase = self.reached();
+        if phase > self.timeline.phases.current() {
+            self.timeline.phases.enter(phase, at);
+        }
+    }
+
+    /// The phase that what is known amounts to.
+    fn reached(&self) -> Phase {
+        match self.timeline.upstream {
+            Upstream::Resolving | Upstream::ResolveFailed { .. } => return Phase::Resolve,
+            Upstream::Connecting(_) | Upstream::ConnectFailed { .. } => return Phase::Tcp,
+            // Without news of the way to the host (a capture) it is there.
+            Upstream::Unknown | Upstream::Connected(_) => {}
+        }
+        let timeline = &self.timeline;
+        if self.clear.is_some() {
+            return progressed(&timeline.progress).unwrap_or(Phase::X224);
+        }
+        if timeline.tls.established.is_some() {
+            let begun = match (timeline.opening, self.authentication()) {
+                (Opening::TlsFirst, _) => Phase::TlsFinish,
+                (_, Authentication::None) => Phase::Mcs,
+                (_, Authentication::Credssp | Authentication::CredsspEx) => Phase::Credssp,
+                (_, Authentication::Rdstls | Authentication::Entra) => Phase::Rdstls,
+            };
+            return progressed(&timeline.progress).unwrap_or(begun);
+        }
+        let confirmed = timeline.answer.as_ref().and_then(security).is_some_and(|s| s != Protocols::RDP);
+        match timeline.opening {
+            _ if timeline.server_hello.is_some() => Phase::TlsFinish,
+            Opening::TlsFirst => Phase::TlsHello,
+            Opening::X224 if confirmed => Phase::TlsHello,
+            Opening::X224 => Phase::X224,
+            Opening::Unknown | Opening::GatewayHttp | Opening::NotRdp => Phase::Accept,
+        }
+    }
+
+    /// Client bytes may come before the first word about the host leg. Until that word they were taken for a capture's,
+    /// where the host is there; as long as the host has said nothing, that is taken back.
+    fn host_is_not_connected_yet(&mut self) {
+        if self.timeline.traffic.host.bytes == 0 {
+            self.timeline.phases = PhaseLog::default();
+            self.timeline.phases.enter(Phase::Accept, self.timeline.opened);
+        }
+    }
+
+    fn is_lost(&self, from: Peer) -> bool {
+        match from {
+            Peer::Client => self.client.is_lost(),
+            Peer::Host => self.host.is_lost(),
+        }
+    }
+
+    /// The first bytes of what was not understood may come in several chunks.
+    fn keep_first_bytes(&mut self) {
+        if self.timeline.opening == Opening::NotRdp {
+            self.timeline.first_bytes = self.client.first_bytes().to_vec();
+        }
+        let host = self.host.first_bytes();
+        if let Some(Answer::NotRdp(kept)) = &mut self.timeline.answer
+            && kept.len() < host.len()
+        {
+            *kept = host.to_vec();
+        }
+        if let Some(kept) = &mut self.timeline.tls.not_tls {
+            let known = host.len().min(kept.len());
+            kept[..known].copy_from_slice(&host[..known]);
+        }
+    }
+}
+
+/// The last phase after authentication that has begun.
+fn progressed(progress: &Progress) -> Option<Phase> {
+    let steps = [
+        (progress.active, Phase::Active),
+        (progress.demand_active, Phase::Activation),
+        (progress.licensing, Phase::Licensing),
+        (progress.client_info, Phase::ClientInfo),
+        (progress.connect_initial, Phase::Mcs),
+    ];
+    steps.into_iter().find_map(|(begun, phase)| begun.map(|_| phase))
 }

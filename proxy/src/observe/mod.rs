@@ -1,46 +1,434 @@
 //! Metrics, events, logs and the live table: everything that tells, fed by timelines and counters.
 //!
-//! [`Observer`] is the only thing the relay knows of this room. None of its calls blocks.
+//! [`Observer`] is the only thing the relay knows of this room. None of its calls blocks: events and log lines go through
+//! bounded queues, and a subscriber that does not keep up loses events.
 
-use crate::record::{LiveSession, SessionIdentity, SessionRecord};
-use parser::session::Phase;
-use std::sync::Arc;
+mod feed;
+mod history;
+mod latency;
+mod live;
+pub mod log;
+mod metrics;
+mod notice;
+mod sample;
+mod settle;
+mod tick;
 
-/// Why a connection was refused before it became a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rejection {
-    /// `max_sessions` of the listener.
-    MaxSessions,
-    /// `max_sessions_per_client`.
-    MaxSessionsPerClient,
-    /// No file descriptor was left.
-    Descriptors,
-    /// The proxy is draining.
-    Draining,
-}
+pub(crate) use feed::{Item, SUBSCRIBERS};
+pub(crate) use history::Ended;
+pub use latency::PhaseLatency;
+pub(crate) use latency::Row as LatencyRow;
+pub(crate) use live::Entry;
+pub use notice::{Drain, Notice, Readiness, Rejection};
+
+use crate::clock;
+use crate::record::{
+    Action, Event, KeyError, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Sink, Writer,
+};
+use config::EventPath;
+use feed::Feed;
+use history::History;
+use latency::Latencies;
+use live::Live;
+use metrics::{Metrics, UpstreamMetrics};
+use parser::Timestamp;
+use parser::diagnosis::{Marks, Outcome};
+use parser::session::{PerPeer, Phase};
+use sample::Sampler;
+use settle::{Final, Settling};
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// How long [`Observer::finish`] waits for a slow disk.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that tells.
 #[derive(Debug)]
-pub struct Observer {}
+pub struct Observer {
+    metrics: Metrics,
+    names: Names,
+    file: Option<Writer>,
+    /// `events.live`: starts and phases go to the file too.
+    live_in_file: bool,
+    feed: Feed,
+    live: Live,
+    history: Mutex<History>,
+    latencies: Latencies,
+    settling: Settling,
+    samplers: Mutex<[Sampler; Rejection::ALL.len()]>,
+    scanners: Mutex<Sampler>,
+    notices: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
+    records: Mutex<Vec<mpsc::UnboundedSender<Arc<SessionRecord>>>>,
+    readiness: AtomicU8,
+}
+
+/// An output that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The event file.
+    #[error("cannot write session events to {path}: {source}; check events.path (--event-log)")]
+    EventLog {
+        /// What was to be written, a path or standard output.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The key for user name hashes.
+    #[error("cannot hash user names: {0}")]
+    Key(#[from] KeyError),
+    /// No thread could be started.
+    #[error("cannot start a thread for the outputs: {0}")]
+    Thread(io::Error),
+    /// A metric was refused: a fault of ours.
+    #[error("cannot set up metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
 
 impl Observer {
+    /// An observer that writes nothing and listens nowhere, for tests.
+    ///
+    /// # Panics
+    /// When the machine gives no thread.
+    #[must_use]
+    pub fn quiet() -> Arc<Observer> {
+        let events = config::Events { path: EventPath::Off, user_names: config::UserNames::Drop, live: false };
+        match Observer::open(&events, 0, None) {
+            Ok(observer) => observer,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The outputs that `settings` ask for. Needs no runtime.
+    ///
+    /// # Errors
+    /// An output that cannot be opened.
+    pub fn start(settings: &config::Settings) -> Result<Arc<Observer>, OutputError> {
+        let state = settings.state_directory.as_deref();
+        let observer = Observer::open(&settings.events, settings.limits.event_queue, state)?;
+        observer.configured(settings);
+        Ok(observer)
+    }
+
+    fn open(
+        events: &config::Events,
+        queue: usize,
+        state: Option<&std::path::Path>,
+    ) -> Result<Arc<Observer>, OutputError> {
+        let metrics = Metrics::new()?;
+        let names = Names::new(events.user_names, state)?;
+        let (sink, path) = match &events.path {
+            EventPath::Off => (None, String::new()),
+            EventPath::Stdout => (Some(Sink::Stream(Box::new(io::stdout()))), "standard output".to_owned()),
+            EventPath::File(path) => (Some(Sink::File(path.clone())), path.display().to_string()),
+        };
+        let dropped = metrics.dropped("file");
+        let file = sink
+            .map(|sink| Writer::start("events", sink, queue, Arc::new(move |lines| dropped.inc_by(lines))))
+            .transpose()
+            .map_err(|source| OutputError::EventLog { path, source })?;
+        let feed = Feed::new(metrics.dropped("feed"));
+        let observer = Arc::new(Observer {
+            metrics,
+            names,
+            file,
+            live_in_file: events.live,
+            feed,
+            live: Live::default(),
+            history: Mutex::default(),
+            latencies: Latencies::default(),
+            settling: Settling::default(),
+            samplers: Mutex::default(),
+            scanners: Mutex::default(),
+            notices: Mutex::default(),
+            records: Mutex::default(),
+            readiness: AtomicU8::new(Readiness::Starting as u8),
+        });
+        tick::start(&observer).map_err(OutputError::Thread)?;
+        Ok(observer)
+    }
+
+    /// The labels that exist from now on.
+    pub fn configured(&self, settings: &config::Settings) {
+        self.metrics.configured(settings);
+    }
+
+    /// Whether connections are accepted.
+    pub fn readiness(&self, readiness: Readiness) {
+        self.readiness.store(readiness as u8, Relaxed);
+    }
+
+    /// The configuration was read again, or why it was not. The event file is opened anew either way.
+    pub fn reloaded(&self, result: Result<(), &str>) {
+        if let Some(file) = &self.file {
+            file.reopen();
+        }
+        self.metrics.reloaded(result.is_ok());
+        let message = match result {
+            Ok(()) => "configuration reloaded".to_owned(),
+            Err(why) => format!("configuration not reloaded, the running one stays in force: {why}"),
+        };
+        self.of_proxy(Action::Reload, result.is_ok(), message, None);
+    }
+
+    /// A drain goes on.
+    pub fn drain(&self, step: Drain) {
+        let (success, message, live) = match step {
+            Drain::Begun { live } => (true, format!("draining: {live} sessions may go on"), live),
+            Drain::Done => (true, "drained: no session was cut".to_owned(), 0),
+            Drain::CutShort { live } => (false, format!("drain cut short: {live} sessions were ended"), live),
+        };
+        self.of_proxy(Action::Drain, success, message, Some(live));
+    }
+
+    /// Counts what is still held and writes what is still queued. The last call of a run.
+    pub async fn finish(&self) {
+        self.settle(Timestamp(u64::MAX));
+        // A disk that hangs may hold this up for some seconds; no session is left to mind.
+        if let Some(file) = &self.file {
+            file.flush(PATIENCE);
+        }
+        log::flush();
+    }
+
     /// A connection was accepted and will be served.
     pub fn started(&self, session: Arc<dyn LiveSession>) {
-        let _ = session;
+        let identity = Arc::clone(session.identity());
+        let listener = self.metrics.listener(&identity.listener);
+        let upstream = self.metrics.upstream(&identity.upstream);
+        listener.accepted.inc();
+        listener.active.inc();
+        self.metrics.moved(None, Some(Phase::Accept));
+        self.live.insert(session, listener, upstream);
+        self.settling.opened(&identity);
+        if self.live_wanted() {
+            self.tell(Action::SessionStart, Some(&identity), None, &Event::started(&identity));
+        }
     }
 
     /// A session entered a phase.
     pub fn phase(&self, identity: &Arc<SessionIdentity>, phase: Phase) {
-        let _ = (identity, phase);
+        let now = clock::now();
+        let Some(before) = self.live.enter(identity.id, phase, now) else { return };
+        self.metrics.moved(Some(before), Some(phase));
+        // Below the hello nothing is known yet by which one client is told from another behind the same address.
+        let marks = match self.live.find(identity.id) {
+            Some(entry) if phase >= Phase::TlsHello => Marks::of(&entry.session.timeline()),
+            _ => Marks::default(),
+        };
+        for revised in self.settling.reached(identity.id, phase, marks, now) {
+            self.count(revised);
+        }
+        if self.live_wanted() {
+            let event = Event::phase(identity, phase, now, now, Silence::default());
+            self.tell(Action::SessionPhase, Some(identity), None, &event);
+        }
     }
 
     /// A session is over. Called exactly once for each [`Observer::started`].
     pub fn ended(&self, record: SessionRecord) {
-        let _ = record;
+        let record = Arc::new(record);
+        let identity = &*record.identity;
+        let traffic = &record.timeline.traffic;
+        let upstream = self.left(identity, PerPeer { client: traffic.client.bytes, host: traffic.host.bytes });
+        self.metrics.seen(&record, &upstream);
+        self.latencies.record(&record.timeline.phases, record.ended);
+        let told = self.settling.ended(&record, &upstream);
+
+        let cause = record.verdict.cause;
+        if self.file.is_some() || self.feed.wanted() {
+            let event = Event::ended(Action::SessionEnd, &record, record.ended, &self.names, &told);
+            self.tell(Action::SessionEnd, Some(identity), Some(cause.id()), &event);
+        }
+        let sampled = cause.outcome() != Outcome::Unknown || lock(&self.scanners).admit(record.ended).is_some();
+        log::session(&record, &record.verdict, sampled);
+        lock(&self.history).push(Ended { record: Arc::clone(&record), told: told.clone(), revised: false });
+        lock(&self.records).retain(|sender| sender.send(Arc::clone(&record)).is_ok());
+        self.notify(&Notice::Ended(Arc::clone(&record)));
+        if told.is_final {
+            self.count(Final { record, upstream, revised: None });
+        }
     }
 
-    /// A connection was refused by a limit of ours.
+    /// A connection was refused by a limit of ours. It is no session: only `connections_rejected_total` counts it.
     pub fn rejected(&self, identity: &SessionIdentity, why: Rejection) {
-        let _ = (identity, why);
+        self.metrics.listener(&identity.listener).rejected(why).inc();
+        let Some(suppressed) = lock(&self.samplers)[why as usize].admit(identity.accepted) else { return };
+        let client = identity.client.ip().to_canonical();
+        let message = format!("connection from {client} refused: {}", why.words());
+        tracing::warn!(reason = why.name(), listener = &*identity.listener, suppressed, "{message}");
+        let event = Event::rejected(identity, why.cause(), why.name(), message, suppressed);
+        self.tell(Action::SessionEnd, Some(identity), Some(why.cause().id()), &event);
+    }
+
+    /// Every record ended from now on. For tests and the demo: the channel has no bound.
+    #[must_use]
+    pub fn records(&self) -> mpsc::UnboundedReceiver<Arc<SessionRecord>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        lock(&self.records).push(sender);
+        receiver
+    }
+
+    /// Every end and every revised verdict from now on. For tests and the demo: the channel has no bound.
+    #[must_use]
+    pub fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        lock(&self.notices).push(sender);
+        receiver
+    }
+
+    /// Percentiles of each phase that any session was in.
+    #[must_use]
+    pub fn phase_latencies(&self) -> Vec<PhaseLatency> {
+        self.latencies.percentiles()
+    }
+
+    /// All metrics in the text exposition format.
+    #[must_use]
+    pub fn metrics_text(&self) -> Vec<u8> {
+        self.live.count_bytes();
+        self.metrics.render()
     }
 }
+
+/// What the admin endpoint asks.
+impl Observer {
+    pub(crate) fn ready(&self) -> Readiness {
+        Readiness::ALL.into_iter().find(|r| *r as u8 == self.readiness.load(Relaxed)).unwrap_or(Readiness::Starting)
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn live_count(&self) -> usize {
+        self.live.count()
+    }
+
+    pub(crate) fn live_newest(&self, limit: usize) -> Vec<Entry> {
+        self.live.newest(limit)
+    }
+
+    pub(crate) fn live_session(&self, id: Uuid) -> Option<Entry> {
+        self.live.find(id)
+    }
+
+    pub(crate) fn ended_session(&self, id: Uuid) -> Option<Ended> {
+        lock(&self.history).find(id).cloned()
+    }
+
+    pub(crate) fn failed_newest(&self, limit: usize) -> Vec<Ended> {
+        lock(&self.history).failed().take(limit).cloned().collect()
+    }
+
+    pub(crate) fn ended_newest(&self, limit: usize) -> Vec<Ended> {
+        lock(&self.history).ended(limit)
+    }
+
+    pub(crate) fn subscribe(&self) -> Option<mpsc::Receiver<Item>> {
+        self.feed.subscribe()
+    }
+}
+
+impl Observer {
+    /// A session is no longer live: gauges and the rest of its bytes.
+    fn left(&self, identity: &SessionIdentity, bytes: PerPeer<u64>) -> Arc<UpstreamMetrics> {
+        match self.live.remove(identity.id) {
+            Some(mut entry) => {
+                entry.listener.active.dec();
+                self.metrics.moved(Some(entry.phase), None);
+                entry.carried(bytes);
+                entry.upstream
+            }
+            // Never announced: there is no gauge to take back.
+            None => {
+                let upstream = self.metrics.upstream(&identity.upstream);
+                upstream.carried(bytes);
+                upstream
+            }
+        }
+    }
+
+    /// Counts a final verdict, and tells of it when it is not the one that was told.
+    fn count(&self, settled: Final) {
+        let Final { record, upstream, revised } = settled;
+        let Some((verdict, told)) = revised else {
+            self.metrics.judged(&record, &record.verdict, &upstream);
+            return;
+        };
+        self.metrics.judged(&record, &verdict, &upstream);
+        let revised = Arc::new(SessionRecord { verdict, ..SessionRecord::clone(&record) });
+        let cause = revised.verdict.cause.id();
+        tracing::info!(session = %revised.identity.id, cause, was = record.verdict.cause.id(), "{}", revised.verdict.message);
+        if self.file.is_some() || self.feed.wanted() {
+            let event = Event::ended(Action::Verdict, &revised, clock::now(), &self.names, &told);
+            self.tell(Action::Verdict, Some(&revised.identity), Some(cause), &event);
+        }
+        let (session, verdict) = (revised.identity.id, revised.verdict.clone());
+        lock(&self.history).revise(Ended { record: revised, told, revised: true });
+        self.notify(&Notice::Revised { session, verdict });
+    }
+
+    /// Counts what has become final by the passing of time.
+    fn settle(&self, now: Timestamp) {
+        let (sessions, attempts) = self.settling.expire(now);
+        sessions.into_iter().for_each(|session| self.count(session));
+        attempts.into_iter().for_each(|(upstream, cause)| upstream.attempted(cause));
+    }
+
+    /// Tells again of sessions that hang.
+    fn hanging(&self, now: Timestamp) {
+        for entry in self.live.hanging(now) {
+            let traffic = entry.session.timeline().traffic;
+            let last = Silence { client: traffic.client.last, host: traffic.host.last };
+            let identity = entry.session.identity();
+            let event = Event::phase(identity, entry.phase, entry.entered, now, last);
+            let client = identity.client.ip().to_canonical();
+            tracing::debug!(session = %identity.id, %client, host = &*identity.upstream, "{}", event.message());
+            if self.live_wanted() {
+                self.tell(Action::SessionPhase, Some(identity), None, &event);
+            }
+        }
+    }
+
+    fn of_proxy(&self, action: Action, success: bool, message: String, live: Option<usize>) {
+        self.tell(action, None, None, &Event::of_proxy(action, clock::now(), success, message, live));
+    }
+
+    /// Starts and phases are worth making an event of.
+    fn live_wanted(&self) -> bool {
+        self.feed.wanted() || (self.live_in_file && self.file.is_some())
+    }
+
+    fn tell(&self, action: Action, about: Option<&SessionIdentity>, cause: Option<&'static str>, event: &Event) {
+        let line = event.line();
+        if self.feed.wanted() {
+            let json = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
+            self.feed.send(&Item {
+                action: action.name(),
+                cause,
+                client: about.map(|identity| identity.client.ip().to_canonical()),
+                host: about.map(|identity| Arc::clone(&identity.upstream)),
+                json: Arc::from(json),
+            });
+        }
+        let only_live = matches!(action, Action::SessionStart | Action::SessionPhase) && !self.live_in_file;
+        if let Some(file) = self.file.as_ref().filter(|_| !only_live) {
+            file.push(line);
+        }
+    }
+
+    fn notify(&self, notice: &Notice) {
+        lock(&self.notices).retain(|sender| sender.send(notice.clone()).is_ok());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

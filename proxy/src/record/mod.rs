@@ -1,5 +1,24 @@
 //! What is written of a session: the event, the report, the redaction of user names.
+//!
+//! [`Event`] is one JSON line; [`Writer`] takes it to its file without ever holding up a session; [`report`] is the same
+//! for a person. Everything here is made from a [`SessionRecord`], nothing from bytes.
 
+mod community_id;
+mod detail;
+mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod queue;
+mod redact;
+mod report;
 mod session;
+mod stamp;
 
+pub use community_id::community_id;
+pub use detail::Detail;
+pub use event::{Action, Attempt, Event, SCHEMA, Silence, Told};
+pub use queue::{Dropped, Sink, Writer};
+pub use redact::{KeyError, Names};
+pub use report::{ReportStyle, report};
 pub use session::{LiveSession, SessionIdentity, SessionRecord};
+pub use stamp::rfc3339;

@@ -49,4 +49,9 @@ pub trait LiveSession: Send + Sync {
     fn phase(&self) -> Phase;
     /// `TCP_INFO` of both legs, read now.
     fn tcp(&self) -> PerPeer<Option<TcpFacts>>;
+    /// Bytes read from each side so far. Asked every few seconds for the counters of long sessions.
+    fn traffic(&self) -> PerPeer<u64> {
+        let timeline = self.timeline();
+        PerPeer { client: timeline.traffic.client.bytes, host: timeline.traffic.host.bytes }
+    }
 }

@@ -1,59 +1,62 @@
 //! TLS messages that cross in clear, of any version since SSL 2-compatible hellos.
 
-/// A protocol version as it stands on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TlsVersion(pub u16);
+mod certificate;
+mod client_hello;
+#[cfg(test)]
+mod differential;
+mod extensions;
+mod fingerprint;
+mod key_exchange;
+mod names;
+mod record;
+mod sealed;
+mod server_hello;
+mod sslv2;
+mod suite;
+mod suite_table;
+mod version;
 
-impl TlsVersion {
-    /// SSL 3.0
-    pub const SSL3: TlsVersion = TlsVersion(0x0300);
-    /// TLS 1.0
-    pub const TLS10: TlsVersion = TlsVersion(0x0301);
-    /// TLS 1.1
-    pub const TLS11: TlsVersion = TlsVersion(0x0302);
-    /// TLS 1.2
-    pub const TLS12: TlsVersion = TlsVersion(0x0303);
-    /// TLS 1.3
-    pub const TLS13: TlsVersion = TlsVersion(0x0304);
+pub use certificate::CertificateChain;
+pub use client_hello::ClientHello;
+pub use extensions::{ByteStrings, Extensions, KeyShares};
+pub use fingerprint::{Fingerprints, ja3_text, ja3s};
+pub use key_exchange::ServerKeyExchange;
+pub use names::{AlertDescription, AlertLevel, ContentType, ExtensionType, HandshakeType, NamedGroup, SignatureScheme};
+pub use record::{Alert, HANDSHAKE_HEADER, HandshakeHeader, RECORD_HEADER, RECORD_MAX, RecordHeader};
+pub use sealed::{PlaintextLen, SealedLen, Sealing, plaintext_len, sealed_len};
+pub use server_hello::{DowngradeSentinel, ServerHello};
+pub use sslv2::Sslv2Hello;
+pub use suite::{CipherSuite, SuiteClass, SuiteInfo};
+pub use version::{TlsVersion, is_grease};
 
-    /// RFC 8701
+use version::name_and_number;
+
+/// A session id, kept to tell whether the host took up the client's session. Its `Debug` shows the length alone.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionId {
+    bytes: [u8; 32],
+    length: u8,
+}
+
+impl SessionId {
+    /// The first 32 bytes of `id`, which is all a session id may have. RFC 5246 7.4.1.2
     #[must_use]
-    pub fn is_grease(self) -> bool {
-        is_grease(self.0)
+    pub fn new(id: &[u8]) -> SessionId {
+        let mut bytes = [0; 32];
+        let length = id.len().min(bytes.len());
+        bytes[..length].copy_from_slice(&id[..length]);
+        SessionId { bytes, length: length as u8 }
+    }
+
+    /// It has no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
     }
 }
 
-/// RFC 8701: both bytes equal, low nibble A.
-#[must_use]
-pub fn is_grease(value: u16) -> bool {
-    value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
-}
-
-/// A cipher suite code point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CipherSuite(pub u16);
-
-/// A `supported_groups` code point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct NamedGroup(pub u16);
-
-/// A `signature_algorithms` code point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct SignatureScheme(pub u16);
-
-/// Alert level byte. RFC 5246 7.2
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct AlertLevel(pub u8);
-
-/// Alert description byte. RFC 8446 6
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct AlertDescription(pub u8);
-
-/// JA3 (md5 in hex) and JA4 of a ClientHello; `ja4` is empty for the SSLv2 form, which has no rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprints {
-    /// JA3.
-    pub ja3: String,
-    /// JA4.
-    pub ja4: String,
+impl core::fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SessionId({} bytes)", self.length)
+    }
 }

@@ -1,0 +1,241 @@
+//! Settings back to TOML: what is in force, and the reference of all keys.
+
+use crate::quantity::{write_duration, write_size};
+use crate::reference::{Built, Key, Table};
+use crate::settings::*;
+use std::net::SocketAddr;
+
+/// Comments begin here, where lines are not longer.
+const COMMENT_COLUMN: usize = 46;
+/// What the terminal shows without breaking lines: the reference is there to be copied.
+const COMMENT_WIDTH: usize = 80;
+
+/// The whole configuration in force as a TOML document that means the same when read again. Comments say which values
+/// are the defaults and what this build does not have.
+#[must_use]
+pub fn effective(settings: &Settings) -> String {
+    let mut out = String::new();
+    for listener in &settings.listeners {
+        table(&mut out, Table::Listener, |key| of_listener(listener, key.name));
+        table(&mut out, Table::Bridge, |_| None);
+    }
+    table(&mut out, Table::Timeouts, |key| of_timeouts(&settings.timeouts, key.name));
+    table(&mut out, Table::Probe, |_| None);
+    table(&mut out, Table::Capture, |_| None);
+    table(&mut out, Table::Events, |key| of_events(&settings.events, key.name));
+    table(&mut out, Table::Admin, |_| {
+        Some(settings.admin.as_ref().map_or_else(|| quoted("off"), |admin| quoted(&admin.listen.to_string())))
+    });
+    table(&mut out, Table::Limits, |key| of_limits(&settings.limits, key.name));
+    out
+}
+
+/// Every key this build knows, each below what it does, as a TOML document to begin with. Values are the defaults; of a
+/// listener's name and addresses, which have none, examples. No line is wider than a terminal.
+#[must_use]
+pub fn reference_toml() -> String {
+    let mut out = String::new();
+    for table in Table::ALL.into_iter().filter(|table| table.keys().any(|key| key.built == Built::Yes)) {
+        header(&mut out, table);
+        for key in table.keys().filter(|key| key.built == Built::Yes) {
+            let mut column = 1;
+            out.push('#');
+            for word in key.means.split(' ') {
+                let length = 1 + word.chars().count();
+                if column + length > COMMENT_WIDTH {
+                    out.push_str("\n#");
+                    column = 1;
+                }
+                out.push(' ');
+                out.push_str(word);
+                column += length;
+            }
+            out.push('\n');
+            line(&mut out, key.name, key.example, "");
+        }
+    }
+    out
+}
+
+fn table(out: &mut String, table: Table, value: impl Fn(&Key) -> Option<String>) {
+    let lines: Vec<_> = table
+        .keys()
+        .filter_map(|key| match key.built {
+            Built::Yes => value(key).map(|value| {
+                let comment = comment(key, &value);
+                (key.name, value, comment.to_owned())
+            }),
+            Built::No { feature, in_force, .. } => {
+                in_force.map(|value| (key.name, value.to_owned(), format!("this build does not have {feature}")))
+            }
+        })
+        .collect();
+    if lines.is_empty() {
+        return;
+    }
+    header(out, table);
+    for (name, value, comment) in lines {
+        line(out, name, &value, &comment);
+    }
+}
+
+fn comment(key: &Key, value: &str) -> &'static str {
+    let address = value.trim_matches('"').parse::<SocketAddr>();
+    if key.default == Some(value) {
+        "default"
+    } else if key.table == Table::Admin && address.is_ok_and(|address| !address.ip().is_loopback()) {
+        "other machines can reach it, and it has no login"
+    } else {
+        ""
+    }
+}
+
+fn header(out: &mut String, table: Table) {
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out.push_str(table.header());
+    out.push('\n');
+}
+
+fn line(out: &mut String, name: &str, value: &str, comment: &str) {
+    let setting = format!("{name} = {value}");
+    if comment.is_empty() {
+        out.push_str(&setting);
+    } else {
+        out.push_str(&format!("{setting:COMMENT_COLUMN$}  # {comment}"));
+    }
+    out.push('\n');
+}
+
+fn of_listener(listener: &Listener, name: &str) -> Option<String> {
+    Some(match name {
+        "name" => quoted(&listener.name),
+        "listen" => quoted(&listener.listen.to_string()),
+        "upstream" => quoted(&listener.upstream.to_string()),
+        "max_sessions" => listener.max_sessions.to_string(),
+        "max_sessions_per_client" => listener.max_sessions_per_client.to_string(),
+        _ => return None,
+    })
+}
+
+fn of_timeouts(timeouts: &Timeouts, name: &str) -> Option<String> {
+    let value = match name {
+        "connect" => timeouts.connect,
+        "negotiate" => timeouts.negotiate,
+        "client_hello" => timeouts.client_hello,
+        "server_hello" => timeouts.server_hello,
+        _ => return None,
+    };
+    Some(quoted(&write_duration(value)))
+}
+
+fn of_events(events: &Events, name: &str) -> Option<String> {
+    Some(match name {
+        "path" => quoted(&match &events.path {
+            EventPath::Stdout => "-".to_owned(),
+            EventPath::Off => "off".to_owned(),
+            EventPath::File(path) => path.display().to_string(),
+        }),
+        "user_names" => quoted(events.user_names.name()),
+        "live" => events.live.to_string(),
+        _ => return None,
+    })
+}
+
+fn of_limits(limits: &Limits, name: &str) -> Option<String> {
+    Some(match name {
+        "drain_timeout" => quoted(&write_duration(limits.drain_timeout)),
+        "opening_memory" => quoted(&write_size(limits.opening_memory as u64)),
+        "event_queue" => quoted(&write_size(limits.event_queue as u64)),
+        _ => return None,
+    })
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::KEYS;
+    use std::collections::HashSet;
+
+    const SMALLEST: &str = "[[listener]]\nlisten = '0.0.0.0:3389'\nupstream = 'rds07'\n";
+
+    #[test]
+    fn the_smallest_file_prints_as_the_defaults_and_reads_back() {
+        let settings = crate::parse("f", SMALLEST).unwrap();
+        let expected = r#"[[listener]]
+name = "0.0.0.0:3389"
+listen = "0.0.0.0:3389"
+upstream = "rds07:3389"
+transparent = "off"                             # this build does not have transparent listening
+keep_client_address = false                     # this build does not have connections from the client's own address
+proxy_protocol_in = "off"                       # this build does not have the PROXY protocol
+proxy_protocol_out = "off"                      # this build does not have the PROXY protocol
+max_sessions = 20000                            # default
+max_sessions_per_client = 200                   # default
+
+[listener.bridge]
+mode = "off"                                    # this build does not have the bridge
+
+[timeouts]
+connect = "5s"                                  # default
+negotiate = "10s"                               # default
+client_hello = "15s"                            # default
+server_hello = "15s"                            # default
+
+[probe]
+mode = "off"                                    # this build does not have the probe
+
+[capture]
+secrets = false                                 # this build does not have captures of failed openings
+
+[events]
+path = "-"                                      # default
+user_names = "hash"                             # default
+live = false                                    # default
+
+[admin]
+listen = "127.0.0.1:9389"                       # default
+
+[limits]
+drain_timeout = "12h"                           # default
+opening_memory = "64MiB"                        # default
+event_queue = "8MiB"                            # default
+"#;
+        assert_eq!(effective(&settings), expected);
+        assert_eq!(crate::parse("f", expected).unwrap(), settings);
+    }
+
+    #[test]
+    fn an_admin_endpoint_that_others_can_reach_is_marked() {
+        let open = format!("{SMALLEST}[admin]\nlisten = '0.0.0.0:9389'\n");
+        let printed = effective(&crate::parse("f", &open).unwrap());
+        assert!(printed.contains("# other machines can reach it, and it has no login"), "{printed}");
+    }
+
+    #[test]
+    fn every_key_of_this_build_is_printed() {
+        let printed = effective(&crate::parse("f", SMALLEST).unwrap());
+        let names: HashSet<_> =
+            printed.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+        for key in KEYS.iter().filter(|key| key.built == Built::Yes) {
+            assert!(names.contains(key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn the_reference_is_a_file_that_can_be_used_and_holds_the_defaults() {
+        let settings = crate::parse("reference", &reference_toml()).unwrap();
+        assert!(reference_toml().lines().all(|line| line.chars().count() <= COMMENT_WIDTH));
+        assert_eq!(settings.timeouts, Timeouts::default());
+        assert_eq!(settings.events, Events::default());
+        assert_eq!(settings.admin, Some(Admin::default()));
+        assert_eq!(settings.limits, Limits::default());
+        assert_eq!(settings.listeners[0].max_sessions, MAX_SESSIONS);
+        assert_eq!(settings.listeners[0].max_sessions_per_client, MAX_SESSIONS_PER_CLIENT);
+    }
+}

@@ -1,0 +1,225 @@
+//! The command line's way to the same settings: one listener, no file.
+
+use crate::address::{listen, upstream};
+use crate::agreement::{Placed, disagreements};
+use crate::problem::{Errors, Fault, Place, Problem};
+use crate::read::{admin_listen, event_path};
+use crate::settings::*;
+use std::ops::Range;
+
+/// What `rdpscope run --listen … --upstream …` was given, unread.
+///
+/// ```
+/// let flags = config::Flags { listen: "127.0.0.1:0", upstream: "rds07", ..Default::default() };
+/// assert_eq!(flags.settings()?.listeners[0].upstream.to_string(), "rds07:3389");
+///
+/// let errors = config::Flags { listen: ":3389", upstream: "rds07", ..Default::default() }.settings().unwrap_err();
+/// assert!(errors.to_string().contains("write `--listen 0.0.0.0:3389`"));
+/// # Ok::<(), config::Errors>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flags<'a> {
+    /// `--listen`
+    pub listen: &'a str,
+    /// `--upstream`
+    pub upstream: &'a str,
+    /// `--bridge`
+    pub bridge: Option<&'a str>,
+    /// `--event-log`
+    pub event_log: Option<&'a str>,
+    /// `--admin`
+    pub admin: Option<&'a str>,
+}
+
+impl Flags<'_> {
+    /// The settings they ask for.
+    ///
+    /// # Errors
+    /// What cannot be meant, shown on the command line as it would be typed.
+    pub fn settings(&self) -> Result<Settings, Errors> {
+        let mut line = CommandLine { text: "rdpscope run".to_owned(), problems: Vec::new() };
+        let (address, listen_at) = line.flag("--listen", self.listen, |text| listen(text, RDP_PORT));
+        let (host, upstream_at) = line.flag("--upstream", self.upstream, upstream);
+        if let Some(mode) = self.bridge {
+            line.flag("--bridge", mode, bridge);
+        }
+        let path = self.event_log.and_then(|path| line.flag("--event-log", path, event_path).0);
+        let admin = match self.admin {
+            None => Some((Some(Admin::default()), None)),
+            Some(text) => {
+                let (admin, at) = line.flag("--admin", text, admin_listen);
+                admin.map(|admin| (admin, Some(at)))
+            }
+        };
+
+        let mut listeners = Vec::new();
+        if let (Some(address), Some(host)) = (address, host) {
+            let listener = Listener {
+                name: address.to_string(),
+                listen: address,
+                upstream: host,
+                max_sessions: MAX_SESSIONS,
+                max_sessions_per_client: MAX_SESSIONS_PER_CLIENT,
+            };
+            listeners.push(Placed { listener, name: listen_at.clone(), listen: listen_at, upstream: upstream_at });
+        }
+        let (admin, admin_at) = admin.unwrap_or_default();
+        let placed_admin = admin.as_ref().map(|admin| (admin.listen, admin_at));
+        line.problems.extend(disagreements(&listeners, placed_admin, Place::CommandLine));
+        if !line.problems.is_empty() {
+            return Err(Errors::new("command line", &line.text, line.problems));
+        }
+        let path = path.unwrap_or(EventPath::Stdout);
+        Ok(Settings {
+            listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
+            timeouts: Timeouts::default(),
+            events: Events { path, ..Events::default() },
+            admin,
+            limits: Limits::default(),
+            state_directory: None,
+        })
+    }
+}
+
+fn bridge(mode: &str) -> Result<(), Fault> {
+    match mode {
+        "off" => Ok(()),
+        "auto" | "always" => {
+            Err(Fault::new("asks for the bridge, which this build does not have", "not possible").instead("off"))
+        }
+        _ => Err(Fault::new("is not known", "neither `off` nor `auto` nor `always`").instead("off")),
+    }
+}
+
+/// The flags, written as one line that errors can point into.
+struct CommandLine {
+    text: String,
+    problems: Vec<Problem>,
+}
+
+impl CommandLine {
+    fn flag<T>(
+        &mut self,
+        name: &str,
+        value: &str,
+        read: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> (Option<T>, Range<usize>) {
+        self.text.push(' ');
+        self.text.push_str(name);
+        self.text.push(' ');
+        let start = self.text.len();
+        let plain = !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || "-._:/[]%+=@,".contains(c));
+        if plain {
+            self.text.push_str(value);
+        } else {
+            let clean: String = value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            self.text.push_str(&format!("'{clean}'"));
+        }
+        let at = start..self.text.len();
+        let read = read(value).map_err(|fault| self.problems.push(fault.problem(Place::CommandLine, name, at.clone())));
+        (read.ok(), at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_alone_make_the_defaults_of_a_file() {
+        let flags = Flags { listen: "0.0.0.0:3389", upstream: "rds07", ..Flags::default() };
+        let file = crate::parse("f", "[[listener]]\nlisten = '0.0.0.0:3389'\nupstream = 'rds07'\n").unwrap();
+        assert_eq!(flags.settings().unwrap(), file);
+    }
+
+    #[test]
+    fn every_flag_is_used() {
+        let flags = Flags {
+            listen: "[::1]:0",
+            upstream: "[::1]:3390",
+            bridge: Some("off"),
+            event_log: Some("/var/log/rdpscope/events.jsonl"),
+            admin: Some("off"),
+        };
+        let settings = flags.settings().unwrap();
+        assert_eq!(settings.events.path, EventPath::File("/var/log/rdpscope/events.jsonl".into()));
+        assert_eq!(settings.admin, None);
+        assert_eq!(settings.listeners[0].listen, "[::1]:0".parse().unwrap());
+    }
+
+    #[test]
+    fn all_wrong_flags_are_shown_at_once_on_the_line_as_typed() {
+        let flags = Flags {
+            listen: "localhost:3389",
+            upstream: "a b",
+            bridge: Some("auto"),
+            event_log: Some(""),
+            admin: Some("9389"),
+        };
+        let expected = "\
+error: `--listen` is a name; listening takes an address
+ --> command line:1:23
+  |
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
+  |                       ^^^^^^^^^^^^^^ read `localhost:3389`
+  |
+  = help: write `--listen 127.0.0.1:3389`
+
+error: `--upstream` is not a host
+ --> command line:1:49
+  |
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
+  |                                                 ^^^^^ contains ` `
+  |
+  = help: write a DNS name or an address, and a port if it is not 3389
+
+error: `--bridge` asks for the bridge, which this build does not have
+ --> command line:1:64
+  |
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
+  |                                                                ^^^^ not possible
+  |
+  = help: write `--bridge off`
+
+error: `--event-log` names no file
+ --> command line:1:81
+  |
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
+  |                                                                                 ^^ empty
+  |
+  = help: write `--event-log -`
+  = help: `-` is standard output, `off` nowhere
+
+error: `--admin` does not say which address to listen on
+ --> command line:1:92
+  |
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
+  |                                                                                            ^^^^ a port alone
+  |
+  = help: write `--admin 127.0.0.1:9389`
+  = help: other machines reach it only through an address of this one, and there is no login: prefer loopback";
+        assert_eq!(flags.settings().unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_listener_on_the_port_of_the_admin_endpoint_is_refused() {
+        let flags = Flags { listen: "0.0.0.0:9389", upstream: "rds07", ..Flags::default() };
+        let shown = flags.settings().unwrap_err().to_string();
+        assert!(shown.contains("the admin endpoint listens on 127.0.0.1:9389 by default"), "{shown}");
+        assert!(shown.contains("`--admin off` for none"), "{shown}");
+    }
+
+    #[test]
+    fn a_proxy_in_front_of_itself_is_refused() {
+        for (listen, upstream) in [
+            ("0.0.0.0:3389", "127.0.0.1"),
+            ("127.0.0.1:3389", "localhost"),
+            ("[::]:3389", "[::1]"),
+            ("10.0.0.1:3389", "10.0.0.1:3389"),
+        ] {
+            let shown = Flags { listen, upstream, ..Flags::default() }.settings().unwrap_err().to_string();
+            assert!(shown.contains("leads to itself"), "{shown}");
+        }
+        assert!(Flags { listen: "127.0.0.1:3390", upstream: "127.0.0.1", ..Flags::default() }.settings().is_ok());
+    }
+}

@@ -1,0 +1,227 @@
+//! Every key there is: where it stands, what it takes, what it defaults to, what it means. One table for the reader,
+//! for `check` and for the documentation.
+
+/// A table of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// `[[listener]]`
+    Listener,
+    /// `[listener.bridge]`
+    Bridge,
+    /// `[[listener.bridge.host]]`
+    BridgeHost,
+    /// `[timeouts]`
+    Timeouts,
+    /// `[probe]`
+    Probe,
+    /// `[capture]`
+    Capture,
+    /// `[events]`
+    Events,
+    /// `[admin]`
+    Admin,
+    /// `[limits]`
+    Limits,
+}
+
+impl Table {
+    /// Every table, in the order of the file.
+    pub const ALL: [Table; 9] = [
+        Table::Listener,
+        Table::Bridge,
+        Table::BridgeHost,
+        Table::Timeouts,
+        Table::Probe,
+        Table::Capture,
+        Table::Events,
+        Table::Admin,
+        Table::Limits,
+    ];
+
+    /// Its header, as written in a file.
+    #[must_use]
+    pub fn header(self) -> &'static str {
+        match self {
+            Table::Listener => "[[listener]]",
+            Table::Bridge => "[listener.bridge]",
+            Table::BridgeHost => "[[listener.bridge.host]]",
+            Table::Timeouts => "[timeouts]",
+            Table::Probe => "[probe]",
+            Table::Capture => "[capture]",
+            Table::Events => "[events]",
+            Table::Admin => "[admin]",
+            Table::Limits => "[limits]",
+        }
+    }
+
+    /// The key of it.
+    #[must_use]
+    pub fn key(self, name: &str) -> Option<&'static Key> {
+        self.keys().find(|key| key.name == name)
+    }
+
+    /// All its keys.
+    pub fn keys(self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(move |key| key.table == self)
+    }
+}
+
+/// Whether this build does what a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Built {
+    /// It does.
+    Yes,
+    /// It does not have this feature. The key may stand in the file with a value that asks for nothing.
+    No {
+        /// What is missing, as in "this build does not have …".
+        feature: &'static str,
+        /// Values that ask for nothing, as TOML.
+        accepts: &'static [&'static str],
+        /// The value in force, as TOML, if there is one to show.
+        in_force: Option<&'static str>,
+    },
+}
+
+/// One key of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The table it stands in.
+    pub table: Table,
+    /// Its name.
+    pub name: &'static str,
+    /// A value to show, as TOML.
+    pub example: &'static str,
+    /// The value when the key is left out, as TOML. `None`: there is none, or it is worked out (see `means`).
+    pub default: Option<&'static str>,
+    /// What it does, in one line.
+    pub means: &'static str,
+    /// Whether this build does it.
+    pub built: Built,
+}
+
+const fn key(table: Table, name: &'static str, example: &'static str, means: &'static str) -> Key {
+    Key { table, name, example, default: None, means, built: Built::Yes }
+}
+
+const fn with_default(table: Table, name: &'static str, default: &'static str, means: &'static str) -> Key {
+    Key { table, name, example: default, default: Some(default), means, built: Built::Yes }
+}
+
+const fn missing(
+    table: Table,
+    name: &'static str,
+    feature: &'static str,
+    accepts: &'static [&'static str],
+    in_force: Option<&'static str>,
+) -> Key {
+    Key { table, name, example: "", default: None, means: "", built: Built::No { feature, accepts, in_force } }
+}
+
+const TRANSPARENT: &str = "transparent listening";
+const KEEP_ADDRESS: &str = "connections from the client's own address";
+const PROXY_PROTOCOL: &str = "the PROXY protocol";
+const BRIDGE: &str = "the bridge";
+const PROBE: &str = "the probe";
+const CAPTURE: &str = "captures of failed openings";
+
+/// Every key, in the order of the file.
+pub const KEYS: &[Key] = &[
+    key(Table::Listener, "name", "\"rds-farm\"", "label in metrics and events; the address listened on if left out"),
+    key(
+        Table::Listener,
+        "listen",
+        "\"0.0.0.0:3389\"",
+        "address and port to accept clients on; port 0 takes a free one",
+    ),
+    key(
+        Table::Listener,
+        "upstream",
+        "\"rds07.example.net:3389\"",
+        "the host behind it, by name or address, resolved for each connection; port 3389 if left out",
+    ),
+    missing(Table::Listener, "transparent", TRANSPARENT, &["\"off\""], Some("\"off\"")),
+    missing(Table::Listener, "keep_client_address", KEEP_ADDRESS, &["false"], Some("false")),
+    missing(Table::Listener, "proxy_protocol_in", PROXY_PROTOCOL, &["\"off\""], Some("\"off\"")),
+    missing(Table::Listener, "proxy_protocol_out", PROXY_PROTOCOL, &["\"off\""], Some("\"off\"")),
+    missing(Table::Listener, "trusted_proxies", PROXY_PROTOCOL, &["[]"], None),
+    missing(Table::Listener, "allow_targets", TRANSPARENT, &["[]"], None),
+    with_default(
+        Table::Listener,
+        "max_sessions",
+        "20000",
+        "sessions at once on this listener; more are refused and counted",
+    ),
+    with_default(Table::Listener, "max_sessions_per_client", "200", "sessions at once of one client address"),
+    missing(Table::Bridge, "mode", BRIDGE, &["\"off\""], Some("\"off\"")),
+    missing(Table::Bridge, "certificate", BRIDGE, &[], None),
+    missing(Table::Bridge, "private_key", BRIDGE, &[], None),
+    missing(Table::Bridge, "client_versions", BRIDGE, &["[\"1.2\", \"1.3\"]"], None),
+    missing(Table::Bridge, "host_versions", BRIDGE, &["[\"1.2\", \"1.3\"]"], None),
+    missing(Table::Bridge, "host_ciphers", BRIDGE, &["\"default\""], None),
+    missing(Table::Bridge, "verify", BRIDGE, &["\"pin\""], None),
+    missing(Table::Bridge, "pin", BRIDGE, &["[]"], None),
+    missing(Table::Bridge, "ca", BRIDGE, &[], None),
+    missing(Table::Bridge, "host", BRIDGE, &["[]"], None),
+    missing(Table::BridgeHost, "match", BRIDGE, &[], None),
+    with_default(Table::Timeouts, "connect", "\"5s\"", "name lookup and TCP connect to the host, together"),
+    with_default(
+        Table::Timeouts,
+        "negotiate",
+        "\"10s\"",
+        "first byte to whole Connection Request, and Connection Request to Connection Confirm, each",
+    ),
+    with_default(Table::Timeouts, "client_hello", "\"15s\"", "Connection Confirm to whole ClientHello"),
+    with_default(Table::Timeouts, "server_hello", "\"15s\"", "ClientHello to ServerHello; after it nothing is timed"),
+    missing(Table::Probe, "mode", PROBE, &["\"off\""], Some("\"off\"")),
+    missing(Table::Probe, "min_interval", PROBE, &["\"5m\""], None),
+    missing(Table::Capture, "directory", CAPTURE, &[], None),
+    missing(Table::Capture, "max_bytes_per_session", CAPTURE, &["\"256KiB\""], None),
+    missing(Table::Capture, "max_total_bytes", CAPTURE, &["\"1GiB\""], None),
+    missing(Table::Capture, "secrets", CAPTURE, &["false"], Some("false")),
+    with_default(Table::Events, "path", "\"-\"", "file to append events to; `-` is standard output, `off` nowhere"),
+    with_default(
+        Table::Events,
+        "user_names",
+        "\"hash\"",
+        "`plain`, `hash` (keyed; the key is kept in $STATE_DIRECTORY, or lives as long as the process) or `drop`",
+    ),
+    with_default(Table::Events, "live", "false", "session_start and session_phase events too"),
+    with_default(
+        Table::Admin,
+        "listen",
+        "\"127.0.0.1:9389\"",
+        "metrics, health, live sessions over HTTP, without a login: keep it on loopback; `off` for none",
+    ),
+    with_default(Table::Limits, "drain_timeout", "\"12h\"", "how long live sessions may go on after SIGTERM"),
+    with_default(
+        Table::Limits,
+        "opening_memory",
+        "\"64MiB\"",
+        "all openings together; past it they are relayed unread",
+    ),
+    with_default(
+        Table::Limits,
+        "event_queue",
+        "\"8MiB\"",
+        "events waiting to be written; past it they are dropped and counted",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_key_stands_twice_in_a_table() {
+        let mut seen = HashSet::new();
+        assert!(KEYS.iter().all(|key| seen.insert((key.table, key.name))));
+    }
+
+    #[test]
+    fn what_this_build_does_is_explained() {
+        for key in KEYS.iter().filter(|key| key.built == Built::Yes) {
+            assert!(!key.means.is_empty() && !key.example.is_empty(), "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! One client and target: its recent connections, oldest first.
+
+use super::{Attempt, Attempts, Marks, Placement, Revision, Settled, revise};
+use crate::Timestamp;
+use crate::diagnosis::{Outcome, Verdict};
+use crate::session::Phase;
+use std::collections::VecDeque;
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) session: u128,
+    pub(super) attempt: u128,
+    pub(super) opened: Timestamp,
+    pub(super) phase: Phase,
+    pub(super) marks: Marks,
+    pub(super) ended: Option<Ended>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) at: Timestamp,
+    pub(super) verdict: Verdict,
+    /// It may still turn out to be a prompt.
+    pub(super) revisable: bool,
+}
+
+impl Member {
+    fn succeeded(&self) -> bool {
+        match &self.ended {
+            Some(ended) => ended.verdict.outcome() == Outcome::Success,
+            None => self.phase >= Phase::Active,
+        }
+    }
+
+    /// The next connection can still belong to it.
+    fn is_open_at(&self, at: Timestamp) -> bool {
+        let last = self.ended.as_ref().map_or(self.opened, |ended| ended.at);
+        at.since(last) <= Attempts::WINDOW
+    }
+}
+
+/// One client and target.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    /// Recency stamp.
+    pub(super) seen: u64,
+    pub(super) members: VecDeque<Member>,
+}
+
+impl Client {
+    /// A new connection. Until it shows whose it is, it belongs to the latest attempt that is still open.
+    pub(super) fn open(&mut self, session: u128, at: Timestamp) {
+        let attempt = self.attempt_to_join(Marks::default(), at, session).unwrap_or(session);
+        self.members.push_back(Member {
+            session,
+            attempt,
+            opened: at,
+            phase: Phase::Accept,
+            marks: Marks::default(),
+            ended: None,
+        });
+    }
+
+    /// A connection got further, or showed more of itself: then it may have to leave an attempt that is not its own.
+    pub(super) fn advance(&mut self, session: u128, phase: Phase, marks: Marks) {
+        let Some(index) = self.index(session) else { return };
+        let member = &mut self.members[index];
+        member.phase = member.phase.max(phase);
+        let before = member.marks;
+        member.marks.merge(marks);
+        let (marks, opened, attempt) = (member.marks, member.opened, member.attempt);
+        if marks == before
+            || attempt == session
+            || self.members.iter().any(|m| m.attempt == session && m.session != session)
+        {
+            return;
+        }
+        let fits = |m: &Member| m.attempt == attempt && m.session != session && m.marks.agrees(marks);
+        if !self.members.iter().any(fits) {
+            self.members[index].attempt = self.attempt_to_join(marks, opened, session).unwrap_or(session);
+        }
+    }
+
+    pub(super) fn end(&mut self, session: u128, verdict: &Verdict, revisable: bool, at: Timestamp) {
+        if let Some(index) = self.index(session) {
+            self.members[index].ended = Some(Ended { at, verdict: verdict.clone(), revisable });
+        }
+    }
+
+    /// Where a connection stands.
+    pub(super) fn place(&self, session: u128, may_be_revised: Option<Timestamp>) -> Option<Placement> {
+        let index = self.index(session)?;
+        let attempt = self.members[index].attempt;
+        let before: Vec<u128> =
+            self.members.iter().take(index).filter(|m| m.attempt == attempt).map(|m| m.session).collect();
+        let number = u16::try_from(before.len() + 1).unwrap_or(u16::MAX);
+        Some(Placement { attempt, number, previous: before.last().copied(), may_be_revised })
+    }
+
+    /// What `session` having come this far changes about the ended connections before it.
+    pub(super) fn revise(&mut self, session: u128, at: Timestamp) -> Vec<Revision> {
+        let Some(index) = self.index(session) else { return Vec::new() };
+        let (before, rest) = self.members.make_contiguous().split_at_mut(index);
+        let Some(successor) = rest.first() else { return Vec::new() };
+        let mut revisions = Vec::new();
+        for member in before.iter_mut().filter(|m| m.attempt == successor.attempt) {
+            let Some(ended) = member.ended.as_mut() else { continue };
+            let in_time = at.since(ended.at) <= Attempts::WINDOW;
+            if !ended.revisable || !in_time || successor.phase <= ended.verdict.phase {
+                continue;
+            }
+            ended.revisable = false;
+            ended.verdict = revise::as_prompt(&ended.verdict, successor, ended.at);
+            revisions.push(Revision { session: member.session, successor: session, verdict: ended.verdict.clone() });
+        }
+        revisions
+    }
+
+    /// Moves what is final at `now` to `settled`, and marks it as such.
+    pub(super) fn settle(&mut self, now: Timestamp, settled: &mut Settled) {
+        for member in &mut self.members {
+            if let Some(ended) = member.ended.as_mut().filter(|e| e.revisable && now.since(e.at) >= Attempts::WINDOW) {
+                ended.revisable = false;
+                settled.sessions.push(member.session);
+            }
+        }
+        for id in self.attempt_ids() {
+            let over = |m: &Member| m.ended.as_ref().is_some_and(|e| now.since(e.at) >= Attempts::WINDOW);
+            if self.members.iter().filter(|m| m.attempt == id).all(over) {
+                settled.attempts.extend(self.sum_up(id));
+                self.members.retain_mut(|m| {
+                    m.attempt != id || {
+                        m.attempt = SETTLED;
+                        true
+                    }
+                });
+            }
+        }
+    }
+
+    /// Forgets what was settled. Returns the sessions.
+    pub(super) fn drop_settled(&mut self) -> Vec<u128> {
+        let gone = self.members.iter().filter(|m| m.attempt == SETTLED).map(|m| m.session).collect();
+        self.members.retain(|m| m.attempt != SETTLED);
+        gone
+    }
+
+    /// Forgets the oldest connection, and settles what that ends. Returns its session.
+    pub(super) fn drop_oldest(&mut self, settled: &mut Settled) -> Option<u128> {
+        let attempt = self.members.front()?.attempt;
+        let alone = self.members.iter().filter(|m| m.attempt == attempt).count() == 1;
+        let summary = if alone && attempt != SETTLED { self.sum_up(attempt) } else { None };
+        let member = self.members.pop_front()?;
+        if let Some(ended) = &member.ended {
+            settled.attempts.extend(summary);
+            if ended.revisable {
+                settled.sessions.push(member.session);
+            }
+        }
+        Some(member.session)
+    }
+
+    fn index(&self, session: u128) -> Option<usize> {
+        self.members.iter().position(|m| m.session == session)
+    }
+
+    fn attempt_ids(&self) -> Vec<u128> {
+        let mut ids: Vec<u128> = self.members.iter().map(|m| m.attempt).filter(|id| *id != SETTLED).collect();
+        ids.dedup();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The latest attempt before `session` that a connection opened at `at` with these marks can belong to.
+    fn attempt_to_join(&self, marks: Marks, at: Timestamp, session: u128) -> Option<u128> {
+        let fits = |m: &&Member| {
+            m.session != session
+                && m.attempt != SETTLED
+                && m.opened <= at
+                && m.marks.agrees(marks)
+                && m.is_open_at(at)
+                && !m.succeeded()
+        };
+        self.members.iter().rev().find(fits).map(|m| m.attempt)
+    }
+
+    fn sum_up(&self, id: u128) -> Option<Attempt> {
+        let members: Vec<&Member> = self.members.iter().filter(|m| m.attempt == id).collect();
+        let verdicts = || members.iter().filter_map(|m| m.ended.as_ref()).map(|e| &e.verdict);
+        let success = verdicts().filter(|v| v.outcome() == Outcome::Success).max_by_key(|v| v.phase);
+        let failure = verdicts().find(|v| v.outcome() == Outcome::Failure);
+        // A prompt alone is no session that came up: a failure after it weighs more.
+        let came_up = success.filter(|v| failure.is_none() || v.phase >= Phase::Active);
+        let cause = came_up.or(failure).or_else(|| verdicts().next())?.cause;
+        Some(Attempt { id, cause, connections: u16::try_from(members.len()).unwrap_or(u16::MAX) })
+    }
+}
+
+/// Marks a member whose attempt was summed up; UUIDs of version 7 never are zero.
+const SETTLED: u128 = 0;

@@ -1,0 +1,252 @@
+//! Connections of one client that belong to one attempt: one story, not three failures.
+//!
+//! A client at a prompt connects twice (mstsc drops the first connection when it asks for a password or shows a
+//! certificate), probes NLA and then opens the real session, or tries again after a refusal (rdesktop with classic RDP
+//! security, xfreerdp once more, a gateway client with its older transport). [`Attempts`] puts them together by client
+//! address and target, and by user and TLS fingerprint when both connections show one.
+//!
+//! Pure and bounded: times are arguments, user names are kept as hashes only, and at most [`MOST_CLIENTS`] clients are
+//! remembered, the least recently seen one being forgotten first.
+//!
+//! # Driving it
+//!
+//! ```
+//! # use parser::Timestamp;
+//! # use parser::diagnosis::{Attempts, Marks, diagnose};
+//! # use parser::session::{Phase, Timeline};
+//! # let (client, at, timeline) = ("192.0.2.7".parse().unwrap(), Timestamp(0), Timeline::default());
+//! let mut attempts = Attempts::new();
+//! attempts.opened(1, client, "rds07.example.net:3389", at);
+//! // On every phase a session enters; each revision is the whole verdict of an earlier session, final now.
+//! for revision in attempts.reached(1, Phase::X224, Marks::of(&timeline), at) {
+//!     println!("session {} was {}", revision.session, revision.verdict.cause);
+//! }
+//! // At the end of a session, whose event goes out at once.
+//! let placement = attempts.ended(1, &diagnose(&timeline), &timeline, at);
+//! assert_eq!((placement.attempt, placement.number), (1, 1));
+//! // About once a second: which verdicts are final by now, and which attempts are over.
+//! let settled = attempts.expire(at.plus(Attempts::WINDOW));
+//! assert_eq!(settled.attempts.len(), 1);
+//! ```
+
+mod client;
+mod revise;
+
+use super::{Cause, Verdict};
+use crate::Timestamp;
+use crate::session::{Phase, Timeline};
+use client::{Client, Member};
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// Clients (address and target) remembered at most. Each holds at most [`MOST_CONNECTIONS`] connections of about half a
+/// kilobyte, most of them one: a few megabytes for a farm in the morning.
+pub const MOST_CLIENTS: usize = 4_096;
+
+/// Connections remembered per client and target. A reconnect loop beyond it starts new attempts.
+pub const MOST_CONNECTIONS: usize = 16;
+
+/// What tells two users behind one address apart. No text is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    user: Option<u64>,
+    fingerprint: Option<u64>,
+}
+
+impl Marks {
+    /// What a session has shown so far.
+    #[must_use]
+    pub fn of(timeline: &Timeline) -> Marks {
+        let user = timeline.request.as_ref().and_then(|request| request.cookie.as_deref()).map(hash);
+        let fingerprint = timeline.client_hello.as_ref().map(|hello| hash(&hello.fingerprints.ja3));
+        Marks { user, fingerprint }
+    }
+
+    /// Nothing that both show speaks against one and the same client.
+    fn agrees(self, other: Marks) -> bool {
+        let same = |a: Option<u64>, b: Option<u64>| a.is_none() || b.is_none() || a == b;
+        // A client that retries with another security layer shows another hello, or none: the user decides.
+        same(self.user, other.user) && (self.user.is_some() || same(self.fingerprint, other.fingerprint))
+    }
+
+    fn merge(&mut self, newer: Marks) {
+        self.user = newer.user.or(self.user);
+        self.fingerprint = newer.fingerprint.or(self.fingerprint);
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.to_lowercase().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Where a session stands among its client's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The attempt: the id of its first session.
+    pub attempt: u128,
+    /// From 1, in the order in which the connections were opened.
+    pub number: u16,
+    /// The connection of the attempt that was opened before it.
+    pub previous: Option<u128>,
+    /// The verdict may be revised until then (`rdpscope.final` is false); at most [`Attempts::WINDOW`] away.
+    /// `None`: it is final.
+    pub may_be_revised: Option<Timestamp>,
+}
+
+/// A verdict that a later connection of the same client changed. It is final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// The session it is about; it has ended before.
+    pub session: u128,
+    /// The connection that got further.
+    pub successor: u128,
+    /// The whole verdict.
+    pub verdict: Verdict,
+}
+
+/// An attempt that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The id of its first session.
+    pub id: u128,
+    /// What it came to: success if any connection succeeded, else the first failure, of which the rest are consequences.
+    pub cause: Cause,
+    /// How many connections it took.
+    pub connections: u16,
+}
+
+/// What became final.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Sessions whose verdict could have been revised and was not: it stands as given.
+    pub sessions: Vec<u128>,
+    /// Attempts that are over.
+    pub attempts: Vec<Attempt>,
+}
+
+/// Who connects to what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    client: IpAddr,
+    target: Box<str>,
+}
+
+/// The attempts of all clients.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    clients: HashMap<Key, Client>,
+    sessions: HashMap<u128, Key>,
+    /// Least recently seen first.
+    recency: BTreeMap<u64, Key>,
+    /// Ends of windows: when a session's verdict becomes final, or its attempt is over.
+    deadlines: BTreeSet<(Timestamp, u128)>,
+    forgotten: Settled,
+    clock: u64,
+}
+
+impl Attempts {
+    /// How long after a connection's end the next one still belongs to it, and its verdict may be revised.
+    pub const WINDOW: Duration = Duration::from_secs(30);
+
+    /// Nobody has connected yet.
+    #[must_use]
+    pub fn new() -> Attempts {
+        Attempts::default()
+    }
+
+    /// A connection of `client` to `target` (the configured upstream, or the original destination) was accepted.
+    pub fn opened(&mut self, session: u128, client: IpAddr, target: &str, at: Timestamp) {
+        let key = Key { client, target: target.into() };
+        self.touch(&key);
+        let entry = self.clients.entry(key.clone()).or_default();
+        entry.settle(at, &mut self.forgotten);
+        while entry.members.len() >= MOST_CONNECTIONS {
+            if let Some(gone) = entry.drop_oldest(&mut self.forgotten) {
+                self.sessions.remove(&gone);
+            }
+        }
+        entry.open(session, at);
+        self.sessions.insert(session, key);
+        self.make_room();
+    }
+
+    /// A session entered `phase`. Returns what that changes about its predecessors.
+    pub fn reached(&mut self, session: u128, phase: Phase, marks: Marks, at: Timestamp) -> Vec<Revision> {
+        let Some(client) = self.sessions.get(&session).and_then(|key| self.clients.get_mut(key)) else {
+            return Vec::new();
+        };
+        client.advance(session, phase, marks);
+        client.revise(session, at)
+    }
+
+    /// A session is over, with the verdict that goes out now.
+    pub fn ended(&mut self, session: u128, verdict: &Verdict, timeline: &Timeline, at: Timestamp) -> Placement {
+        let alone = Placement { attempt: session, number: 1, previous: None, may_be_revised: None };
+        let Some(client) = self.sessions.get(&session).and_then(|key| self.clients.get_mut(key)) else {
+            // Forgotten, or never announced: it stands for itself.
+            self.forgotten.attempts.push(Attempt { id: session, cause: verdict.cause, connections: 1 });
+            return alone;
+        };
+        client.advance(session, timeline.phase(), Marks::of(timeline));
+        let revisable = revise::may_be_prompt(verdict);
+        client.end(session, verdict, revisable, at);
+        let deadline = at.plus(Self::WINDOW);
+        self.deadlines.insert((deadline, session));
+        client.place(session, revisable.then_some(deadline)).unwrap_or(alone)
+    }
+
+    /// Everything whose window is over at `now`. To be called about once a second.
+    pub fn expire(&mut self, now: Timestamp) -> Settled {
+        while let Some(&(deadline, session)) = self.deadlines.first() {
+            if deadline > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            let Some(key) = self.sessions.get(&session) else { continue };
+            let Some(client) = self.clients.get_mut(key) else { continue };
+            client.settle(now, &mut self.forgotten);
+            let gone = client.drop_settled();
+            if client.members.is_empty() {
+                let seen = client.seen;
+                self.clients.remove(&key.clone());
+                self.recency.remove(&seen);
+            }
+            for session in gone {
+                self.sessions.remove(&session);
+            }
+        }
+        core::mem::take(&mut self.forgotten)
+    }
+
+    /// Clients remembered now.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    fn touch(&mut self, key: &Key) {
+        self.clock += 1;
+        let client = self.clients.entry(key.clone()).or_default();
+        self.recency.remove(&client.seen);
+        client.seen = self.clock;
+        self.recency.insert(self.clock, key.clone());
+    }
+
+    fn make_room(&mut self) {
+        while self.clients.len() > MOST_CLIENTS {
+            let Some((_, key)) = self.recency.pop_first() else { return };
+            let Some(mut client) = self.clients.remove(&key) else { continue };
+            while let Some(gone) = client.drop_oldest(&mut self.forgotten) {
+                self.sessions.remove(&gone);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! A timeline as the rules look at it: only what came before the first close, with the words for it.
+
+use super::super::Side;
+use super::words::{bytes, span};
+use crate::Timestamp;
+use crate::session::{
+    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, ProxyAct, RecordShape,
+    ServerHelloFacts, Timeline, Upstream,
+};
+use crate::wire::{PlaintextLen, Protocols, plaintext_len};
+use std::net::SocketAddr;
+
+/// No opening, its certificate chain included, sends this many bytes to the client: what does is a session.
+const SESSION_BYTES: u64 = 64 * 1024;
+
+/// One connection under judgement.
+pub(super) struct Case<'a> {
+    pub(super) timeline: &'a Timeline,
+    /// The first close.
+    pub(super) close: Option<Close>,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(timeline: &'a Timeline) -> Case<'a> {
+        Case { timeline, close: timeline.first_close() }
+    }
+
+    /// When it was over: the first close, else the last thing on record.
+    pub(super) fn end(&self) -> Timestamp {
+        self.close.map_or_else(|| self.timeline.last_event(), |close| close.at)
+    }
+
+    /// It happened, and not after the first close.
+    pub(super) fn seen(&self, at: Option<Timestamp>) -> bool {
+        at.is_some_and(|at| at <= self.end())
+    }
+
+    pub(super) fn closed_first(&self, by: Closer) -> bool {
+        self.close.is_some_and(|close| close.by == by)
+    }
+
+    /// The first close was an RST.
+    pub(super) fn by_reset(&self) -> bool {
+        self.close.is_some_and(|close| close.kind == CloseKind::Rst)
+    }
+
+    /// Our time-out, or that of the kernel.
+    pub(super) fn by_timeout(&self) -> bool {
+        self.close.is_some_and(|close| matches!(close.kind, CloseKind::Timeout | CloseKind::Error))
+    }
+
+    /// What we did, when it was what ended the connection.
+    pub(super) fn our_act(&self) -> Option<ProxyAct> {
+        self.timeline.proxy_act.filter(|_| self.close.is_none_or(|close| close.by == Closer::Proxy))
+    }
+
+    pub(super) fn hello(&self) -> Option<&'a ClientHelloFacts> {
+        self.timeline.client_hello.as_ref().filter(|hello| hello.at <= self.end())
+    }
+
+    pub(super) fn server_hello(&self) -> Option<&'a ServerHelloFacts> {
+        self.timeline.server_hello.as_ref().filter(|hello| hello.at <= self.end())
+    }
+
+    /// The TLS handshake was complete.
+    pub(super) fn established(&self) -> bool {
+        self.seen(self.timeline.tls.established)
+    }
+
+    /// The first clear alert, unless it only answered a close.
+    pub(super) fn alert(&self) -> Option<ClearAlert> {
+        self.timeline.alerts.iter().copied().find(|alert| !alert.after_close && alert.at <= self.end())
+    }
+
+    /// The first clear alert, when it was this peer's.
+    pub(super) fn alert_from(&self, peer: Peer) -> Option<ClearAlert> {
+        self.alert().filter(|alert| alert.from == peer)
+    }
+
+    /// A sealed alert of this peer came before the end.
+    pub(super) fn sealed_alert(&self, peer: Peer) -> bool {
+        self.seen(self.timeline.tls.encrypted_alert[peer])
+    }
+
+    pub(super) fn is_gateway(&self) -> bool {
+        matches!(self.timeline.opening, Opening::TlsFirst | Opening::GatewayHttp)
+    }
+
+    /// The session was up. Volume says so where sizes could not: an opening never is that long.
+    pub(super) fn was_active(&self) -> bool {
+        self.seen(self.timeline.progress.active) || self.established() && self.is_long()
+    }
+
+    /// More than any opening came from the host.
+    pub(super) fn is_long(&self) -> bool {
+        self.timeline.traffic.host.bytes >= SESSION_BYTES
+    }
+
+    /// Reading stopped before the session was understood, other than by letting go of it in time.
+    pub(super) fn went_blind(&self) -> Option<GiveUp> {
+        self.timeline.gave_up.map(|(why, _)| why)
+    }
+
+    /// The protocol the host chose; none for the plain answer and without one.
+    pub(super) fn selected(&self) -> Option<Protocols> {
+        match self.timeline.answer.as_ref()? {
+            Answer::Selected { protocol, .. } => Some(*protocol),
+            Answer::Plain => Some(Protocols::RDP),
+            _ => None,
+        }
+    }
+
+    /// Network Level Authentication was chosen.
+    pub(super) fn nla(&self) -> bool {
+        self.selected().is_some_and(|p| p.0 & (Protocols::HYBRID.0 | Protocols::HYBRID_EX.0) != 0)
+    }
+
+    /// The address of the host, once known.
+    pub(super) fn host_address(&self) -> Option<SocketAddr> {
+        match &self.timeline.upstream {
+            Upstream::Connecting(address) | Upstream::Connected(address) => Some(*address),
+            Upstream::ConnectFailed { address, .. } => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// The last records of `peer` before the end, newest first, with what follows an orderly end (alerts) left out.
+    pub(super) fn last_records(&self, peer: Peer) -> impl Iterator<Item = RecordShape> + '_ {
+        let end = self.end();
+        let shapes = self.timeline.tail[peer].shapes().iter().rev().copied();
+        shapes.filter(move |shape| shape.at <= end && !self.is_alert(*shape))
+    }
+
+    /// The newest of [`Case::last_records`] can hold exactly `size` bytes of plaintext.
+    pub(super) fn ended_with(&self, peer: Peer, size: u16) -> bool {
+        self.last_records(peer).next().is_some_and(|shape| self.can_hold(shape, size))
+    }
+
+    fn is_alert(&self, shape: RecordShape) -> bool {
+        shape.content_type == 21 || shape.content_type == 23 && self.exactly(shape) == Some(2)
+    }
+
+    fn exactly(&self, shape: RecordShape) -> Option<u16> {
+        let hello = self.server_hello()?;
+        match plaintext_len(hello.version, hello.suite, shape.length) {
+            PlaintextLen::Exact(size) => Some(size),
+            _ => None,
+        }
+    }
+
+    pub(super) fn can_hold(&self, shape: RecordShape, size: u16) -> bool {
+        if shape.content_type == 0 {
+            return shape.length == size;
+        }
+        let Some(hello) = self.server_hello() else { return false };
+        match plaintext_len(hello.version, hello.suite, shape.length) {
+            PlaintextLen::Exact(held) => held == size,
+            PlaintextLen::Range(low, high) => low <= size && size <= high,
+            PlaintextLen::Unknown => false,
+        }
+    }
+
+    /// How long the connection had been silent when it ended.
+    pub(super) fn silence(&self) -> core::time::Duration {
+        let traffic = &self.timeline.traffic;
+        let last = [traffic.client.last, traffic.host.last].into_iter().flatten().filter(|at| *at <= self.end()).max();
+        self.end().since(last.unwrap_or(self.timeline.opened))
+    }
+
+    /// How long after `at` it ended.
+    pub(super) fn after(&self, at: Timestamp) -> String {
+        span(self.end().since(at))
+    }
+
+    /// The side whose socket closed first.
+    pub(super) fn side_of_close(&self) -> Option<Side> {
+        self.close.map(|close| match close.by {
+            Closer::Client => Side::Client,
+            Closer::Host => Side::Host,
+            Closer::Proxy => Side::Proxy,
+        })
+    }
+
+    /// `Host closed the connection (RST)`.
+    pub(super) fn closed(&self) -> String {
+        let Some(close) = self.close else { return "The connection was still open".to_owned() };
+        let who = match close.by {
+            Closer::Client => "Client",
+            Closer::Host => "Host",
+            Closer::Proxy => "This proxy",
+        };
+        match close.kind {
+            CloseKind::Fin | CloseKind::Rst => format!("{who} closed the connection ({})", kind(close.kind)),
+            CloseKind::Timeout if close.by == Closer::Proxy => format!("{who} closed the connection (time-out)"),
+            CloseKind::Timeout => format!("{who} stopped answering (TCP time-out)"),
+            CloseKind::Error => format!("{who} connection failed (socket error)"),
+        }
+    }
+
+    /// The close as evidence.
+    pub(super) fn close_sentence(&self) -> Option<String> {
+        let close = self.close?;
+        let age = span(close.at.since(self.timeline.opened));
+        Some(format!("First close: {}, {}, {age} after the connection was opened.", close.by.name(), kind(close.kind)))
+    }
+
+    /// Bytes each way as evidence.
+    pub(super) fn volume(&self) -> String {
+        let traffic = &self.timeline.traffic;
+        format!("The client sent {}, the host {}.", bytes(traffic.client.bytes), bytes(traffic.host.bytes))
+    }
+
+    /// The chosen protocol as evidence.
+    pub(super) fn choice_sentence(&self) -> Option<String> {
+        let request = self.timeline.request.as_ref()?;
+        let asked = request.protocols.map_or_else(|| "no negotiation".to_owned(), |p| p.to_string());
+        let chosen = match self.timeline.answer.as_ref()? {
+            Answer::Selected { protocol, .. } => protocol.to_string(),
+            Answer::Plain => "rdp (a Connection Confirm without negotiation data)".to_owned(),
+            _ => return None,
+        };
+        Some(format!("The client asked for {asked}; the host chose {chosen}."))
+    }
+
+    /// The versions the client offered, as evidence.
+    pub(super) fn offer_sentence(&self) -> Option<String> {
+        let hello = self.hello()?;
+        let versions = super::words::list(hello.versions(), 6);
+        let suites = hello.suites.iter().filter(|s| !crate::wire::tls::is_grease(s.0)).count();
+        Some(format!("The ClientHello ({}) offers {versions} and {suites} cipher suites.", bytes(hello.length.into())))
+    }
+
+    /// What the kernel knows of the host leg, when it points to lost packets.
+    pub(super) fn host_leg_sentence(&self) -> Option<String> {
+        let tcp = self.timeline.tcp.host?;
+        (tcp.retransmits > 0 || tcp.unacked > 0).then(|| {
+            format!(
+                "TCP to the host: {} segments retransmitted, {} not acknowledged, MSS {} bytes.",
+                tcp.retransmits, tcp.unacked, tcp.mss
+            )
+        })
+    }
+}
+
+/// `FIN`, `RST`, as a packet trace shows it.
+fn kind(kind: CloseKind) -> &'static str {
+    match kind {
+        CloseKind::Fin => "FIN",
+        CloseKind::Rst => "RST",
+        CloseKind::Timeout => "time-out",
+        CloseKind::Error => "socket error",
+    }
+}

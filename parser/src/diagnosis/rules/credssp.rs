@@ -1,0 +1,131 @@
+//! Network Level Authentication: told from record sizes and order only, so never more than likely.
+
+use super::super::{Cause, Side};
+use super::case::Case;
+use super::finding::Finding;
+use super::words::records;
+use crate::session::{Closer, Peer, Phase};
+use core::time::Duration;
+
+/// A pause this long inside CredSSP speaks for a domain controller that is not found.
+const KERBEROS_PAUSE: Duration = Duration::from_secs(4);
+
+/// Four bytes after CredSSP and an end: Early User Authorization Result, access denied. [MS-RDPBCGR] 2.2.10.2
+pub(super) fn logon_right_missing(case: &Case<'_>) -> Option<Finding> {
+    let progress = &case.timeline.progress;
+    if before_mcs(case).is_none() || !case.seen(progress.early_user_auth) {
+        return None;
+    }
+    let base = if case.closed_first(Closer::Host) || case.sealed_alert(Peer::Host) {
+        Finding::likely(Cause::EarlyUserAuthDenied)
+    } else {
+        // The client may have read "allowed" and left all the same.
+        Finding::possible(Cause::EarlyUserAuthDenied).rivals(&[Cause::ClientPromptProbe, Cause::ClosedAfterTlsUnknown])
+    };
+    Some(
+        base.because("CredSSP was complete; then the host sent one record of 4 bytes, the size of Early User Authorization Result.")
+            .because("No MCS message followed.")
+            .message("Host accepted the password and denied the logon: the user may lack the right to log on remotely"),
+    )
+}
+
+/// The host's last word came right after the client had shown its credentials.
+pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
+    before_mcs(case)?;
+    let progress = &case.timeline.progress;
+    let told = case.seen(progress.credssp_error);
+    let shown = case.seen(progress.credssp_authenticate);
+    let accepted = case.seen(progress.credssp_accepted);
+    let host_left = case.closed_first(Closer::Host) || case.sealed_alert(Peer::Host);
+    if !case.nla() || accepted || !(told || shown && host_left) {
+        return None;
+    }
+    let last = progress.credssp_last.host.filter(|_| told).map(|size| format!(" of {size} bytes")).unwrap_or_default();
+    let how = if told {
+        format!("The host answered the client's credentials with a small record{last}, the size of an error code.")
+    } else {
+        "The host answered the client's credentials with an alert-sized record or a close.".to_owned()
+    };
+    Some(
+        Finding::likely(Cause::NlaAuthRefused)
+            .side(Side::Both)
+            .in_phase(Phase::Credssp)
+            .because(how)
+            .because(exchange(case))
+            .rivals(&[Cause::NlaPubkeyMismatch])
+            .message("Host refused the logon during NLA (password, account or policy); its Security log, event 4625, says which"),
+    )
+}
+
+/// The host had accepted; then somebody left before MCS.
+pub(super) fn ended_after_acceptance(case: &Case<'_>) -> Option<Finding> {
+    before_mcs(case)?;
+    let progress = &case.timeline.progress;
+    if !case.nla() || !case.seen(progress.credssp_accepted) {
+        return None;
+    }
+    // What the client said after the host's answer is its credentials; without them it disliked the answer.
+    let last_client = case.last_records(Peer::Client).next().map(|shape| shape.at);
+    let delegated = last_client > progress.credssp_accepted;
+    let client_left = case.closed_first(Closer::Client) && !case.sealed_alert(Peer::Host);
+    let finding = match (client_left, delegated) {
+        (true, false) => Finding::possible(Cause::NlaPubkeyMismatch)
+            .rivals(&[Cause::CredsspDelegationPolicy, Cause::ClientPromptProbe, Cause::ClosedAfterTlsUnknown])
+            .because("The client left right after the host's public key answer, before it handed over credentials.")
+            .message("Client left NLA after the host's key confirmation: it may not accept the host's key"),
+        (true, true) => Finding::possible(Cause::ClosedAfterTlsUnknown)
+            .side(Side::Client)
+            .rivals(&[Cause::ClientPromptProbe])
+            .because("NLA was complete on the client's side; no MCS message followed.")
+            .message(format!("{} after NLA and before MCS", case.closed())),
+        (false, _) => Finding::possible(Cause::ClosedAfterTlsUnknown)
+            .side(Side::Host)
+            .rivals(&[Cause::EarlyUserAuthDenied, Cause::NlaPubkeyMismatch, Cause::ServerClosedInMcs])
+            .because("The host had answered the client's credentials; no MCS message followed.")
+            .message(format!("{} after NLA and before MCS; the user may lack the right to log on", case.closed())),
+    };
+    Some(finding.in_phase(Phase::Credssp).because(exchange(case)))
+}
+
+/// CredSSP began, or should have, and nobody had shown credentials.
+pub(super) fn ended_early(case: &Case<'_>) -> Option<Finding> {
+    before_mcs(case)?;
+    if !case.nla() {
+        return None;
+    }
+    let progress = &case.timeline.progress;
+    let began = progress.credssp_records.client > 0;
+    let paused = began && case.silence() >= KERBEROS_PAUSE;
+    let client_left = case.closed_first(Closer::Client) && !case.sealed_alert(Peer::Host);
+    let finding = Finding::possible(Cause::ClosedAfterTlsUnknown);
+    let finding = match (client_left, began) {
+        (true, false) => finding
+            .side(Side::Client)
+            .rivals(&[Cause::ClientPromptProbe, Cause::CertUntrustedCa, Cause::CertNameMismatch, Cause::CertExpired])
+            .rivals(&[Cause::CredsspDelegationPolicy])
+            .message(format!("{} after TLS, before NLA began: a prompt, or a refused certificate", case.closed())),
+        (true, true) => finding
+            .side(Side::Client)
+            .rivals(&[Cause::ClientPromptProbe])
+            .rivals_if(paused, &[Cause::KerberosUnreachable])
+            .rivals(&[Cause::CredsspOracleRemediation, Cause::CredsspDelegationPolicy])
+            .message(format!("{} in the middle of NLA, before it showed credentials", case.closed())),
+        (false, _) => finding
+            .side(Side::Host)
+            .rivals(&[Cause::CredsspOracleRemediation, Cause::NlaAuthRefused, Cause::TlsAlertInternalError])
+            .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .message(format!("{} after TLS, before the client showed credentials", case.closed())),
+    };
+    Some(finding.because(exchange(case)))
+}
+
+/// TLS was complete and MCS had not begun.
+fn before_mcs(case: &Case<'_>) -> Option<()> {
+    (case.established() && !case.is_gateway() && !case.seen(case.timeline.progress.connect_initial)).then_some(())
+}
+
+fn exchange(case: &Case<'_>) -> String {
+    let counts = case.timeline.progress.credssp_records;
+    let (client, host) = (u64::from(counts.client), u64::from(counts.host));
+    format!("NLA: {} from the client, {} from the host.", records(client), records(host))
+}

@@ -1,0 +1,75 @@
+//! An RD Gateway connection: TLS from the first byte, and nothing readable inside.
+
+use super::super::{Cause, Confidence, Side};
+use super::case::Case;
+use super::finding::Finding;
+use super::words::{bytes, span};
+use crate::session::{Closer, Opening, Peer, Phase};
+use core::time::Duration;
+
+/// Silence inside a gateway tunnel that long before the client left: the gateway was still trying to reach the target.
+const WAITING_FOR_TARGET: Duration = Duration::from_secs(5);
+/// Records of the host after which the HTTP exchange is over and the tunnel has begun: the two answers of an NTLM logon,
+/// the session tickets, and the handshake answer. Measured: refused logons end with three or four.
+const HTTP_RECORDS: u32 = 13;
+
+/// TLS was complete, and it ended before session data flowed.
+pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
+    let timeline = case.timeline;
+    if !case.is_gateway() || !(case.established() || timeline.opening == Opening::GatewayHttp) {
+        return None;
+    }
+    let waited = case.closed_first(Closer::Client) && case.silence() >= WAITING_FOR_TARGET;
+    let in_tunnel = timeline.traffic.host.records >= HTTP_RECORDS;
+    let finding = Finding::possible(Cause::RdgClosedAfterTls).side(who_spoke_last(case));
+    let finding = match (waited, in_tunnel) {
+        (true, _) => finding.rivals(&[Cause::RdgTargetUnreachable, Cause::RdgTimeout]),
+        (false, true) => finding.rivals(&[Cause::RdgTargetUnreachable, Cause::RdgRapDenied, Cause::RdgCapDenied]),
+        (false, false) => finding.rivals(&[Cause::RdgHttp401Loop, Cause::RdgHttp403404503, Cause::RdgWebsocketBlocked]),
+    };
+    let silence = span(case.silence());
+    Some(
+        finding
+            .rivals(&[Cause::RdgCapDenied, Cause::RdgRapDenied, Cause::RdgTargetUnreachable, Cause::RdgMaxConnections])
+            .rivals(&[Cause::RdgHttp401Loop, Cause::RdgCookie])
+            .in_phase(Phase::TlsFinish)
+            .because(format!(
+                "TLS came first and was complete; inside it the client sent {}, the gateway {}.",
+                bytes(timeline.traffic.client.bytes),
+                bytes(timeline.traffic.host.bytes)
+            ))
+            .because(format!("The last byte came {silence} before the close; no session data flowed."))
+            .message(format!(
+                "{} inside TLS of a gateway connection before a session began; the gateway's log says why",
+                case.closed()
+            )),
+    )
+}
+
+/// A TLS failure on a TLS-first connection is a gateway's: what is not named by the bytes goes by that name.
+///
+/// Causes that an alert names, or a certificate in clear shows, keep their own name.
+pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
+    if case.timeline.opening != Opening::TlsFirst || case.established() || finding.is_proven() {
+        return finding;
+    }
+    match finding.cause {
+        Cause::TlsServerRefusedHelloSilently | Cause::TlsClientClosedSilently | Cause::TlsAlertOther => {
+            finding.under(Cause::RdgTlsFailure, Confidence::Possible)
+        }
+        cause if cause.id().starts_with("tls_") || cause.id().starts_with("cert_") => {
+            finding.rivals(&[Cause::RdgTlsFailure])
+        }
+        _ => finding,
+    }
+}
+
+fn who_spoke_last(case: &Case<'_>) -> Side {
+    match case.close.map(|close| close.by) {
+        Some(Closer::Client) if case.sealed_alert(Peer::Host) => Side::Host,
+        Some(Closer::Client) => Side::Client,
+        Some(Closer::Host) if case.sealed_alert(Peer::Client) => Side::Client,
+        Some(Closer::Host) => Side::Host,
+        _ => Side::Network,
+    }
+}

@@ -1,0 +1,236 @@
+//! From the ServerHello to both Finished: the client has the word.
+
+use super::super::{Cause, Missing, Side};
+use super::case::Case;
+use super::certificate::{self, Objection};
+use super::finding::Finding;
+use super::hello::describe;
+use super::words::list;
+use crate::session::{ClearAlert, ClientHelloFacts, Closer, Peer, ServerHelloFacts};
+use crate::wire::TlsVersion;
+
+/// What an unseen certificate (TLS 1.3) can be refused for.
+const REFUSALS: &[Cause] = &[Cause::CertUntrustedCa, Cause::CertExpired, Cause::CertNameMismatch, Cause::CertWeak];
+
+/// A certificate alert by the client: 42 to 46, 48. RFC 8446 6.2
+pub(super) fn client_refused_certificate(case: &Case<'_>) -> Option<Finding> {
+    let alert = choice_refused(case)?.1;
+    if !matches!(alert.description.0, 42..=46 | 48) {
+        return None;
+    }
+    let objections = certificate::objections(case);
+    let has = |cause: Cause| objections.iter().any(|o| o.cause == cause);
+    let finding = match alert.description.0 {
+        45 if has(Cause::CertExpired) => Finding::proven(Cause::CertExpired),
+        45 if has(Cause::CertNotYetValid) => Finding::likely(Cause::CertNotYetValid),
+        45 => Finding::likely(Cause::CertExpired).because_some(certificate::readable(case).map(|_| {
+            "By our clock the host's own certificate is in date: a CA above it, or the client's clock, is meant."
+                .to_owned()
+        })),
+        48 => Finding::likely(Cause::CertUntrustedCa),
+        43 if has(Cause::CertWrongEku) => Finding::likely(Cause::CertWrongEku),
+        _ => best_objection(&objections),
+    };
+    let rivals: Vec<Cause> = match objections.is_empty() {
+        true if alert.description.0 == 48 || alert.description.0 == 45 => Vec::new(),
+        true => REFUSALS.to_vec(),
+        false => objections.iter().map(|o| o.cause).collect(),
+    };
+    let message = match objections.iter().find(|o| o.cause == finding.cause) {
+        Some(objection) => {
+            format!("Client refused the host's certificate with alert {}. {}", describe(alert), objection.sentence)
+        }
+        None => format!("Client refused the host's certificate with alert {}", describe(alert)),
+    };
+    Some(
+        with_certificate(case, finding, &objections)
+            .because(format!("The client answered the host's certificate with alert {}.", describe(alert)))
+            .rivals(&rivals)
+            .message(message.trim_end_matches('.')),
+    )
+}
+
+/// Any other alert by the client: it does not want what the host chose.
+pub(super) fn client_refused_choice(case: &Case<'_>) -> Option<Finding> {
+    let (choice, alert) = choice_refused(case)?;
+    if matches!(alert.description.0, 0 | 90) {
+        return Some(left_silently(case, choice).because(format!("The client sent alert {} first.", describe(alert))));
+    }
+    let objections = certificate::objections(case);
+    let weak = objections.iter().any(|o| o.cause == Cause::CertWeak);
+    let finding = match alert.description.0 {
+        70 => refused_version(case, choice, Finding::proven(Cause::TlsClientRefusedChoice)),
+        71 => Finding::proven(Cause::TlsClientRefusedChoice),
+        _ => Finding::likely(Cause::TlsClientRefusedChoice)
+            .rivals(if weak { &[Cause::CertWeak] } else { &[] })
+            .rivals(&[Cause::TlsNoCommonGroupOrSigalg])
+            .rivals_if(!weak && certificate::readable(case).is_none(), &[Cause::CertWeak]),
+    };
+    let version_first = alert.description.0 == 80 && choice.version < TlsVersion::TLS12;
+    Some(
+        with_certificate(case, finding, &objections)
+            .because(format!("The client answered the host's choice with alert {}.", describe(alert)))
+            .because(chose(choice))
+            .because_some(case.offer_sentence())
+            .because_some(version_first.then(|| {
+                format!("{} signs its key exchange with SHA-1, which current client policies refuse.", choice.version)
+            }))
+            .message(format!(
+                "Client refused the host's choice of {} and {} with TLS alert {}",
+                choice.version,
+                choice.suite,
+                describe(alert)
+            )),
+    )
+}
+
+/// The host asked for a client certificate, got none that it likes, and said so or left.
+pub(super) fn client_certificate_wanted(case: &Case<'_>) -> Option<Finding> {
+    let choice = unfinished(case)?;
+    let alert = case.alert_from(Peer::Host);
+    let left = case.closed_first(Closer::Host) && case.alert().is_none();
+    if !choice.certificate_requested || !(left || alert.is_some_and(|a| matches!(a.description.0, 40..=49 | 116))) {
+        return None;
+    }
+    let finding = match alert {
+        Some(alert) => Finding::likely(Cause::NegUserCertRequired)
+            .because(format!("After the client's part it sent alert {}.", describe(alert))),
+        None => Finding::possible(Cause::NegUserCertRequired).rivals(&[Cause::UnknownClose]),
+    };
+    Some(
+        finding
+            .side(Side::Both)
+            .because("The host asked for a client certificate (CertificateRequest).")
+            .message("Host asked for a client certificate and did not accept what came"),
+    )
+}
+
+/// Any other alert by the host in the middle of the handshake.
+pub(super) fn host_alert(case: &Case<'_>) -> Option<Finding> {
+    let choice = unfinished(case)?;
+    let alert = case.alert_from(Peer::Host)?;
+    let finding = match alert.description.0 {
+        80 => Finding::likely(Cause::TlsAlertInternalError).rivals(&[Cause::CertPrivateKeyUnusable]),
+        _ => Finding::possible(Cause::TlsAlertOther).rivals(&[
+            Cause::TlsAlertInternalError,
+            Cause::TlsInspectionMiddlebox,
+            Cause::TlsNoCommonGroupOrSigalg,
+        ]),
+    };
+    Some(
+        finding
+            .side(Side::Host)
+            .because(format!("The host sent alert {} after its own ServerHello.", describe(alert)))
+            .because(chose(choice))
+            .message(format!("Host broke off its own TLS handshake with alert {}", describe(alert))),
+    )
+}
+
+/// The client left without a word.
+pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
+    let choice = unfinished(case)?;
+    case.closed_first(Closer::Client).then(|| left_silently(case, choice))
+}
+
+/// The host left without a word.
+pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
+    let choice = unfinished(case)?;
+    if !case.closed_first(Closer::Host) {
+        return None;
+    }
+    Some(
+        Finding::possible(Cause::UnknownClose)
+            .side(if case.by_timeout() { Side::Network } else { Side::Host })
+            .because(chose(choice))
+            .because(format!(
+                "The host's close came {} after its ServerHello, before the handshake was complete.",
+                case.after(choice.at)
+            ))
+            .because_some(case.host_leg_sentence())
+            .rivals(&[Cause::TlsAlertInternalError, Cause::MtuBlackhole])
+            .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .message(format!("{} in the middle of its own TLS handshake", case.closed())),
+    )
+}
+
+fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
+    let objections = certificate::objections(case);
+    let lowered = offered_newer(case.hello(), choice);
+    let dated = objections.iter().find(|o| matches!(o.cause, Cause::CertExpired | Cause::CertNotYetValid));
+    let finding = match dated {
+        Some(objection) if lowered.is_empty() => {
+            Finding::possible(objection.cause).rivals(&[Cause::TlsClientClosedSilently])
+        }
+        _ => Finding::possible(Cause::TlsClientClosedSilently).rivals(&[Cause::TlsClientRefusedChoice]),
+    };
+    let seen: Vec<Cause> = objections.iter().map(|o| o.cause).collect();
+    let side = Side::Client;
+    let doubt = match (dated, lowered.as_slice()) {
+        (Some(objection), []) => format!(". {}", objection.sentence.trim_end_matches('.')),
+        (_, []) => String::new(),
+        _ => format!("; the host had chosen {}, the client had offered {}", choice.version, list(lowered.iter(), 2)),
+    };
+    with_certificate(case, finding, &objections)
+        .side(side)
+        .because(chose(choice))
+        .because_some(case.offer_sentence())
+        .because(format!("The client closed {} after the ServerHello; no alert, no Finished.", case.after(choice.at)))
+        .rivals_if(!lowered.is_empty(), &[Cause::TlsNoCommonVersion])
+        .rivals(&seen)
+        .rivals_if(certificate::readable(case).is_none(), REFUSALS)
+        .rivals(&[Cause::ClientPromptProbe])
+        .message(format!("{} in the middle of the TLS handshake, without an alert{doubt}", case.closed()))
+}
+
+/// The client's alert on the host's choice, while the handshake was not finished.
+fn choice_refused<'a>(case: &Case<'a>) -> Option<(&'a ServerHelloFacts, ClearAlert)> {
+    let choice = case.server_hello()?;
+    let alert = case.alert_from(Peer::Client)?;
+    // OpenSSL sends its refusal of a TLS 1.3 certificate in clear, after the host's Finished.
+    let in_handshake = !alert.after_handshake || !case.established() || choice.version >= TlsVersion::TLS13;
+    in_handshake.then_some((choice, alert))
+}
+
+fn unfinished<'a>(case: &Case<'a>) -> Option<&'a ServerHelloFacts> {
+    if case.established() { None } else { case.server_hello() }
+}
+
+/// Alert 70: the chosen version is below what this client accepts, though the hello formally allowed it.
+fn refused_version(case: &Case<'_>, choice: &ServerHelloFacts, finding: Finding) -> Finding {
+    let newer = offered_newer(case.hello(), choice);
+    // A host answers with the highest version it shares with the offer (RFC 5246 E.1): it has none of these.
+    let host: Vec<String> = newer.iter().map(ToString::to_string).collect();
+    let mut changes = Vec::new();
+    if let Some(best) = newer.iter().min() {
+        changes.push(format!("Host: enable {best}."));
+    }
+    changes.push(format!("Client: accept {} (for a test only).", choice.version));
+    finding
+        .side(Side::Both)
+        .missing(Missing { client: vec![choice.version.to_string()], host })
+        .smallest_change(changes)
+}
+
+/// Versions on offer that are newer than the chosen one.
+fn offered_newer(hello: Option<&ClientHelloFacts>, choice: &ServerHelloFacts) -> Vec<TlsVersion> {
+    hello.map_or_else(Vec::new, |hello| hello.versions().into_iter().filter(|v| *v > choice.version).collect())
+}
+
+fn chose(choice: &ServerHelloFacts) -> String {
+    format!("The host chose {} with {}.", choice.version, choice.suite)
+}
+
+fn best_objection(objections: &[Objection]) -> Finding {
+    match objections.first().map(|o| o.cause) {
+        Some(cause @ (Cause::CertExpired | Cause::CertNotYetValid | Cause::CertWeak | Cause::CertWrongEku)) => {
+            Finding::likely(cause)
+        }
+        Some(cause) => Finding::possible(cause),
+        None => Finding::possible(Cause::CertUntrustedCa),
+    }
+}
+
+fn with_certificate(case: &Case<'_>, finding: Finding, objections: &[Objection]) -> Finding {
+    let finding = finding.because_some(certificate::readable(case).map(certificate::sentence));
+    objections.iter().fold(finding, |finding, objection| finding.because(objection.sentence.clone()))
+}

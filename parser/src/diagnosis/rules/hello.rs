@@ -1,0 +1,209 @@
+//! From the ClientHello to the ServerHello: the host has the word.
+
+use super::super::{Cause, Confidence, Missing, Side};
+use super::case::Case;
+use super::finding::Finding;
+use super::negotiation::{CLIENT_PATIENCE, wants_negotiation};
+use super::words::{bytes, foreign, list, span};
+use crate::session::{Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
+use crate::wire::TlsVersion;
+
+/// What one hello answered by `handshake_failure` can be, until a probe of the host decides.
+const MISMATCHES: &[Cause] = &[
+    Cause::TlsNoCommonCipher,
+    Cause::TlsNoCommonVersion,
+    Cause::TlsNoCommonGroupOrSigalg,
+    Cause::TlsCertKeyTypeMismatch,
+    Cause::CertPrivateKeyUnusable,
+];
+
+/// A full-size segment on Ethernet; used when TCP_INFO of the leg is not known.
+const USUAL_MSS: u32 = 1_460;
+
+/// The host's alert in place of a ServerHello.
+pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
+    let hello = unanswered_hello(case)?;
+    let alert = case.alert_from(Peer::Host)?;
+    let finding = match alert.description.0 {
+        0 => Finding::possible(Cause::TlsServerRefusedHelloSilently)
+            .rivals(&[Cause::CertPrivateKeyUnusable, Cause::TlsAlertOther]),
+        40 => handshake_failure(hello),
+        70 => no_common_version(hello, Finding::likely(Cause::TlsNoCommonVersion)),
+        71 => Finding::likely(Cause::TlsNoCommonCipher)
+            .side(Side::Both)
+            .because("insufficient_security: the host wants stronger suites than those offered."),
+        80 => Finding::likely(Cause::TlsAlertInternalError).rivals(&[Cause::CertPrivateKeyUnusable]),
+        86 if hello.fallback_scsv => Finding::likely(Cause::TlsNoCommonVersion)
+            .because("The client retried with a lower version (TLS_FALLBACK_SCSV) than the host supports."),
+        _ => Finding::possible(Cause::TlsAlertOther).rivals(&[
+            Cause::CertPrivateKeyUnusable,
+            Cause::TlsInspectionMiddlebox,
+            Cause::TlsAlertInternalError,
+            Cause::UnknownClose,
+        ]),
+    };
+    let wait = span(alert.at.since(hello.at));
+    Some(
+        finding
+            .because(format!("The host answered the ClientHello with alert {} after {wait}.", describe(alert)))
+            .because_some(case.offer_sentence())
+            .message(format!("Host answered the ClientHello with TLS alert {}", describe(alert))),
+    )
+}
+
+/// xrdp's nine clear bytes in place of a ServerHello: TLS could not start there.
+pub(super) fn clear_disconnect(case: &Case<'_>) -> Option<Finding> {
+    let hello = unanswered_hello(case)?;
+    let at = case.timeline.tls.clear_ultimatum.filter(|at| *at <= case.end())?;
+    if case.timeline.opening == Opening::TlsFirst {
+        return Some(wants_negotiation(case).because("The host answered with a clear RDP disconnect."));
+    }
+    let wait = span(at.since(hello.at));
+    Some(
+        Finding::possible(Cause::TlsServerRefusedHelloSilently)
+            .because(format!("The host answered the ClientHello with a clear nine-byte disconnect after {wait}; no ServerHello, no alert."))
+            .because_some(case.offer_sentence())
+            .rivals(&[Cause::CertPrivateKeyUnusable, Cause::TlsNoCommonCipher])
+            .first_do("This is how xrdp ends when TLS cannot start: read xrdp.log at this second for the key, the certificate or `tls_ciphers=`.")
+            .message("Host took the ClientHello and disconnected in clear: it cannot start TLS (key, certificate or suites)"),
+    )
+}
+
+/// Bytes that are no TLS.
+pub(super) fn answer_not_tls(case: &Case<'_>) -> Option<Finding> {
+    unanswered_hello(case)?;
+    let sample = foreign(&case.timeline.tls.not_tls?);
+    Some(
+        Finding::likely(Cause::NotRdp)
+            .side(Side::Host)
+            .because(format!("The host answered the ClientHello with {sample}, which is no TLS record."))
+            .rivals(&[Cause::TlsInspectionMiddlebox, Cause::TlsServerRefusedHelloSilently, Cause::UnknownClose])
+            .message(format!("Host answered the ClientHello with bytes that are no TLS: {sample}")),
+    )
+}
+
+/// Our time-out, a dead host leg, or a client that waited long.
+pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
+    let hello = unanswered_hello(case)?;
+    let waited = case.end().since(hello.at);
+    let ours = case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ServerHello));
+    let host_leg_died = case.closed_first(Closer::Host) && case.by_timeout();
+    let patient = case.closed_first(Closer::Client) && waited >= CLIENT_PATIENCE;
+    if !(ours || host_leg_died || patient) {
+        return None;
+    }
+    let tcp = case.timeline.tcp.host;
+    let mss = tcp.map_or(USUAL_MSS, |tcp| if tcp.mss == 0 { USUAL_MSS } else { tcp.mss });
+    let large = hello.length > mss;
+    let lost = tcp.is_some_and(|tcp| tcp.retransmits > 0 && tcp.unacked > 0);
+    let rivals: &[Cause] = match (large, lost) {
+        (true, _) => &[Cause::LargeClienthelloLost, Cause::MtuBlackhole, Cause::CertPrivateKeyUnusable],
+        (false, true) => &[Cause::MtuBlackhole],
+        (false, false) => &[Cause::CertPrivateKeyUnusable, Cause::MtuBlackhole],
+    };
+    let base = if large && lost {
+        Finding::possible(Cause::LargeClienthelloLost).rivals(&[Cause::TlsHandshakeTimeout])
+    } else {
+        Finding::possible(Cause::TlsHandshakeTimeout).side(if lost { Side::Network } else { Side::Host })
+    };
+    let sentence = if large { "more than one segment" } else { "one segment" };
+    Some(
+        base.because(format!("The ClientHello was unanswered for {}.", span(waited)))
+            .because(format!("It is {} long: {sentence} at an MSS of {mss} bytes.", bytes(hello.length.into())))
+            .because_some(case.host_leg_sentence())
+            .rivals(rivals)
+            .message(format!("Host did not answer the ClientHello for {}", span(waited))),
+    )
+}
+
+/// FIN or RST by the host and no alert.
+pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
+    let hello = unanswered_hello(case)?;
+    if !case.closed_first(Closer::Host) {
+        return None;
+    }
+    let partial = case.timeline.tls.partial_record.host;
+    let wait = case.after(hello.at);
+    let offers_13 = hello.supported_versions.contains(&TlsVersion::TLS13);
+    let from_host = case.timeline.traffic.host.bytes;
+    if case.timeline.opening == Opening::TlsFirst && from_host == 0 && !is_gateway_port(case) {
+        return Some(
+            wants_negotiation(case)
+                .because(format!("The host closed {wait} after the ClientHello; 0 bytes from the host."))
+                .because_some(case.offer_sentence())
+                .unless_proven_by_answer(),
+        );
+    }
+    Some(
+        Finding::possible(Cause::TlsServerRefusedHelloSilently)
+            .because(format!("The host closed {wait} after the ClientHello; no ServerHello, no alert."))
+            .because_some(partial.then(|| format!("It had begun a record: {} in all came from it.", bytes(from_host))))
+            .because_some(case.offer_sentence())
+            .rivals(&[Cause::CertPrivateKeyUnusable])
+            .rivals_if(partial, &[Cause::TlsHandshakeTimeout, Cause::UnknownClose])
+            .rivals(&[Cause::TlsNoCommonCipher, Cause::TlsNoCommonVersion])
+            .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .rivals_if(case.by_reset() && offers_13, &[Cause::Tls13MiddleboxIntolerance])
+            .message(format!("Host closed the connection {wait} after the ClientHello ({}, no TLS alert)", how(case))),
+    )
+}
+
+/// The client did not wait for the ServerHello.
+pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
+    let hello = unanswered_hello(case)?;
+    if !case.closed_first(Closer::Client) {
+        return None;
+    }
+    let wait = case.after(hello.at);
+    Some(
+        Finding::likely(Cause::ClientLeftBeforeServerHello)
+            .because(format!("The client left {wait} after its ClientHello; no TLS byte had come from the host."))
+            .because_some(case.offer_sentence())
+            .rivals_if(case.end().since(hello.at).as_secs() >= 3, &[Cause::TlsHandshakeTimeout])
+            .message(format!("Client left {wait} after its ClientHello, before the host answered ({})", how(case))),
+    )
+}
+
+/// Alert 40 names nothing; the oldest offers make a version mismatch the better guess.
+fn handshake_failure(hello: &ClientHelloFacts) -> Finding {
+    let newest = hello.versions().into_iter().max().unwrap_or_default();
+    let first = if newest < TlsVersion::TLS12 { Cause::TlsNoCommonVersion } else { Cause::TlsNoCommonCipher };
+    Finding::possible(first).side(Side::Both).rivals(MISMATCHES)
+}
+
+/// Alert 70: the host has none of the versions on offer.
+fn no_common_version(hello: &ClientHelloFacts, finding: Finding) -> Finding {
+    let offered = hello.versions();
+    let names: Vec<String> = offered.iter().map(ToString::to_string).collect();
+    // That the host said no to all of these is on the wire; what it would accept is not, without a probe.
+    finding
+        .side(Side::Both)
+        .missing(Missing { client: Vec::new(), host: names })
+        .smallest_change(vec![format!("Host: accept {}.", list(offered.iter().max(), 1))])
+}
+
+/// The client's hello, while no ServerHello had come.
+fn unanswered_hello<'a>(case: &Case<'a>) -> Option<&'a ClientHelloFacts> {
+    if case.server_hello().is_some() { None } else { case.hello() }
+}
+
+/// HTTPS: what listens there is a gateway, not an RDP host.
+fn is_gateway_port(case: &Case<'_>) -> bool {
+    case.host_address().is_some_and(|address| matches!(address.port(), 443 | 8443))
+}
+
+/// `handshake_failure (40)`, with its level when it is not fatal.
+pub(super) fn describe(alert: ClearAlert) -> String {
+    format!("{}", alert.description)
+}
+
+fn how(case: &Case<'_>) -> &'static str {
+    if case.by_reset() { "RST" } else { "FIN" }
+}
+
+impl Finding {
+    /// A silent close is no answer: others close on a hello too.
+    fn unless_proven_by_answer(self) -> Finding {
+        self.weakened(Confidence::Possible).rivals(&[Cause::RdgTlsFailure, Cause::TlsServerRefusedHelloSilently])
+    }
+}

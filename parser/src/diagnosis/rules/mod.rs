@@ -1,0 +1,118 @@
+//! The decision table: rules in the order in which they are asked, one small function each.
+//!
+//! A rule looks at a [`Case`] and either names the cause, or passes. The first that speaks decides, so a rule may rely
+//! on all above it having passed. Principles, from which every rule follows:
+//!
+//! * What arrives after the first close is no cause ([`Case`] shows only what came before).
+//! * Who spoke last before the close decides the side, not who sent the first FIN: after a host's alert or its clear
+//!   nine bytes the client's FIN is a reaction.
+//! * Record sizes alone never give more than [`Confidence::Likely`].
+//! * A session that was up is no failure when its client, its user or a policy ended it.
+
+mod active;
+mod case;
+mod certificate;
+mod credssp;
+mod finding;
+mod gateway;
+mod handshake;
+mod hello;
+mod negotiation;
+mod opening;
+mod ours;
+mod reach;
+mod session;
+mod stalled;
+mod words;
+
+use super::{Cause, Confidence, Side, Verdict};
+use crate::session::Timeline;
+use case::Case;
+use finding::Finding;
+
+type Rule = fn(&Case<'_>) -> Option<Finding>;
+
+/// Top to bottom; the first rule that speaks decides.
+const TABLE: &[Rule] = &[
+    // What we did ourselves, and the way to the host.
+    ours::refused_or_stopped,
+    reach::name_not_resolved,
+    reach::not_connected,
+    // The session was up: how did it end?
+    active::ended_by_client,
+    active::ended_in_order_by_host,
+    active::lost,
+    active::cut_by_host,
+    // Reading stopped early: only volume can still tell a session from an opening.
+    active::unread,
+    // Nothing, or nothing understood, from the client.
+    opening::client_silent,
+    opening::client_not_rdp,
+    opening::request_incomplete,
+    // A leg died by itself.
+    stalled::client_leg_lost,
+    // The answer to the Connection Request.
+    negotiation::refused,
+    negotiation::answer_not_rdp,
+    negotiation::disconnected_instead_of_answer,
+    negotiation::unanswered,
+    negotiation::host_closed_unanswered,
+    negotiation::client_left_unanswered,
+    // Between the Connection Confirm and the ClientHello.
+    negotiation::chose_what_was_not_asked,
+    negotiation::restricted_admin_not_offered,
+    negotiation::hello_never_came,
+    negotiation::client_left_after_confirm,
+    negotiation::host_closed_after_confirm,
+    // From the ClientHello to the ServerHello.
+    hello::refused_by_alert,
+    hello::clear_disconnect,
+    hello::answer_not_tls,
+    hello::unanswered,
+    hello::host_closed,
+    hello::client_left,
+    // From the ServerHello to both Finished.
+    handshake::client_refused_certificate,
+    handshake::client_refused_choice,
+    handshake::client_certificate_wanted,
+    handshake::host_alert,
+    handshake::client_left,
+    handshake::host_closed,
+    // A gateway connection after TLS.
+    gateway::ended_inside,
+    // CredSSP, from its end to its beginning.
+    session::denied,
+    credssp::logon_right_missing,
+    credssp::refused,
+    credssp::ended_after_acceptance,
+    credssp::ended_early,
+    // MCS to activation, from its end to its beginning.
+    session::activation_broke_off,
+    session::licensing_broke_off,
+    session::channels_broke_off,
+    session::connect_initial_unanswered,
+    session::ended_before_first_message,
+];
+
+/// The verdict on `timeline`.
+pub(super) fn judge(timeline: &Timeline) -> Verdict {
+    let case = Case::new(timeline);
+    let finding = TABLE.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| unexplained(&case));
+    gateway::in_its_place(&case, finding).into_verdict(&case)
+}
+
+/// None of the rules: what is known, and no cause.
+fn unexplained(case: &Case<'_>) -> Finding {
+    let side = case.side_of_close();
+    let message = match case.close {
+        Some(_) => format!("{} in phase {}; nothing seen explains it", case.closed(), case.timeline.phase()),
+        None => format!("No close is on record; the connection was last seen in phase {}", case.timeline.phase()),
+    };
+    Finding::new(Cause::UnknownClose, Confidence::Possible)
+        .side(side.unwrap_or(Side::Network))
+        .because(case.volume())
+        .message(message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! From the Connection Request to the ClientHello.
+
+use super::super::{Cause, Side};
+use super::case::Case;
+use super::finding::Finding;
+use super::opening::lower;
+use super::words::{foreign, span};
+use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct};
+use crate::wire::{FailureCode, Protocols, RequestFlags, ResponseFlags};
+use core::time::Duration;
+
+/// Clients wait at least this long for an answer; who leaves later has not been answered, who leaves sooner was impatient.
+pub(super) const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The protocol bits that every host of the last fifteen years knows or ignores.
+const COMMON_BITS: u32 = Protocols::SSL.0 | Protocols::HYBRID.0 | Protocols::HYBRID_EX.0;
+
+/// RDP_NEG_FAILURE: the host says why. [MS-RDPBCGR] 2.2.1.2.2
+pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
+    let Some(Answer::Failure(code)) = case.timeline.answer else { return None };
+    let (cause, side, meaning) = match code {
+        FailureCode(1) => (Cause::NegSslRequired, Side::Client, "it requires TLS, which the client did not offer"),
+        FailureCode(2) => (Cause::NegSslNotAllowed, Side::Host, "it is set to classic RDP security and refuses TLS"),
+        FailureCode(3) => (Cause::NegSslCertMissing, Side::Host, "it has no certificate it can use for TLS"),
+        FailureCode(4) => (Cause::NegInconsistent, Side::Both, "it finds the client's flags contradictory"),
+        FailureCode(5) => (Cause::NlaRequired, Side::Client, "it requires NLA, which the client did not offer"),
+        FailureCode(6) => (Cause::NegUserCertRequired, Side::Both, "it requires a client certificate"),
+        _ => (Cause::NegFailureOther, Side::Both, "the code is not a published one"),
+    };
+    let base = if cause == Cause::NegFailureOther {
+        Finding::possible(cause).rivals(&[Cause::UnknownClose])
+    } else {
+        Finding::proven(cause)
+    };
+    Some(
+        base.side(side)
+            .in_phase(Phase::X224)
+            .because(format!("The host answered the Connection Request with RDP_NEG_FAILURE {code}."))
+            .because_some(asked(case))
+            .message(format!("Host refused the negotiation with {code}: {meaning}")),
+    )
+}
+
+/// The answer is neither X.224 nor anything else we know.
+pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
+    let Some(Answer::NotRdp(sample)) = &case.timeline.answer else { return None };
+    let first = foreign(sample);
+    Some(
+        Finding::proven(Cause::NotRdp)
+            .side(Side::Host)
+            .in_phase(Phase::X224)
+            .because(format!("The host answered the Connection Request with {first}."))
+            .first_do("Check the upstream's address and port: what answers there is not an RDP server.")
+            .message(format!("Host does not speak RDP: it answered with {first}")),
+    )
+}
+
+/// A clear disconnect in place of the Connection Confirm.
+pub(super) fn disconnected_instead_of_answer(case: &Case<'_>) -> Option<Finding> {
+    let how = match case.timeline.answer.as_ref()? {
+        Answer::Ultimatum(reason) => format!("a clear MCS disconnect (reason {reason})"),
+        Answer::Refused(tpdu) => format!("an X.224 disconnect or error (TPDU 0x{tpdu:02x})"),
+        _ => return None,
+    };
+    if case.timeline.opening == Opening::TlsFirst {
+        return Some(wants_negotiation(case).because(format!("The host answered the ClientHello with {how}.")));
+    }
+    let finding = match new_bits(case) {
+        Some(bits) => Finding::likely(Cause::NegUnknownProtocolBits)
+            .because(format!("The request asks for {bits}, which older hosts do not know."))
+            .message(format!("Host hung up on a request for {bits} instead of ignoring what it does not know")),
+        None => Finding::likely(Cause::ClosedBeforeCc)
+            .side(Side::Host)
+            .message(format!("Host answered the Connection Request with {how} and no reason")),
+    };
+    Some(
+        finding
+            .in_phase(Phase::X224)
+            .because(format!("The host answered the Connection Request with {how}."))
+            .because_some(asked(case)),
+    )
+}
+
+/// Our time-out, or a client that waited long, with nothing from the host.
+pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
+    let waited = waiting_for_answer(case)?;
+    let ours = case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ConnectionConfirm));
+    let host_leg_died = case.closed_first(Closer::Host) && case.by_timeout();
+    let patient = case.closed_first(Closer::Client) && waited >= CLIENT_PATIENCE;
+    if !(ours || host_leg_died || patient) {
+        return None;
+    }
+    Some(
+        Finding::likely(Cause::HalfOpenAfterAccept)
+            .in_phase(Phase::X224)
+            .because(format!("The Connection Request was unanswered for {}; 0 bytes from the host.", span(waited)))
+            .because_some(case.host_leg_sentence())
+            .message(format!("Host accepted the connection and did not answer for {}", span(waited))),
+    )
+}
+
+/// FIN or RST by the host, and not one byte.
+pub(super) fn host_closed_unanswered(case: &Case<'_>) -> Option<Finding> {
+    let waited = waiting_for_answer(case)?;
+    if !case.closed_first(Closer::Host) {
+        return None;
+    }
+    let bits = new_bits(case);
+    Some(
+        Finding::likely(Cause::ClosedBeforeCc)
+            .side(Side::Host)
+            .in_phase(Phase::X224)
+            .because(format!("The host closed {} after the Connection Request; 0 bytes from the host.", span(waited)))
+            .because_some(asked(case))
+            .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .rivals_if(bits.is_some(), &[Cause::NegUnknownProtocolBits])
+            .message(format!("{} without answering the Connection Request", case.closed())),
+    )
+}
+
+/// The client did not wait.
+pub(super) fn client_left_unanswered(case: &Case<'_>) -> Option<Finding> {
+    let waited = waiting_for_answer(case)?;
+    if !case.closed_first(Closer::Client) {
+        return None;
+    }
+    Some(
+        Finding::likely(Cause::ClientClosedBeforeCc)
+            .in_phase(Phase::X224)
+            .because(format!("The client left {} after its Connection Request; 0 bytes from the host.", span(waited)))
+            .rivals_if(waited > Duration::from_secs(3), &[Cause::HalfOpenAfterAccept])
+            .message(format!("{} {} after its request, before the host answered", case.closed(), span(waited))),
+    )
+}
+
+/// The selected protocol was not in the request, and the client left. [MS-RDPBCGR] 3.2.5.3.2
+pub(super) fn chose_what_was_not_asked(case: &Case<'_>) -> Option<Finding> {
+    let chosen = left_before_hello(case)?;
+    let asked = case.timeline.request.as_ref()?.protocols?;
+    if !case.closed_first(Closer::Client) || chosen.0 == 0 && asked.0 == 0 || chosen.0 != 0 && asked.contains(chosen) {
+        return None;
+    }
+    // Every request allows standard RDP security on the wire, but a client that named protocols will not use it.
+    Some(
+        Finding::proven(Cause::ServerSelectedWeaker)
+            .because_some(case.choice_sentence())
+            .because("The client left without a ClientHello.")
+            .message(format!("Host chose {chosen}, which the client had not asked for ({asked}); the client left")),
+    )
+}
+
+/// Restricted Admin or Remote Credential Guard was asked for and is not offered.
+pub(super) fn restricted_admin_not_offered(case: &Case<'_>) -> Option<Finding> {
+    let request = case.timeline.request.as_ref()?;
+    let Some(Answer::Selected { flags, .. }) = case.timeline.answer else { return None };
+    let admin = request.flags.contains(RequestFlags::RESTRICTED_ADMIN);
+    let guard = request.flags.contains(RequestFlags::REDIRECTED_AUTHENTICATION);
+    let offered = admin && flags.contains(ResponseFlags::RESTRICTED_ADMIN)
+        || guard && flags.contains(ResponseFlags::REDIRECTED_AUTHENTICATION);
+    let handshake_failed = case.hello().is_some() && !case.established();
+    if !(admin || guard) || offered || handshake_failed || case.seen(case.timeline.progress.connect_initial) {
+        return None;
+    }
+    let mode = if admin { "Restricted Admin" } else { "Remote Credential Guard" };
+    Some(
+        Finding::likely(Cause::RestrictedAdminDenied)
+            .because(format!(
+                "The request demands {mode} (flags 0x{:02x}); the Connection Confirm does not offer it (flags 0x{:02x}).",
+                request.flags.0, flags.0
+            ))
+            .message(format!("Client demanded {mode} mode, which the host does not offer; {}", lower(&case.closed()))),
+    )
+}
+
+/// Our time-out for the ClientHello.
+pub(super) fn hello_never_came(case: &Case<'_>) -> Option<Finding> {
+    let chosen = left_before_hello(case)?;
+    if case.our_act() != Some(ProxyAct::TimedOut(Awaiting::ClientHello)) {
+        return None;
+    }
+    let waited = case.timeline.phases.entered(Phase::TlsHello).map(|at| case.after(at));
+    let waited = waited.unwrap_or_else(|| span(case.silence()));
+    Some(
+        Finding::likely(Cause::ClientHelloTimeout)
+            .because(format!("The host chose {chosen}; no complete ClientHello came for {waited}."))
+            .rivals(&[Cause::ClientPromptProbe])
+            .message(format!("Client did not start TLS for {waited} after the host's answer")),
+    )
+}
+
+/// The client took the Connection Confirm and left.
+pub(super) fn client_left_after_confirm(case: &Case<'_>) -> Option<Finding> {
+    let chosen = left_before_hello(case)?;
+    if !case.closed_first(Closer::Client) || case.seen(case.timeline.progress.connect_initial) {
+        return None;
+    }
+    let wanted_nla =
+        case.timeline.request.as_ref().and_then(|r| r.protocols).is_some_and(|p| p.contains(Protocols::HYBRID));
+    let plain_tls = wanted_nla && chosen == Protocols::SSL;
+    let why = if plain_tls { ": it may insist on NLA" } else { "" };
+    Some(
+        Finding::likely(Cause::ClientClosedAfterCc)
+            .because_some(case.choice_sentence())
+            .because("The client left without a ClientHello.")
+            .rivals_if(plain_tls, &[Cause::ServerSelectedWeaker])
+            .rivals(&[Cause::ClientPromptProbe])
+            .message(format!("{} after the host chose {chosen}, without starting TLS{why}", case.closed())),
+    )
+}
+
+/// The host closed before a ClientHello reached it.
+pub(super) fn host_closed_after_confirm(case: &Case<'_>) -> Option<Finding> {
+    let chosen = left_before_hello(case)?;
+    if !case.closed_first(Closer::Host) {
+        return None;
+    }
+    Some(
+        Finding::possible(Cause::HostClosedAfterCc)
+            .because_some(case.choice_sentence())
+            .because("Not one TLS byte came from the host, and no ClientHello had come from the client.")
+            .rivals(&[Cause::TlsServerRefusedHelloSilently, Cause::CertPrivateKeyUnusable, Cause::UnknownClose])
+            .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .message(format!("{} right after its own Connection Confirm ({chosen}), before TLS began", case.closed())),
+    )
+}
+
+/// TLS came first and the host wants X.224.
+pub(super) fn wants_negotiation(case: &Case<'_>) -> Finding {
+    Finding::proven(Cause::TlsHelloWithoutNegotiation)
+        .side(Side::Client)
+        .because("The client's first bytes are a TLS handshake record.")
+        .message(format!(
+            "Client started TLS at once, but this host wants the RDP negotiation first; {}",
+            lower(&case.closed())
+        ))
+}
+
+/// How long the Connection Request had been waiting when it ended; `None` when it was answered or never made.
+fn waiting_for_answer(case: &Case<'_>) -> Option<Duration> {
+    let timeline = case.timeline;
+    if timeline.request.is_none() || timeline.answer.is_some() || timeline.traffic.host.bytes > 0 {
+        return None;
+    }
+    let asked_at = timeline.traffic.client.last.unwrap_or(timeline.opened);
+    Some(case.end().since(asked_at))
+}
+
+/// The chosen protocol, when it ended before a ClientHello or any other message that follows.
+fn left_before_hello(case: &Case<'_>) -> Option<Protocols> {
+    let chosen = case.selected()?;
+    let went_on = case.hello().is_some()
+        || case.server_hello().is_some()
+        || case.seen(case.timeline.progress.connect_initial)
+        || case.timeline.alerts.iter().any(|a| !a.after_close && a.at <= case.end());
+    (!went_on).then_some(chosen)
+}
+
+/// Protocol bits in the request that older hosts do not know.
+fn new_bits(case: &Case<'_>) -> Option<Protocols> {
+    let asked = case.timeline.request.as_ref()?.protocols?;
+    (asked.0 & !COMMON_BITS != 0).then_some(Protocols(asked.0 & !COMMON_BITS))
+}
+
+/// What the client asked for, as evidence.
+fn asked(case: &Case<'_>) -> Option<String> {
+    let request = case.timeline.request.as_ref()?;
+    Some(match request.protocols {
+        Some(protocols) => format!("The client asked for {protocols}."),
+        None => "The client asked without RDP_NEG_REQ, that is for classic RDP security.".to_owned(),
+    })
+}

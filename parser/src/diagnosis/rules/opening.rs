@@ -1,0 +1,79 @@
+//! The first bytes of the client.
+
+use super::super::{Cause, Side};
+use super::case::Case;
+use super::finding::Finding;
+use super::words::{bytes, foreign, span};
+use crate::session::{Awaiting, Closer, Opening, ProxyAct};
+use core::time::Duration;
+
+/// A host that closes sooner than this on a silent client did not do it out of impatience.
+const HOST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Not one byte from the client.
+pub(super) fn client_silent(case: &Case<'_>) -> Option<Finding> {
+    if case.timeline.traffic.client.bytes > 0 {
+        return None;
+    }
+    let age = case.end().since(case.timeline.opened);
+    if case.closed_first(Closer::Host) && age < HOST_PATIENCE {
+        return Some(
+            Finding::possible(Cause::ClosedBeforeCc)
+                .because(format!(
+                    "The host closed {} after the connection was opened; the client had not spoken.",
+                    span(age)
+                ))
+                .rivals(&[Cause::ClientSentNothing, Cause::RstByMiddlebox])
+                .message(format!("{} before the client had sent a byte", case.closed())),
+        );
+    }
+    let waited = case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ClientRequest));
+    let message = match case.close {
+        _ if waited => format!("Client connected and sent nothing for {} (a health check, a port scan)", span(age)),
+        _ => format!("Client connected and sent nothing; {} after {}", lower(&case.closed()), span(age)),
+    };
+    Some(Finding::proven(Cause::ClientSentNothing).because("0 bytes from the client.").message(message))
+}
+
+/// Bytes that are neither X.224 nor TLS.
+pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
+    if case.timeline.opening != Opening::NotRdp {
+        return None;
+    }
+    let first = foreign(&case.timeline.first_bytes);
+    Some(
+        Finding::proven(Cause::NotRdp)
+            .side(Side::Client)
+            .because(format!("The client's first bytes are {first}: neither X.224 nor TLS."))
+            .because(case.volume())
+            .message(format!("Client does not speak RDP: its first bytes are {first}")),
+    )
+}
+
+/// A first message that began well and was never finished.
+pub(super) fn request_incomplete(case: &Case<'_>) -> Option<Finding> {
+    let timeline = case.timeline;
+    let begun = match timeline.opening {
+        Opening::Unknown => true,
+        Opening::X224 => timeline.request.is_none(),
+        Opening::TlsFirst => timeline.client_hello.is_none(),
+        Opening::GatewayHttp | Opening::NotRdp => false,
+    };
+    if !begun || timeline.gave_up.is_some() || timeline.traffic.host.bytes > 0 {
+        return None;
+    }
+    let sent = bytes(timeline.traffic.client.bytes);
+    Some(
+        Finding::possible(Cause::NotRdp)
+            .side(Side::Client)
+            .because(format!("The client sent {sent} of a first message and never completed it."))
+            .rivals(&[Cause::ClientSideNetworkLoss, Cause::MtuBlackhole])
+            .message(format!("Client sent only the beginning of a first message ({sent}); a scanner does that")),
+    )
+}
+
+/// The sentence inside another one.
+pub(super) fn lower(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}

@@ -1,0 +1,59 @@
+//! Name lookup and connect.
+
+use super::super::{Cause, Side};
+use super::case::Case;
+use super::finding::Finding;
+use crate::session::{ConnectFailure, Phase, ResolveFailure, Upstream};
+
+pub(super) fn name_not_resolved(case: &Case<'_>) -> Option<Finding> {
+    let Upstream::ResolveFailed { failure, detail } = &case.timeline.upstream else { return None };
+    let what = match failure {
+        ResolveFailure::NotFound => "the name does not exist or has no address",
+        ResolveFailure::ServerFailure => "the resolver failed",
+        ResolveFailure::Timeout => "the resolver did not answer within the connect time-out",
+    };
+    let words = detail.trim().trim_end_matches('.');
+    Some(
+        Finding::proven(Cause::DnsFailure)
+            .in_phase(Phase::Resolve)
+            .because(if words.is_empty() { format!("Lookup: {what}.") } else { format!("Lookup: {what} ({words}).") })
+            .message(format!("The host's name could not be resolved: {what}")),
+    )
+}
+
+pub(super) fn not_connected(case: &Case<'_>) -> Option<Finding> {
+    let Upstream::ConnectFailed { address, failure, errno, tried } = &case.timeline.upstream else { return None };
+    let others = match tried {
+        0 | 1 => String::new(),
+        n => format!(" It was the last of {n} addresses tried."),
+    };
+    let because = |what: &str| format!("Connect to {address}: {what}.{others}");
+    let finding = match failure {
+        ConnectFailure::Refused => Finding::proven(Cause::TcpRefused)
+            .because(because("RST to the SYN (connection refused)"))
+            .first_do(format!("Find out why nothing listens on {address}."))
+            .message(format!("Host {address} refused the TCP connection: nothing listens there")),
+        ConnectFailure::Timeout => Finding::likely(Cause::TcpTimeoutSynDrop)
+            .because(because("no answer to the SYN within the connect time-out"))
+            .rivals(&[Cause::BacklogSaturated])
+            .first_do(format!("Connect to {address} from this machine and from one next to the host, and compare."))
+            .message(format!("Host {address} did not answer the TCP connect")),
+        ConnectFailure::Unreachable => Finding::proven(Cause::TcpUnreachable)
+            .because(because(&format!("unreachable (errno {errno})")))
+            .first_do(format!("Look at the way to it: `ip route get {}`.", address.ip()))
+            .message(format!("The network says that host {address} cannot be reached")),
+        ConnectFailure::Reset => Finding::likely(Cause::TcpRefused)
+            .side(Side::Network)
+            .because(because(&format!("reset while connecting (errno {errno})")))
+            .rivals(&[Cause::RstByMiddlebox, Cause::BacklogSaturated])
+            .message(format!("The connect to host {address} was reset")),
+        ConnectFailure::Local => Finding::proven(Cause::ProxyLimit)
+            .because(because(&format!("this machine ran out of descriptors, ports or memory (errno {errno})")))
+            .message("This proxy could not open a connection to the host: a local resource ran out"),
+        ConnectFailure::Other => Finding::possible(Cause::TcpUnreachable)
+            .because(because(&format!("failed with errno {errno}")))
+            .rivals(&[Cause::TcpTimeoutSynDrop])
+            .message(format!("The connect to host {address} failed (errno {errno})")),
+    };
+    Some(finding.in_phase(Phase::Tcp))
+}

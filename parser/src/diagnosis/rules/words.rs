@@ -1,0 +1,102 @@
+//! Numbers in the words of a report.
+
+use core::time::Duration;
+
+/// `0.4 ms`, `23 ms`, `1.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 if time.as_millis() < 10 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
+        0 => format!("{} ms", time.as_millis()),
+        1..=59 => format!("{:.1} s", time.as_secs_f64()),
+        60..=3_599 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..=86_399 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// A Unix time as `2024-02-29 12:30 UTC`. Any `i64` is accepted; years outside of 0 to 9999 are written as they are.
+pub(super) fn date(unix: i64) -> String {
+    let (days, second) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
+    // Days since 0000-03-01, in eras of 400 years: the usual civil-from-days reckoning.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3_600, second / 60 % 60)
+}
+
+/// `1 byte`, `9 bytes`.
+pub(super) fn bytes(count: u64) -> String {
+    counted(count, "byte", "bytes")
+}
+
+/// `1 record`, `3 records`.
+pub(super) fn records(count: u64) -> String {
+    counted(count, "record", "records")
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Values joined by commas, at most `most` of them, then how many more there are.
+pub(super) fn list<T: core::fmt::Display>(values: impl IntoIterator<Item = T>, most: usize) -> String {
+    let all: Vec<String> = values.into_iter().map(|v| v.to_string()).collect();
+    let mut text = all.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
+    if all.len() > most {
+        text.push_str(&format!(" and {} more", all.len() - most));
+    }
+    text
+}
+
+/// Up to 16 foreign bytes as hex, with their text beside it when it is printable.
+pub(super) fn foreign(sample: &[u8]) -> String {
+    let hex: Vec<String> = sample.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    let printable = sample.iter().take_while(|b| b.is_ascii_graphic() || **b == b' ').count();
+    if printable < 4 {
+        return hex.join(" ");
+    }
+    let text: String = sample.iter().take(printable.min(16)).map(|b| char::from(*b)).collect();
+    format!("{} (\"{text}\")", hex.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(date(0), "1970-01-01 00:00 UTC");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(date(1_709_209_800), "2024-02-29 12:30 UTC");
+        assert_eq!(date(-1), "1969-12-31 23:59 UTC");
+        assert_eq!(date(253_402_300_799), "9999-12-31 23:59 UTC");
+    }
+
+    #[test]
+    fn no_date_panics() {
+        for unix in [i64::MIN / 2, i64::MAX / 2, -62_167_219_200] {
+            assert!(date(unix).ends_with("UTC"));
+        }
+    }
+
+    #[test]
+    fn spans_have_the_unit_a_person_would_use() {
+        let text = |ms| span(Duration::from_millis(ms));
+        assert_eq!((text(0), text(23), text(1_234)), ("0.0 ms".into(), "23 ms".into(), "1.2 s".into()));
+        assert_eq!(text(250_000), "4 min 10 s");
+        assert_eq!(text(7_500_000), "2 h 5 min");
+    }
+
+    #[test]
+    fn foreign_bytes_show_their_text() {
+        assert_eq!(foreign(b"HTTP"), "48 54 54 50 (\"HTTP\")");
+        assert_eq!(foreign(&[0, 1]), "00 01");
+    }
+}

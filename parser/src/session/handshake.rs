@@ -1,0 +1,196 @@
+//! The TLS handshake beyond the hellos, from record headers: ChangeCipherSpec, Finished, sealed alerts, and which
+//! records are data. RFC 5246 7.3, RFC 8446 2
+//!
+//! Up to TLS 1.2 record types say everything. In TLS 1.3 all is type 23 and only the size of the client's Finished shows
+//! where its handshake ends; the host's end is then known too, as the client finishes last.
+
+use super::shapes::{ALERT, Plain};
+use super::{Peer, TlsProgress};
+use crate::Timestamp;
+use crate::wire::{CipherSuite, ContentType, RecordHeader, TlsVersion};
+
+/// Certificate, CertificateVerify and Finished: a client whose third record still is no Finished packs its flight
+/// in a way that sizes do not show.
+const CLIENT_FLIGHT: u8 = 3;
+
+/// What one record was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Part of the handshake, a clear alert, or an oddity: nothing for the layers above.
+    Handshake,
+    /// A sealed alert.
+    Alert,
+    /// Data of the protocol inside.
+    Data,
+}
+
+/// One handshake, from its ServerHello on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handshake {
+    tls13: bool,
+    /// Record length of a TLS 1.3 Finished: 4 bytes of header, the hash, a type byte, a tag of 16. RFC 8446 4.4.4
+    finished_length: u16,
+    client_flight: u8,
+}
+
+impl Handshake {
+    pub(super) fn new(version: TlsVersion, suite: CipherSuite) -> Handshake {
+        // TLS_AES_256_GCM_SHA384 is the one suite of TLS 1.3 with a longer hash. RFC 8446 B.4
+        let hash = if suite == CipherSuite(0x1302) { 48 } else { 32 };
+        Handshake { tls13: version.is_tls13(), finished_length: 4 + hash + 17, client_flight: 0 }
+    }
+
+    /// Session tickets look like data.
+    pub(super) fn tls13(&self) -> bool {
+        self.tls13
+    }
+
+    /// Judges one record after the ServerHello and notes what it proves.
+    pub(super) fn record(
+        &mut self,
+        from: Peer,
+        header: RecordHeader,
+        plain: Plain,
+        at: Timestamp,
+        tls: &mut TlsProgress,
+    ) -> Meaning {
+        if self.tls13 {
+            self.record_of_13(from, header, plain, at, tls)
+        } else {
+            Self::record_up_to_12(from, header, at, tls)
+        }
+    }
+
+    fn record_up_to_12(from: Peer, header: RecordHeader, at: Timestamp, tls: &mut TlsProgress) -> Meaning {
+        let sealed = tls.change_cipher_spec[from];
+        match header.content_type {
+            ContentType::CHANGE_CIPHER_SPEC => tls.change_cipher_spec[from] = true,
+            // The first handshake record under the new keys. A later one is renegotiation.
+            ContentType::HANDSHAKE if sealed => finish(from, at, tls),
+            ContentType::ALERT if sealed => {
+                tls.encrypted_alert[from].get_or_insert(at);
+                return Meaning::Alert;
+            }
+            ContentType::APPLICATION_DATA if tls.finished[from] => return Meaning::Data,
+            _ => {}
+        }
+        Meaning::Handshake
+    }
+
+    fn record_of_13(
+        &mut self,
+        from: Peer,
+        header: RecordHeader,
+        plain: Plain,
+        at: Timestamp,
+        tls: &mut TlsProgress,
+    ) -> Meaning {
+        if header.content_type != ContentType::APPLICATION_DATA {
+            return Meaning::Handshake;
+        }
+        if plain.is(ALERT) {
+            tls.encrypted_alert[from].get_or_insert(at);
+            return Meaning::Alert;
+        }
+        if tls.finished.client {
+            return Meaning::Data;
+        }
+        let finished = header.length == self.finished_length;
+        match from {
+            Peer::Host if finished => tls.finished.host = true,
+            // The host goes on after records of the client in which no Finished was told: it was in one of them.
+            Peer::Host if self.client_flight > 0 => {
+                finish_both(at, tls);
+                return Meaning::Data;
+            }
+            Peer::Host => {}
+            Peer::Client if finished => finish_both(at, tls),
+            Peer::Client if self.client_flight >= CLIENT_FLIGHT => {
+                finish_both(at, tls);
+                return Meaning::Data;
+            }
+            Peer::Client => self.client_flight += 1,
+        }
+        Meaning::Handshake
+    }
+}
+
+fn finish(from: Peer, at: Timestamp, tls: &mut TlsProgress) {
+    tls.finished[from] = true;
+    if tls.finished.client && tls.finished.host {
+        tls.established.get_or_insert(at);
+    }
+}
+
+fn finish_both(at: Timestamp, tls: &mut TlsProgress) {
+    finish(Peer::Host, at, tls);
+    finish(Peer::Client, at, tls);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(content_type: u8, length: u16) -> RecordHeader {
+        RecordHeader { content_type: ContentType(content_type), version: TlsVersion::TLS12, length }
+    }
+
+    fn run(version: TlsVersion, suite: u16, records: &[(Peer, u8, u16)]) -> (TlsProgress, Vec<Meaning>) {
+        let mut handshake = Handshake::new(version, CipherSuite(suite));
+        let mut tls = TlsProgress::default();
+        let mut meanings = Vec::new();
+        for (n, (from, kind, length)) in records.iter().enumerate() {
+            let plain = Plain::exactly(length.saturating_sub(17));
+            let at = Timestamp(n as u64);
+            meanings.push(handshake.record(*from, header(*kind, *length), plain, at, &mut tls));
+        }
+        (tls, meanings)
+    }
+
+    use Peer::{Client as C, Host as S};
+
+    #[test]
+    fn tls_1_2_ends_with_the_second_finished() {
+        let (tls, _) =
+            run(TlsVersion::TLS12, 0xc030, &[(C, 22, 37), (C, 20, 1), (C, 22, 40), (S, 22, 170), (S, 20, 1)]);
+        assert!(tls.finished.client && !tls.finished.host && tls.established.is_none());
+        let full = [(C, 20, 1), (C, 22, 40), (S, 20, 1), (S, 22, 40), (C, 23, 491)];
+        let (tls, meanings) = run(TlsVersion::TLS12, 0xc030, &full);
+        assert_eq!(tls.established, Some(Timestamp(3)));
+        assert_eq!(meanings.last(), Some(&Meaning::Data));
+    }
+
+    #[test]
+    fn a_resumed_tls_1_2_handshake_ends_with_the_client() {
+        let (tls, _) = run(TlsVersion::TLS12, 0xc030, &[(S, 20, 1), (S, 22, 40), (C, 20, 1), (C, 22, 40)]);
+        assert_eq!(tls.established, Some(Timestamp(3)));
+    }
+
+    #[test]
+    fn tls_1_3_ends_with_a_client_record_of_finished_size() {
+        let flight = [(S, 20, 1), (S, 23, 23), (S, 23, 805), (S, 23, 281), (S, 23, 69), (C, 20, 1), (C, 23, 69)];
+        let (tls, meanings) = run(TlsVersion::TLS13, 0x1302, &flight);
+        assert_eq!(tls.established, Some(Timestamp(6)));
+        assert!(meanings.iter().all(|m| *m == Meaning::Handshake));
+        let (tls, _) = run(TlsVersion::TLS13, 0x1301, &[(S, 23, 1200), (C, 23, 53)]);
+        assert!(tls.established.is_some());
+    }
+
+    #[test]
+    fn a_client_certificate_comes_before_the_finished() {
+        let (tls, meanings) = run(TlsVersion::TLS13, 0x1302, &[(C, 23, 25), (C, 23, 69), (C, 23, 472)]);
+        assert_eq!(tls.established, Some(Timestamp(1)));
+        assert_eq!(meanings[2], Meaning::Data);
+        // Flight in one record: the host's next record shows that it was complete.
+        let (tls, meanings) = run(TlsVersion::TLS13, 0x1302, &[(C, 23, 1400), (S, 23, 250)]);
+        assert_eq!((tls.established, meanings[1]), (Some(Timestamp(1)), Meaning::Data));
+    }
+
+    #[test]
+    fn an_alert_in_place_of_the_finished_finishes_nothing() {
+        let (tls, meanings) = run(TlsVersion::TLS13, 0x1302, &[(S, 23, 69), (C, 23, 19)]);
+        assert_eq!((tls.established, tls.finished.client), (None, false));
+        assert_eq!(tls.encrypted_alert.client, Some(Timestamp(1)));
+        assert_eq!(meanings[1], Meaning::Alert);
+    }
+}

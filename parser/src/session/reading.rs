@@ -1,0 +1,212 @@
+//! What each message means for the timeline. The streams say what came; this file says what is now known.
+
+use super::after_tls::AfterTls;
+use super::clear_rdp::ClearRdp;
+use super::credssp::Authentication;
+use super::gateway::Gateway;
+use super::handshake::{Handshake, Meaning};
+use super::release::Release;
+use super::shapes::Sizes;
+use super::tracker::Session;
+use super::{Answer, ClearAlert, GiveUp, Opening, Peer, RecordShape, ServerHelloFacts};
+use crate::Timestamp;
+use crate::stream::Event;
+use crate::wire::{ClearPdu, Protocols, RecordHeader, SessionId, TlsVersion};
+
+/// Clear alerts that are kept: each side's own and one answer to each. More would be noise a stranger can make.
+const MOST_ALERTS: usize = 4;
+
+/// What is inside of TLS, or in its place.
+#[derive(Clone, Debug)]
+pub(super) enum Inside {
+    /// RDP behind TLS.
+    Rdp(AfterTls),
+    /// An RD Gateway connection.
+    Gateway(Gateway),
+}
+
+/// The TLS handshake from the ServerHello on, and what it leads to.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    handshake: Handshake,
+    sizes: Sizes,
+    inside: Inside,
+}
+
+impl Session {
+    /// One message from `from`.
+    pub(super) fn event(&mut self, from: Peer, event: Event, at: Timestamp) {
+        match event {
+            Event::Record(header) => self.record(from, header, at),
+            Event::Pdu(pdu) => self.pdu(from, pdu, at),
+            Event::Opening(opening) => self.opening(opening),
+            Event::Request(request) => {
+                self.timeline.request = Some(*request);
+                self.marks.request = Some(at);
+            }
+            Event::Answer(answer) => self.answer(answer, at),
+            Event::ClientHello { facts, session_id } => {
+                self.marks.client_hello = Some(at);
+                self.marks.session_id = session_id;
+                self.marks.hello_retry = None;
+                // The offer that decided is the first one; the second repeats it. RFC 8446 4.1.2
+                self.timeline.client_hello.get_or_insert(*facts);
+            }
+            Event::HelloRetryRequest { .. } => self.marks.hello_retry = Some(at),
+            Event::ServerHello { facts, session_id } => self.server_hello(*facts, &session_id),
+            Event::Certificate(certificate) => _ = self.timeline.certificate.get_or_insert(*certificate),
+            Event::KeyExchange { group, .. } => {
+                if let Some(hello) = &mut self.timeline.server_hello {
+                    hello.group = hello.group.or(group);
+                }
+            }
+            Event::CertificateRequest => {
+                if let Some(hello) = &mut self.timeline.server_hello {
+                    hello.certificate_requested = true;
+                }
+            }
+            Event::Alert { level, description, record_version } => {
+                if self.timeline.alerts.len() < MOST_ALERTS {
+                    let tls = &self.timeline.tls;
+                    self.timeline.alerts.push(ClearAlert {
+                        from,
+                        level,
+                        description,
+                        record_version,
+                        at,
+                        after_handshake: tls.change_cipher_spec[from] || tls.finished[from],
+                        after_close: !self.timeline.closes.is_empty(),
+                    });
+                }
+            }
+            Event::NotTls(bytes) => match from {
+                Peer::Host => _ = self.timeline.tls.not_tls.get_or_insert(bytes),
+                Peer::Client => self.stop(GiveUp::Malformed, at),
+            },
+            Event::Malformed { fatal: true, .. } => self.stop(GiveUp::Malformed, at),
+            // Without the hellos nothing that follows can be told, but a clear alert still can.
+            Event::Malformed { message: "client_hello" | "server_hello", .. } => {
+                self.timeline.gave_up.get_or_insert((GiveUp::Malformed, at));
+            }
+            Event::TooLarge { .. } => self.stop(GiveUp::TooLarge, at),
+            Event::Preconnection { .. }
+            | Event::ServerHelloDone
+            | Event::Handshake { .. }
+            | Event::Malformed { .. }
+            | Event::Resynced => {}
+        }
+    }
+
+    fn opening(&mut self, opening: Opening) {
+        self.timeline.opening = opening;
+        if opening == Opening::TlsFirst {
+            self.host.expect_tls();
+        }
+    }
+
+    fn answer(&mut self, answer: Answer, at: Timestamp) {
+        self.marks.answer = Some(at);
+        if security(&answer) == Some(Protocols::RDP) {
+            self.clear = Some(ClearRdp::default());
+            self.release = Some(Release::from(at));
+        }
+        self.timeline.answer = Some(answer);
+    }
+
+    fn server_hello(&mut self, mut facts: ServerHelloFacts, session_id: &SessionId) {
+        if self.timeline.server_hello.is_some() {
+            return;
+        }
+        let echoed = !session_id.is_empty() && *session_id == self.marks.session_id;
+        facts.resumed |= !facts.version.is_tls13() && echoed;
+        let handshake = Handshake::new(facts.version, facts.suite);
+        let sizes = Sizes::of(&facts);
+        let inside = if self.timeline.opening == Opening::TlsFirst {
+            Inside::Gateway(Gateway::default())
+        } else {
+            let may_split = facts.version <= TlsVersion::TLS10;
+            Inside::Rdp(AfterTls::new(self.authentication(), handshake.tls13(), may_split))
+        };
+        self.tls = Some(Tls { handshake, sizes, inside });
+        self.timeline.server_hello = Some(facts);
+    }
+
+    /// What the selected protocol puts between TLS and MCS.
+    pub(super) fn authentication(&self) -> Authentication {
+        let selected = self.timeline.answer.as_ref().and_then(security).unwrap_or_default();
+        if selected.contains(Protocols::HYBRID_EX) {
+            Authentication::CredsspEx
+        } else if selected.contains(Protocols::HYBRID) {
+            Authentication::Credssp
+        } else if selected.contains(Protocols::RDSTLS) {
+            Authentication::Rdstls
+        } else if selected.contains(Protocols::RDSAAD) {
+            Authentication::Entra
+        } else {
+            Authentication::None
+        }
+    }
+
+    fn record(&mut self, from: Peer, header: RecordHeader, at: Timestamp) {
+        let RecordHeader { content_type, length, .. } = header;
+        self.timeline.tail[from].push(RecordShape { content_type: content_type.0, length, at });
+        if !self.let_go {
+            self.timeline.traffic[from].records = self.timeline.traffic[from].records.saturating_add(1);
+        }
+        let Some(tls) = &mut self.tls else { return };
+        let plain = tls.sizes.plain(length);
+        let meaning = tls.handshake.record(from, header, plain.unwrap_or_default(), at, &mut self.timeline.tls);
+        // A sealed alert is worth knowing to the end; the rest is not.
+        if self.let_go {
+            return;
+        }
+        if let Some(release) = &mut self.release {
+            release.record(from, length);
+        } else if let Some(established) = self.timeline.tls.established {
+            self.release = Some(Release::from(established));
+        }
+        // A suite whose record sizes are not known is forwarded and counted; nothing is concluded.
+        let (Meaning::Data, Some(plain)) = (meaning, plain) else { return };
+        let progress = &mut self.timeline.progress;
+        match &mut tls.inside {
+            Inside::Rdp(rdp) => rdp.record(from, length, plain, at, progress),
+            Inside::Gateway(gateway) => gateway.record(from, length, plain, at, progress),
+        }
+    }
+
+    fn pdu(&mut self, from: Peer, pdu: ClearPdu, at: Timestamp) {
+        self.timeline.tail[from].push(RecordShape { content_type: 0, length: pdu.length, at });
+        if self.let_go {
+            return;
+        }
+        self.timeline.traffic[from].records = self.timeline.traffic[from].records.saturating_add(1);
+        let expects_tls = self.expects_tls();
+        match &mut self.clear {
+            Some(clear) => {
+                if let Some(release) = &mut self.release {
+                    release.record(from, pdu.length);
+                }
+                clear.pdu(from, pdu, at, &mut self.timeline.progress);
+            }
+            None if from == Peer::Host && expects_tls => {
+                self.timeline.tls.clear_ultimatum.get_or_insert(at);
+            }
+            None => {}
+        }
+    }
+
+    /// The next bytes of the host should be TLS records.
+    pub(super) fn expects_tls(&self) -> bool {
+        let selected = self.timeline.answer.as_ref().and_then(security);
+        self.timeline.opening == Opening::TlsFirst || selected.is_some_and(|s| s != Protocols::RDP)
+    }
+}
+
+/// The security protocol an answer settles on, when it settles on one.
+pub(super) fn security(answer: &Answer) -> Option<Protocols> {
+    match answer {
+        Answer::Selected { protocol, .. } => Some(*protocol),
+        Answer::Plain => Some(Protocols::RDP),
+        Answer::Failure(_) | Answer::Ultimatum(_) | Answer::Refused(_) | Answer::NotRdp(_) => None,
+    }
+}

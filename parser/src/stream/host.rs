@@ -1,0 +1,152 @@
+//! What the host sends: the answer to a Connection Request, then TLS or clear PDUs.
+
+use super::body::Body;
+use super::buffer::Buffer;
+use super::opening::read;
+use super::tls::HANDSHAKE_MAX;
+use super::{Event, PendingHandshake};
+use crate::Timestamp;
+use crate::session::{Answer, Peer};
+use crate::wire::{ConnectionAnswer, Malformed, Outcome};
+
+/// The host's direction of a connection.
+#[derive(Clone, Debug)]
+pub struct HostStream {
+    answered: bool,
+    /// Bytes of an answer that has not come in full: 512 at the most.
+    buffer: Buffer,
+    oddity: Option<Malformed>,
+    body: Body,
+}
+
+impl Default for HostStream {
+    fn default() -> Self {
+        HostStream::new()
+    }
+}
+
+/// What a host may begin with.
+enum Beginning {
+    Answer(Answer, Option<Malformed>),
+    Tls,
+}
+
+impl HostStream {
+    /// A direction of which nothing was read: an answer to a Connection Request is expected, or TLS.
+    #[must_use]
+    pub fn new() -> HostStream {
+        HostStream {
+            answered: false,
+            buffer: Buffer::default(),
+            oddity: None,
+            body: Body::new(Peer::Host, HANDSHAKE_MAX),
+        }
+    }
+
+    /// The client began with TLS: no X.224 answer will come.
+    pub fn expect_tls(&mut self) {
+        self.answered = true;
+    }
+
+    /// The next event, and takes its bytes from the front of `input`; `None` when all of `input` is taken.
+    #[inline]
+    pub fn next(&mut self, input: &mut &[u8], at: Timestamp) -> Option<Event> {
+        if let Some(Malformed { offset, expected }) = self.oddity.take() {
+            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+            return Some(Event::Malformed { message: "connection_confirm", offset, expected, fatal: false });
+        }
+        loop {
+            if self.answered {
+                if self.buffer.is_empty() {
+                    return self.body.next(input, at);
+                }
+                // At most the two bytes that told TLS: no event can come of them alone.
+                let held = core::mem::take(&mut self.buffer);
+                if let Some(event) = self.body.next(&mut held.bytes(), at) {
+                    return Some(event);
+                }
+                continue;
+            }
+            let owned = |bytes: &[u8]| match bytes {
+                [20..=24] => Outcome::NeedMore { at_least: 1 },
+                [20..=24, 3, ..] => Outcome::Value { value: Beginning::Tls, consumed: 0 },
+                packet => ConnectionAnswer::parse(packet)
+                    .map(|answer| Beginning::Answer(Answer::from_answer(&answer, packet), oddity(&answer))),
+            };
+            match read(&mut self.buffer, input, owned)? {
+                Ok(Beginning::Tls) => self.answered = true,
+                Ok(Beginning::Answer(answer, oddity)) => {
+                    self.answered = true;
+                    self.oddity = oddity;
+                    match answer {
+                        Answer::NotRdp(first) => return Some(self.not_rdp(&first, input)),
+                        Answer::Ultimatum(_) | Answer::Refused(_) => self.body.lose(&[]),
+                        _ => {}
+                    }
+                    return Some(Event::Answer(answer));
+                }
+                Err(_) => {
+                    let held = core::mem::take(&mut self.buffer);
+                    return Some(self.not_rdp(held.bytes(), input));
+                }
+            }
+        }
+    }
+
+    /// Heap bytes held now.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.held() + self.body.held()
+    }
+
+    /// Bytes still to come of the record, PDU or message that has begun, as far as is known; 0 on a boundary.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        match self.answered {
+            true => self.body.missing(),
+            false => usize::from(!self.buffer.is_empty()),
+        }
+    }
+
+    /// The handshake message of which a part has come.
+    #[must_use]
+    pub fn pending_handshake(&self) -> Option<PendingHandshake> {
+        self.body.pending()
+    }
+
+    /// The first up to 16 bytes that were not understood.
+    #[must_use]
+    pub fn first_bytes(&self) -> &[u8] {
+        self.body.first_bytes()
+    }
+
+    /// Nothing more is read.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.body.is_lost()
+    }
+
+    /// Notes `count` bytes that passed unseen. False when it is no longer known where the next record begins.
+    pub fn skip(&mut self, count: u64) -> bool {
+        if !self.answered && count > 0 {
+            self.answered = true;
+            self.buffer.free();
+            self.body.lose(&[]);
+        }
+        self.body.skip(count)
+    }
+
+    fn not_rdp(&mut self, held: &[u8], input: &mut &[u8]) -> Event {
+        self.answered = true;
+        self.body.lose(held);
+        let _ = self.body.next(input, Timestamp(0));
+        Event::Answer(Answer::NotRdp(self.body.first_bytes().to_vec()))
+    }
+}
+
+fn oddity(answer: &ConnectionAnswer) -> Option<Malformed> {
+    match answer {
+        ConnectionAnswer::Confirm { oddity, .. } => *oddity,
+        _ => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! `rdpscope check`
+
+use super::{bad_configuration, print};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+static HELP: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "Every key, with its default and what it does; only `listen` and `upstream` must be written:\n\n{}\n\
+         Durations take ms, s, m, h, d; sizes B, KiB, MiB, GiB.\n\n\
+         Examples:\n  rdpscope check --config /etc/rdpscope.toml\n  \
+         rdpscope check --config new.toml && systemctl reload rdpscope\n\n\
+         Exit codes: 0 the file is good, 2 it is not (standard error says where and what would be right).",
+        config::reference_toml()
+    )
+});
+
+/// Validate a configuration and print what it comes to
+///
+/// Reads the file as `run` would, shows everything that is wrong with it at once, and otherwise prints the whole
+/// effective configuration as TOML: defaults are marked, and so is what this build does not have. It listens on nothing
+/// and connects to nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = HELP.as_str())]
+pub(super) struct Check {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Check {
+    pub(super) fn main(self) -> ExitCode {
+        match config::load(&self.config) {
+            Ok(settings) => {
+                let version = env!("CARGO_PKG_VERSION");
+                let path = self.config.display().to_string().replace(char::is_control, "\u{fffd}");
+                print(&format!(
+                    "# {path} is good. What is in force with rdpscope {version}:\n\n{}",
+                    config::effective(&settings)
+                ))
+            }
+            Err(errors) => bad_configuration(&errors),
+        }
+    }
+}

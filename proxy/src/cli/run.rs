@@ -1,0 +1,131 @@
+//! `rdpscope run`
+
+use super::{RUN_TIME_FAILURE, bad_configuration, failure, runtime};
+use config::Settings;
+use rdpscope::observe::log::{self, LogFormat};
+use rdpscope::run::{Reload, RunOptions};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Run the proxy
+///
+/// Accepts clients, connects each to the host, passes every byte on unchanged and reports every connection: an event
+/// per session as a JSON line, a readable line in the log, metrics and live sessions over HTTP. Either a file says
+/// what to do (`--config`), or two flags do (`--listen` and `--upstream`).
+///
+/// It accepts connections once it has logged "listening". Point clients at that address, or the host's DNS name.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "\
+rdpscope run --config <FILE> [--log-format <FORMAT>]
+       rdpscope run --listen <ADDR> --upstream <HOST:PORT> [OPTIONS]")]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["config", "listen"])))]
+#[command(after_long_help = "\
+Signals:
+  SIGTERM, SIGINT  take no new sessions, let live ones go on up to drain_timeout (12h by default);
+                   a second one ends now
+  SIGHUP           read the file again; a bad file leaves the running configuration in force, and
+                   the log says why
+
+User names:
+  In events they are hashed with a random key (`user_names` in the file changes that). The key is
+  kept in $STATE_DIRECTORY, which systemd sets by StateDirectory=, so that hashes stay the same over
+  a restart. Without one the key lives as long as the process.
+
+Examples:
+  rdpscope run --listen 0.0.0.0:3389 --upstream rds07.example.net:3389
+  rdpscope run --listen '[::]:3390' --upstream 10.0.0.7 --event-log /var/log/rdpscope/events.jsonl
+  rdpscope run --listen 127.0.0.1:0 --upstream rds07 --admin off --log-format json
+  rdpscope run --config /etc/rdpscope.toml
+
+Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage\nor configuration.")]
+pub(super) struct Run {
+    /// The configuration file; `rdpscope check --help` lists its keys
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "event_log", "admin"])]
+    config: Option<PathBuf>,
+
+    /// Address and port to accept clients on, such as 0.0.0.0:3389 or [::]:3389; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", requires = "upstream")]
+    listen: Option<String>,
+
+    /// The host to lead to, by name or address; port 3389 if left out
+    #[arg(long, value_name = "HOST:PORT", requires = "listen")]
+    upstream: Option<String>,
+
+    /// Connect pairs that cannot meet in TLS: off, auto or always [default: off, and this build has no other]
+    #[arg(long, value_name = "MODE", requires = "listen")]
+    bridge: Option<String>,
+
+    /// Append session events to this file; `-` is standard output, `off` nowhere [default: -]
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    event_log: Option<String>,
+
+    /// Address of metrics, health and live sessions over HTTP; `off` for none [default: 127.0.0.1:9389]
+    #[arg(long, value_name = "ADDR", requires = "listen")]
+    admin: Option<String>,
+
+    /// How the log on standard error is written; session events are JSON always
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+impl Run {
+    pub(super) fn main(self) -> ExitCode {
+        let mut settings = match self.settings() {
+            Ok(settings) => settings,
+            Err(errors) => return bad_configuration(&errors),
+        };
+        settings.state_directory = state_directory();
+        log::init(match self.log_format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        });
+        if let Some(admin) = settings.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
+            tracing::warn!("other machines can reach the admin endpoint on {}, and it has no login", admin.listen);
+        }
+        let reload = self.config.map(|path| -> Reload {
+            Box::new(move || {
+                let mut settings = config::load(&path).map_err(|errors| errors.to_string())?;
+                settings.state_directory = state_directory();
+                Ok(settings)
+            })
+        });
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(code) => return code,
+        };
+        let result = runtime.block_on(rdpscope::run::run(settings, RunOptions { reload }));
+        log::flush();
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure(RUN_TIME_FAILURE, error),
+        }
+    }
+
+    fn settings(&self) -> Result<Settings, config::Errors> {
+        if let Some(path) = &self.config {
+            return config::load(path);
+        }
+        let flags = config::Flags {
+            listen: self.listen.as_deref().unwrap_or_default(),
+            upstream: self.upstream.as_deref().unwrap_or_default(),
+            bridge: self.bridge.as_deref(),
+            event_log: self.event_log.as_deref(),
+            admin: self.admin.as_deref(),
+        };
+        flags.settings()
+    }
+}
+
+/// systemd sets it to the directories of `StateDirectory=`, separated by colons; the first is ours.
+fn state_directory() -> Option<PathBuf> {
+    let directories = std::env::var_os("STATE_DIRECTORY")?;
+    std::env::split_paths(&directories).next().filter(|path| !path.as_os_str().is_empty())
+}

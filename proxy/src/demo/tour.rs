@@ -1,0 +1,232 @@
+//! The tour: a proxy with a listener per case, the hosts behind it, and the clients that come one after another.
+
+use super::actor;
+use super::case::{Case, Expected, Visit};
+use super::hosts::{self, Standing};
+use super::print;
+use super::tls::Credentials;
+use crate::observe::{Notice, Observer};
+use crate::record::SessionRecord;
+use crate::run::Proxy;
+use anyhow::Context;
+use config::{Admin, EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
+use parser::diagnosis::Verdict;
+use parser::session::Peer;
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpSocket;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+/// The admin endpoint of the demo: where that of `run` is, so that what the documents say of it holds here too.
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9389);
+/// Longest wait for a report, or for a revision that is due.
+const REPORT_DEADLINE: Duration = Duration::from_secs(15);
+
+/// One visit, and what was said of it.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// Name of the case.
+    pub(super) case: &'static str,
+    /// What should have been said.
+    pub(super) expected: Expected,
+    /// What was said last; `None` when no report came.
+    pub(super) verdict: Option<Verdict>,
+    /// From the accept to the end on both sides.
+    pub(super) took: Duration,
+    session: Option<Uuid>,
+}
+
+impl Finding {
+    /// True when the right thing was said.
+    pub(super) fn as_expected(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| self.expected.is_met_by(verdict))
+    }
+}
+
+/// Everything that the tour needs, up and running.
+pub(super) struct Tour {
+    cases: &'static [Case],
+    proxy: Proxy,
+    notices: UnboundedReceiver<Notice>,
+    credentials: Arc<Credentials>,
+    _hosts: Vec<Standing>,
+}
+
+impl Tour {
+    /// Puts up the hosts of `cases` and the proxy in front of them.
+    pub(super) async fn start(cases: &'static [Case]) -> anyhow::Result<Tour> {
+        let credentials = Arc::new(Credentials::generate()?);
+        let mut hosts = Vec::with_capacity(cases.len());
+        for case in cases {
+            hosts.push(hosts::stand(case.host, &credentials).await.with_context(|| case.name)?);
+        }
+        let settings = settings(cases, &hosts).await;
+        let observer = Observer::start(&settings)?;
+        let notices = observer.notices();
+        let proxy = Proxy::start(settings, observer).await?;
+        Ok(Tour { cases, proxy, notices, credentials, _hosts: hosts })
+    }
+
+    /// The proxy that judges.
+    pub(super) fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// Sends every client, writes each report as it comes, and tells what was found.
+    pub(super) async fn visit_all(&mut self, out: &mut (dyn Write + Send)) -> anyhow::Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for (index, case) in self.cases.iter().enumerate() {
+            print::heading(out, index + 1, self.cases.len(), case)?;
+            // A client of its own for each case: what one does next must not explain what another did.
+            let client = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 1, 0)) + u32::try_from(index % 250)? + 1);
+            let first = findings.len();
+            for visit in case.visits {
+                findings.push(self.visit(case, visit, client, out).await?);
+            }
+            self.await_revisions(&mut findings[first..], out).await?;
+            for finding in findings[first..].iter().filter(|f| !f.as_expected()) {
+                print::unexpected(out, &finding.expected)?;
+            }
+            writeln!(out)?;
+            out.flush()?;
+        }
+        Ok(findings)
+    }
+
+    /// Ends the proxy, and with it all hosts.
+    pub(super) async fn stop(self) {
+        self.proxy.stop().await;
+    }
+
+    async fn visit(
+        &mut self,
+        case: &Case,
+        visit: &Visit,
+        client: Ipv4Addr,
+        out: &mut (dyn Write + Send),
+    ) -> anyhow::Result<Finding> {
+        let listener = self.proxy.address(case.name).await.with_context(|| format!("no listener {}", case.name))?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((client, 0))).context("a client address on loopback")?;
+        match socket.connect(listener).await {
+            Ok(stream) => actor::play(stream, Peer::Client, visit.client, &self.credentials).await,
+            // Without a host the proxy resets its clients, sometimes before they know that they are connected.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(error) => return Err(error).with_context(|| format!("listener {} at {listener}", case.name)),
+        }
+
+        let mut finding =
+            Finding { case: case.name, expected: visit.expected, verdict: None, took: Duration::ZERO, session: None };
+        if let Some(record) = self.ended(case).await {
+            finding.took = record.ended.since(record.identity.accepted);
+            finding.session = Some(record.identity.id);
+            print::connection(out, &record)?;
+            finding.verdict = Some(record.verdict.clone());
+        }
+        Ok(finding)
+    }
+
+    /// The record of the next session of this case.
+    async fn ended(&mut self, case: &Case) -> Option<Arc<SessionRecord>> {
+        let deadline = Instant::now() + REPORT_DEADLINE;
+        loop {
+            match timeout_at(deadline, self.notices.recv()).await {
+                Ok(Some(Notice::Ended(record))) if *record.identity.listener == *case.name => return Some(record),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Waits for the revision of verdicts that are not yet what they should become.
+    async fn await_revisions(&mut self, findings: &mut [Finding], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+        // A single connection is judged at its end; only what the next one shows can change that.
+        if findings.len() < 2 {
+            return Ok(());
+        }
+        let deadline = Instant::now() + REPORT_DEADLINE;
+        while findings.iter().any(|f| !f.as_expected()) {
+            match timeout_at(deadline, self.notices.recv()).await {
+                Ok(Some(Notice::Revised { session, verdict })) => {
+                    if let Some(finding) = findings.iter_mut().find(|f| f.session == Some(session)) {
+                        print::revised(out, &verdict)?;
+                        finding.verdict = Some(verdict);
+                    }
+                }
+                Ok(Some(Notice::Ended(_))) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `run` would read from a file: a listener per case, and time-outs short enough for somebody who watches.
+async fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
+    let listeners = cases
+        .iter()
+        .zip(hosts)
+        .map(|(case, host)| Listener {
+            name: case.name.to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            upstream: Upstream { host: host.upstream.0.clone(), port: host.upstream.1 },
+            max_sessions: config::MAX_SESSIONS,
+            max_sessions_per_client: config::MAX_SESSIONS_PER_CLIENT,
+        })
+        .collect();
+    let short = Duration::from_millis(1200);
+    Settings {
+        listeners,
+        timeouts: Timeouts { connect: 2 * short, negotiate: short, client_hello: short, server_hello: short },
+        events: Events { path: EventPath::Off, user_names: UserNames::Hash, live: false },
+        admin: Some(Admin { listen: free(ADMIN).await }),
+        limits: Limits::default(),
+        state_directory: None,
+    }
+}
+
+/// `address`, or any other port of its host when somebody has that one already.
+async fn free(address: SocketAddr) -> SocketAddr {
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(_) => address,
+        Err(_) => SocketAddr::new(address.ip(), 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::Host;
+    use super::super::script::Step;
+    use super::*;
+    use parser::diagnosis::Cause;
+    use parser::session::Phase;
+
+    const RIGHT: Visit = Visit {
+        client: &[Step::Request { user: "alice", protocols: 0 }, Step::ReadPacket],
+        expected: Expected { cause: Cause::NegSslRequired, phase: Phase::X224, suspect: None },
+    };
+    const WRONG: Visit =
+        Visit { expected: Expected { cause: Cause::NlaRequired, phase: Phase::X224, suspect: None }, ..RIGHT };
+    const HOST: Host = Host::Plays(&[&[Step::ReadPacket, Step::Refuse(1), Step::AwaitEnd]]);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_wrong_expectation_is_found_and_shown() {
+        static CASES: [Case; 2] = [
+            Case { name: "right", about: "TLS is required", host: HOST, visits: &[RIGHT] },
+            Case { name: "wrong", about: "said to be NLA, which it is not", host: HOST, visits: &[WRONG] },
+        ];
+        let mut tour = Tour::start(&CASES).await.expect("a tour");
+        let mut out = Vec::new();
+        let findings = tour.visit_all(&mut out).await.expect("reports");
+        tour.stop().await;
+
+        let met: Vec<bool> = findings.iter().map(Finding::as_expected).collect();
+        assert_eq!(met, [true, false]);
+        let text = anstream::adapter::strip_str(&String::from_utf8(out).expect("text")).to_string();
+        assert_eq!(text.matches("not as expected: nla_required in x224 was due").count(), 1, "{text}");
+    }
+}

@@ -1,0 +1,125 @@
+//! The sessions that go on, and what is due to be told of those that hang.
+
+use super::metrics::{ListenerMetrics, UpstreamMetrics};
+use crate::record::LiveSession;
+use parser::Timestamp;
+use parser::session::{PerPeer, Phase};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A session that has been this long in one phase before `active` is told of again.
+const HANGING: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(300)];
+
+/// One live session.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) session: Arc<dyn LiveSession>,
+    pub(crate) phase: Phase,
+    pub(crate) entered: Timestamp,
+    pub(crate) listener: Arc<ListenerMetrics>,
+    pub(crate) upstream: Arc<UpstreamMetrics>,
+    /// How many of [`HANGING`] were told of this phase.
+    told: usize,
+    /// Bytes that are in the counters already.
+    counted: PerPeer<u64>,
+}
+
+/// All live sessions. The lock is never held while a session is asked anything: sessions call us under their own.
+#[derive(Default)]
+pub(crate) struct Live {
+    sessions: Mutex<HashMap<Uuid, Entry>>,
+}
+
+impl Live {
+    pub(crate) fn insert(
+        &self,
+        session: Arc<dyn LiveSession>,
+        listener: Arc<ListenerMetrics>,
+        upstream: Arc<UpstreamMetrics>,
+    ) {
+        let (id, entered) = (session.identity().id, session.identity().accepted);
+        let phase = Phase::Accept;
+        let entry = Entry { session, phase, entered, listener, upstream, told: 0, counted: PerPeer::default() };
+        self.lock().insert(id, entry);
+    }
+
+    pub(crate) fn remove(&self, id: Uuid) -> Option<Entry> {
+        self.lock().remove(&id)
+    }
+
+    /// Notes the phase; gives the one before, when it is another.
+    pub(crate) fn enter(&self, id: Uuid, phase: Phase, at: Timestamp) -> Option<Phase> {
+        let mut sessions = self.lock();
+        let entry = sessions.get_mut(&id).filter(|entry| entry.phase != phase)?;
+        entry.entered = at;
+        entry.told = 0;
+        Some(std::mem::replace(&mut entry.phase, phase))
+    }
+
+    pub(crate) fn find(&self, id: Uuid) -> Option<Entry> {
+        self.lock().get(&id).cloned()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Newest first; UUIDv7 sorts by time.
+    pub(crate) fn newest(&self, limit: usize) -> Vec<Entry> {
+        let sessions = self.lock();
+        let mut ids: Vec<Uuid> = sessions.keys().copied().collect();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        ids.iter().take(limit).filter_map(|id| sessions.get(id).cloned()).collect()
+    }
+
+    /// Sessions that have just been too long in a phase, each told of once per step of [`HANGING`].
+    pub(crate) fn hanging(&self, now: Timestamp) -> Vec<Entry> {
+        let mut sessions = self.lock();
+        let mut due = Vec::new();
+        for entry in sessions.values_mut().filter(|entry| entry.phase < Phase::Active) {
+            let steps = HANGING.iter().filter(|step| now.since(entry.entered) >= **step).count();
+            if steps > entry.told {
+                entry.told = steps;
+                due.push(entry.clone());
+            }
+        }
+        due
+    }
+
+    /// Brings the byte counters up to date with sessions that go on.
+    pub(crate) fn count_bytes(&self) {
+        let entries: Vec<(Uuid, Arc<dyn LiveSession>)> =
+            self.lock().iter().map(|(id, entry)| (*id, Arc::clone(&entry.session))).collect();
+        for (id, session) in entries {
+            let bytes = session.traffic();
+            if let Some(entry) = self.lock().get_mut(&id) {
+                entry.carried(bytes);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Counts what is new in `bytes`, the totals of the session.
+    pub(crate) fn carried(&mut self, bytes: PerPeer<u64>) {
+        let new = PerPeer {
+            client: bytes.client.saturating_sub(self.counted.client),
+            host: bytes.host.saturating_sub(self.counted.host),
+        };
+        self.counted =
+            PerPeer { client: self.counted.client.max(bytes.client), host: self.counted.host.max(bytes.host) };
+        self.upstream.carried(new);
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("sessions", &self.count()).finish()
+    }
+}

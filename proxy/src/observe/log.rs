@@ -1,0 +1,124 @@
+//! The text log: what a person reads on standard error.
+//!
+//! Lines go through a queue of their own, so that a stopped terminal or a full pipe never stops a session.
+
+use crate::record::{SessionRecord, Sink, Writer};
+use parser::diagnosis::{Outcome, Verdict};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of log lines that wait for standard error.
+const QUEUE: usize = 1024 * 1024;
+
+/// How log lines are written (`--log-format`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; coloured on a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+static WRITER: OnceLock<Writer> = OnceLock::new();
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Sends the log to standard error. `RUST_LOG` chooses levels, `info` when unset. To be called once, before anything
+/// is logged; a second call changes nothing.
+pub fn init(format: LogFormat) {
+    let (filter, bad_filter) = match std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty()) {
+        None => (EnvFilter::new("info"), None),
+        Some(text) => match EnvFilter::try_new(&text) {
+            Ok(filter) => (filter, None),
+            Err(error) => (EnvFilter::new("info"), Some(format!("RUST_LOG={text:?} is not understood: {error}"))),
+        },
+    };
+    let stderr = Sink::Stream(Box::new(io::stderr()));
+    let dropped = Arc::new(|lines| _ = DROPPED.fetch_add(lines, Relaxed));
+    if let Ok(writer) = Writer::start("log", stderr, QUEUE, dropped) {
+        let _ = WRITER.set(writer);
+    }
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines).with_target(false);
+    let _ = match format {
+        LogFormat::Text => base.with_ansi(colours).try_init(),
+        LogFormat::Json => base.json().flatten_event(true).with_ansi(false).try_init(),
+    };
+    if let Some(message) = bad_filter {
+        tracing::warn!("{message}; logging at info");
+    }
+}
+
+/// Waits until what was logged is written, at most a second: the last thing a process does.
+pub fn flush() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush(Duration::from_secs(1));
+    }
+}
+
+/// Log lines that standard error could not take so far.
+pub(super) fn dropped() -> u64 {
+    DROPPED.load(Relaxed)
+}
+
+/// One ended session. A scanner is news only to who asks for it: `sampled` says that it may be told at info.
+pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) {
+    let identity = &*record.identity;
+    let client = identity.client.ip().to_canonical();
+    let message = if verdict.message.is_empty() { verdict.cause.id() } else { &verdict.message };
+    macro_rules! tell {
+        ($level:ident $(, $field:ident = $value:expr)*) => {
+            tracing::$level!(
+                cause = verdict.cause.id(), side = verdict.side.name(), phase = verdict.phase.name(), %client,
+                host = &*identity.upstream, session = %identity.id $(, $field = $value)*,
+                "{message}"
+            )
+        };
+    }
+    match verdict.outcome() {
+        Outcome::Failure => match verdict.remedy.first() {
+            Some(remedy) => tell!(warn, confidence = verdict.confidence.name(), remedy = remedy.as_str()),
+            None => tell!(warn, confidence = verdict.confidence.name()),
+        },
+        Outcome::Success => tell!(info),
+        Outcome::Unknown if sampled => tell!(info),
+        Outcome::Unknown => tell!(debug),
+    }
+}
+
+/// Makes a buffer per event, which becomes one line of the queue.
+struct Lines;
+
+struct Line(Vec<u8>);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+    fn make_writer(&'a self) -> Line {
+        Line(Vec::with_capacity(256))
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let line = std::mem::take(&mut self.0);
+        match WRITER.get() {
+            Some(writer) if !line.is_empty() => _ = writer.push(line),
+            // No thread could be had for the queue: better late than never.
+            _ => _ = io::stderr().write_all(&line),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A finished session into counters.
+
+use super::names::{self, MISMATCHES};
+use super::{Metrics, OTHER, UpstreamMetrics};
+use crate::record::SessionRecord;
+use parser::diagnosis::{Cause, Outcome, Verdict};
+use parser::session::{
+    Answer, ClientHelloFacts, Closer, ConnectFailure, PerPeer, Phase, ResolveFailure, Timeline, Upstream,
+};
+use parser::wire::{CipherSuite, SuiteClass};
+
+impl Metrics {
+    /// What was seen of a session, counted when it ends: facts do not change with the verdict.
+    pub(crate) fn seen(&self, record: &SessionRecord, upstream: &UpstreamMetrics) {
+        let timeline = &record.timeline;
+        self.families.duration.observe(record.ended.since(record.identity.accepted).as_secs_f64());
+        for (phase, from, to) in timeline.phases.spans(record.ended) {
+            self.phases[phase as usize].duration.observe(to.since(from).as_secs_f64());
+        }
+        self.connected(timeline, upstream);
+        self.negotiation(timeline, upstream);
+        self.tls(timeline, upstream);
+        if let Some((why, _)) = timeline.gave_up {
+            self.families.giveups.with_label_values(&[why.name()]).inc();
+        }
+    }
+
+    /// The verdict of a session, counted once, when it is final.
+    pub(crate) fn judged(&self, record: &SessionRecord, verdict: &Verdict, upstream: &UpstreamMetrics) {
+        if let Some(counter) = upstream.sessions.get(verdict.cause as usize) {
+            counter.inc();
+        }
+        if verdict.outcome() == Outcome::Failure {
+            self.families.failures.with_label_values(&[verdict.phase.name(), verdict.side.name()]).inc();
+        }
+        if let Some(what) = mismatch(verdict, record.timeline.client_hello.as_ref()) {
+            upstream.mismatch[what].inc();
+        }
+    }
+
+    fn connected(&self, timeline: &Timeline, upstream: &UpstreamMetrics) {
+        let reason = match &timeline.upstream {
+            Upstream::ResolveFailed { failure, .. } => match failure {
+                ResolveFailure::NotFound => "dns_not_found",
+                ResolveFailure::ServerFailure => "dns_failure",
+                ResolveFailure::Timeout => "dns_timeout",
+            },
+            Upstream::ConnectFailed { failure, .. } => match failure {
+                ConnectFailure::Refused => "refused",
+                ConnectFailure::Timeout => "timeout",
+                ConnectFailure::Unreachable => "unreachable",
+                ConnectFailure::Reset => "reset",
+                ConnectFailure::Local => "local",
+                ConnectFailure::Other => OTHER,
+            },
+            Upstream::Connected(_) => {
+                // The next phase begins when the host is connected.
+                let tcp = timeline.phases.spans(timeline.last_event()).find(|(phase, ..)| *phase == Phase::Tcp);
+                if let Some((_, from, to)) = tcp {
+                    self.families.connect.observe(to.since(from).as_secs_f64());
+                }
+                return;
+            }
+            Upstream::Unknown | Upstream::Resolving | Upstream::Connecting(_) => return,
+        };
+        self.families.connect_errors.with_label_values(&[&*upstream.label, reason]).inc();
+    }
+
+    fn negotiation(&self, timeline: &Timeline, upstream: &UpstreamMetrics) {
+        if let Some(request) = &timeline.request {
+            let protocols = self.closed("protocols", names::request_protocols(request.protocols));
+            self.families.requests.with_label_values(&[protocols]).inc();
+        }
+        let selected = |protocol| self.families.selected.with_label_values(&[&*upstream.label, protocol]).inc();
+        match &timeline.answer {
+            Some(Answer::Selected { protocol, .. }) => {
+                let name = protocol.names().join("+");
+                let known = names::PROTOCOLS.iter().copied().find(|known| *known == name);
+                selected(self.closed("protocols", known));
+            }
+            Some(Answer::Plain) => selected("rdp"),
+            Some(Answer::Failure(code)) => {
+                let number = code.0.to_string();
+                let known = names::FAILURE_CODES.iter().copied().find(|known| *known == number);
+                let code = self.closed("code", known);
+                self.families.nego_failures.with_label_values(&[&*upstream.label, code]).inc();
+            }
+            Some(Answer::Ultimatum(_) | Answer::Refused(_) | Answer::NotRdp(_)) | None => {}
+        }
+    }
+
+    fn tls(&self, timeline: &Timeline, upstream: &UpstreamMetrics) {
+        if let Some(newest) = timeline.client_hello.as_ref().and_then(|hello| hello.versions().into_iter().max()) {
+            let version = self.closed("version", names::version(newest));
+            self.families.client_max_version.with_label_values(&[version]).inc();
+        }
+        if let Some(hello) = &timeline.server_hello {
+            let version = self.closed("version", names::version(hello.version));
+            let class = suite_class(hello.suite);
+            self.families.negotiated.with_label_values(&[&*upstream.label, version, class]).inc();
+        }
+        for alert in &timeline.alerts {
+            let name = self.closed("alert", alert.description.name());
+            self.families.alerts.with_label_values(&[&*upstream.label, alert.from.name(), name]).inc();
+        }
+        if host_dropped_the_hello(timeline) {
+            upstream.drop_after_hello.inc();
+        }
+        if let Some(certificate) = timeline.certificate.as_ref().filter(|c| c.unreadable.is_none()) {
+            self.families.certificate.with_label_values(&[&*upstream.label]).set(certificate.not_after as f64);
+        }
+    }
+
+    /// A value of a closed set, or `other`, which is counted.
+    fn closed(&self, label: &str, value: Option<&'static str>) -> &'static str {
+        value.unwrap_or_else(|| {
+            self.families.overflow.with_label_values(&[label]).inc();
+            OTHER
+        })
+    }
+}
+
+impl UpstreamMetrics {
+    /// Bytes carried since the last time.
+    pub(crate) fn carried(&self, bytes: PerPeer<u64>) {
+        self.client_to_host.inc_by(bytes.client);
+        self.host_to_client.inc_by(bytes.host);
+    }
+
+    /// An attempt of a client is over.
+    pub(crate) fn attempted(&self, cause: Cause) {
+        if let Some(counter) = self.attempts.get(cause as usize) {
+            counter.inc();
+        }
+    }
+}
+
+fn suite_class(suite: CipherSuite) -> &'static str {
+    match suite.class() {
+        Some(class @ (SuiteClass::Modern | SuiteClass::Weak | SuiteClass::Broken)) => class.name(),
+        Some(SuiteClass::Signal) | None => OTHER,
+    }
+}
+
+fn host_dropped_the_hello(timeline: &Timeline) -> bool {
+    timeline.client_hello.is_some()
+        && timeline.server_hello.is_none()
+        && timeline.alerts.is_empty()
+        && timeline.first_close().is_some_and(|close| close.by == Closer::Host)
+}
+
+/// Index into [`MISMATCHES`].
+fn mismatch(verdict: &Verdict, hello: Option<&ClientHelloFacts>) -> Option<usize> {
+    let what = match verdict.cause {
+        Cause::TlsNoCommonVersion => "version",
+        Cause::TlsNoCommonCipher => "suite",
+        Cause::TlsCertKeyTypeMismatch => "key_type",
+        Cause::TlsNoCommonGroupOrSigalg => {
+            let missing = verdict.missing.client.iter().chain(&verdict.missing.host);
+            let schemes = || hello.into_iter().flat_map(|hello| &hello.signature_schemes);
+            let is_scheme = |name: &String| {
+                schemes().any(|scheme| scheme.name() == Some(name))
+                    || name.starts_with("rsa_")
+                    || name.starts_with("ecdsa_")
+            };
+            if missing.into_iter().any(is_scheme) { "sigalg" } else { "group" }
+        }
+        _ => return None,
+    };
+    MISMATCHES.iter().position(|known| *known == what)
+}

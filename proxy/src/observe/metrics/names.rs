@@ -1,0 +1,136 @@
+//! Every metric name, help text, label and bucket. Dashboards and alerts are written against these: never rename.
+
+use parser::wire::{Protocols, TlsVersion};
+use prometheus::{HistogramOpts, HistogramVec, Opts};
+
+const PREFIX: &str = "rdpscope";
+
+/// A name with what `# HELP` says.
+type Named = (&'static str, &'static str);
+/// A counter family: its name and labels.
+type Counters = (Named, &'static [&'static str]);
+
+pub(super) const BUILD_INFO: Named = ("build_info", "Always 1; the version that runs");
+pub(super) const CONNECTIONS_ACCEPTED: Counters =
+    (("connections_accepted_total", "Connections accepted and served"), &["listener"]);
+pub(super) const CONNECTIONS_REJECTED: Counters =
+    (("connections_rejected_total", "Connections refused by a limit of ours"), &["listener", "reason"]);
+pub(super) const SESSIONS_ACTIVE: Named = ("sessions_active", "Connections open now");
+pub(super) const SESSIONS_IN_PHASE: Named = ("sessions_in_phase", "Connections open now, by where they are");
+pub(super) const SESSIONS: Counters = (
+    ("sessions_total", "Connections that ended, by what they came to; each counted once, when its verdict is final"),
+    &["upstream", "cause"],
+);
+pub(super) const SESSION_FAILURES: Counters =
+    (("session_failures_total", "Failed connections, by where they ended and whose doing it was"), &["phase", "side"]);
+pub(super) const ATTEMPTS: Counters = (
+    ("attempts_total", "Attempts of clients to get a session, each of one or more connections, by what they came to"),
+    &["upstream", "cause"],
+);
+pub(super) const SESSION_DURATION: Named = ("session_duration_seconds", "From accept to the end of both sides");
+pub(super) const PHASE_DURATION: Named = ("phase_duration_seconds", "Time spent in each phase");
+pub(super) const CONNECT_DURATION: Named =
+    ("upstream_connect_duration_seconds", "From the first SYN to a host until it was connected");
+pub(super) const CONNECT_ERRORS: Counters =
+    (("upstream_connect_errors_total", "Hosts that could not be resolved or connected"), &["upstream", "reason"]);
+pub(super) const BYTES: Counters = (("bytes_total", "Bytes carried"), &["upstream", "direction"]);
+pub(super) const X224_REQUESTS: Counters =
+    (("x224_requests_total", "Connection Requests, by the protocols asked for"), &["protocols"]);
+pub(super) const X224_SELECTED: Counters =
+    (("x224_selected_total", "Connection Confirms, by the protocol chosen"), &["upstream", "protocol"]);
+pub(super) const X224_FAILURES: Counters =
+    (("x224_failures_total", "Negotiation failures, by RDP_NEG_FAILURE code"), &["upstream", "code"]);
+pub(super) const CLIENT_MAX_VERSION: Counters =
+    (("tls_client_max_version_total", "ClientHellos, by the newest TLS version offered"), &["version"]);
+pub(super) const NEGOTIATED: Counters = (
+    ("tls_negotiated_total", "ServerHellos, by version and how good the suite is"),
+    &["upstream", "version", "suite_class"],
+);
+pub(super) const ALERTS: Counters =
+    (("tls_alerts_total", "TLS alerts seen in clear, by who sent them"), &["upstream", "side", "alert"]);
+pub(super) const MISMATCH: Counters =
+    (("tls_mismatch_total", "Handshakes that failed because the sides do not fit"), &["upstream", "what"]);
+pub(super) const DROP_AFTER_HELLO: Counters = (
+    ("tls_drop_after_hello_total", "Connections the host closed after the ClientHello, without ServerHello or alert"),
+    &["upstream"],
+);
+pub(super) const CERTIFICATE_NOT_AFTER: Named = (
+    "host_certificate_not_after_timestamp_seconds",
+    "When the host's certificate, as last seen in clear, expires (Unix time)",
+);
+pub(super) const EVENTS_DROPPED: Counters =
+    (("events_dropped_total", "Events and log lines that an output could not take"), &["sink"]);
+pub(super) const GIVEUPS: Counters =
+    (("parser_giveups_total", "Connections no longer parsed, only carried, and why"), &["reason"]);
+pub(super) const LABEL_OVERFLOW: Counters = (("label_overflow_total", "Label values counted as `other`"), &["label"]);
+pub(super) const RELOADS: Counters = (("config_reloads_total", "Configuration reloads"), &["result"]);
+
+/// A logon takes seconds, a working day hours.
+pub(super) const SESSION_BUCKETS: &[f64] =
+    &[0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 43_200.0];
+/// Round trips at one end, a person at a prompt at the other.
+pub(super) const PHASE_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+/// A round trip, or the retransmissions of a SYN at 1, 3 and 7 s.
+pub(super) const CONNECT_BUCKETS: &[f64] =
+    &[0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Values of `sink`: the event file, live subscribers, the text log.
+pub(crate) const SINKS: [&str; 3] = ["file", "feed", "log"];
+/// Labels that may overflow.
+pub(super) const OVERFLOWING: [&str; 6] = ["listener", "upstream", "protocols", "version", "code", "alert"];
+pub(super) const VERSIONS: [&str; 7] = ["ssl2", "ssl3", "1.0", "1.1", "1.2", "1.3", "other"];
+pub(super) const SUITE_CLASSES: [&str; 4] = ["modern", "weak", "broken", "other"];
+pub(super) const PROTOCOLS: [&str; 7] = ["rdp", "ssl", "hybrid", "rdstls", "hybrid_ex", "rdsaad", "other"];
+pub(super) const FAILURE_CODES: [&str; 7] = ["1", "2", "3", "4", "5", "6", "other"];
+pub(super) const MISMATCHES: [&str; 5] = ["version", "suite", "group", "sigalg", "key_type"];
+pub(super) const CONNECT_REASONS: [&str; 9] =
+    ["dns_not_found", "dns_failure", "dns_timeout", "refused", "timeout", "unreachable", "reset", "local", "other"];
+/// What clients ask for in practice; any other set of bits is `other`. `none` is a request without RDP_NEG_REQ.
+pub(super) const REQUEST_PROTOCOLS: [&str; 12] = [
+    "none",
+    "rdp",
+    "ssl",
+    "hybrid",
+    "ssl+hybrid",
+    "ssl+hybrid_ex",
+    "ssl+hybrid+hybrid_ex",
+    "ssl+rdstls",
+    "ssl+hybrid+rdstls",
+    "ssl+hybrid+rdstls+hybrid_ex",
+    "ssl+hybrid+rdstls+hybrid_ex+rdsaad",
+    "other",
+];
+
+/// The value of `version`, and whether it is one of the list.
+pub(super) fn version(version: TlsVersion) -> Option<&'static str> {
+    if version.is_tls13_draft() { Some("1.3") } else { version.name().filter(|name| VERSIONS.contains(name)) }
+}
+
+/// The value of `protocols`.
+pub(super) fn request_protocols(protocols: Option<Protocols>) -> Option<&'static str> {
+    let Some(protocols) = protocols else { return Some("none") };
+    let joined = protocols.names().join("+");
+    REQUEST_PROTOCOLS.iter().copied().find(|known| *known == joined)
+}
+
+/// The label of an upstream: `host:port` as configured, IPv6 in brackets.
+pub(super) fn upstream_label(upstream: &config::Upstream) -> String {
+    if upstream.host.contains(':') {
+        format!("[{}]:{}", upstream.host, upstream.port)
+    } else {
+        format!("{}:{}", upstream.host, upstream.port)
+    }
+}
+
+pub(super) fn opts((name, help): Named) -> Opts {
+    Opts::new(name, help).namespace(PREFIX)
+}
+
+pub(super) fn histogram_opts(name: Named, buckets: &[f64]) -> HistogramOpts {
+    HistogramOpts { common_opts: opts(name), buckets: buckets.to_vec() }
+}
+
+pub(super) fn histogram(name: Named, buckets: &[f64], labels: &[&str]) -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(histogram_opts(name, buckets), labels)
+}

@@ -1,0 +1,386 @@
+//! The session event: one JSON object per line, ECS names where ECS has them, absent fields left out.
+//!
+//! The entry points are [`Event::ended`], [`Event::started`], [`Event::phase`] and [`Event::of_proxy`].
+
+mod fields;
+mod tls;
+
+use super::{Names, SessionIdentity, SessionRecord, community_id, rfc3339};
+use fields::{
+    Address, Bytes, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, Predicted, Rdp, Rdpscope,
+    SessionId, Waiting,
+};
+use parser::Timestamp;
+use parser::diagnosis::{Cause, Verdict};
+use parser::session::{Answer, GiveUp, Opening, PerPeer, Phase, TcpFacts, Timeline, Upstream};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// `rdpscope.schema`.
+pub const SCHEMA: &str = "1";
+
+/// `event.action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A connection was accepted.
+    SessionStart,
+    /// It entered a phase, or is still in it.
+    SessionPhase,
+    /// It is over.
+    SessionEnd,
+    /// What we say of it has changed.
+    Verdict,
+    /// The configuration was read again.
+    Reload,
+    /// The proxy stops.
+    Drain,
+}
+
+impl Action {
+    /// The name in `event.action`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::SessionStart => "session_start",
+            Action::SessionPhase => "session_phase",
+            Action::SessionEnd => "session_end",
+            Action::Verdict => "verdict",
+            Action::Reload => "reload",
+            Action::Drain => "drain",
+        }
+    }
+}
+
+/// `rdpscope.attempt`: which connections of one client belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// The attempt, named after its first session.
+    pub id: Uuid,
+    /// Which connection of the attempt this is, from 1.
+    pub number: u32,
+    /// The connection before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_session: Option<Uuid>,
+}
+
+/// What is told of an end beside its record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Where it stands among the connections of its client.
+    pub attempt: Option<Attempt>,
+    /// No `verdict` event will follow.
+    pub is_final: bool,
+}
+
+/// One event. Serialize it with [`Event::line`].
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Event {
+    #[serde(rename = "@timestamp")]
+    timestamp: String,
+    event: EventFields,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Host>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rdp: Option<Rdp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<tls::Tls>,
+    rdpscope: Rdpscope,
+}
+
+impl Event {
+    /// A connection is over (`session_end`), or what we say of it has changed (`verdict`).
+    #[must_use]
+    pub fn ended(action: Action, record: &SessionRecord, at: Timestamp, names: &Names, told: &Told) -> Event {
+        let (identity, verdict) = (&*record.identity, &record.verdict);
+        let mut event = Event::seen(action, identity, &record.timeline, record.ended, names);
+        event.timestamp = rfc3339(at);
+        event.event.outcome = Some(verdict.outcome().name());
+        event.event.code = Some(verdict.cause.id());
+        event.event.duration = Some(nanoseconds(record.ended.since(identity.accepted)));
+        event.message.clone_from(&verdict.message);
+        event.rdpscope.say(verdict);
+        event.rdpscope.attempt.clone_from(&told.attempt);
+        event.rdpscope.is_final = Some(told.is_final);
+        event
+    }
+
+    /// A connection was accepted.
+    #[must_use]
+    pub fn started(identity: &SessionIdentity) -> Event {
+        let mut event = Event::about(Action::SessionStart, identity, identity.accepted);
+        event.rdpscope.phase = Some(Phase::Accept.name());
+        event.message = format!("connection from {} for {}", identity.client.ip().to_canonical(), identity.upstream);
+        event
+    }
+
+    /// A connection entered a phase at `entered`, or is still in it `at` a later time.
+    #[must_use]
+    pub fn phase(identity: &SessionIdentity, phase: Phase, entered: Timestamp, at: Timestamp, last: Silence) -> Event {
+        let mut event = Event::about(Action::SessionPhase, identity, at);
+        let waiting = at.since(entered);
+        event.event.duration = Some(nanoseconds(at.since(identity.accepted)));
+        event.rdpscope.phase = Some(phase.name());
+        event.rdpscope.waiting = Some(Waiting {
+            phase_ms: milliseconds(waiting),
+            client_silent_ms: last.client.map(|last| milliseconds(at.since(last))),
+            host_silent_ms: last.host.map(|last| milliseconds(at.since(last))),
+        });
+        event.message = if waiting < Duration::from_secs(1) {
+            format!("entered {phase}")
+        } else {
+            let of = |name, last: Option<Timestamp>| match last {
+                Some(last) => format!("last byte of the {name} {:.1} s ago", at.since(last).as_secs_f64()),
+                None => format!("no byte of the {name} yet"),
+            };
+            let (client, host) = (of("client", last.client), of("host", last.host));
+            format!("in {phase} for {:.1} s; {client}, {host}", waiting.as_secs_f64())
+        };
+        event
+    }
+
+    /// A connection was refused by a limit of ours. `suppressed` counts the refusals since the last event that had none.
+    #[must_use]
+    pub fn rejected(
+        identity: &SessionIdentity,
+        cause: Cause,
+        reason: &'static str,
+        message: String,
+        suppressed: u64,
+    ) -> Event {
+        let mut event = Event::about(Action::SessionEnd, identity, identity.accepted);
+        event.event.outcome = Some(cause.outcome().name());
+        event.event.code = Some(cause.id());
+        event.event.duration = Some(0);
+        event.message = message;
+        event.rdpscope.phase = Some(Phase::Accept.name());
+        event.rdpscope.side = Some(parser::diagnosis::Side::Proxy.name());
+        event.rdpscope.confidence = Some(parser::diagnosis::Confidence::Proven.name());
+        event.rdpscope.close = Some(Close { first: "proxy", kind: "rst" });
+        event.rdpscope.rejected = Some(reason);
+        event.rdpscope.suppressed = Some(suppressed);
+        event.rdpscope.is_final = Some(true);
+        event
+    }
+
+    /// Something the proxy itself did (`reload`, `drain`). `live` is how many sessions went on, where that matters.
+    #[must_use]
+    pub fn of_proxy(action: Action, at: Timestamp, success: bool, message: String, live: Option<usize>) -> Event {
+        let outcome = Some(if success { "success" } else { "failure" });
+        Event {
+            timestamp: rfc3339(at),
+            event: EventFields { action: action.name(), outcome, ..EventFields::default() },
+            message,
+            rdpscope: Rdpscope { schema: SCHEMA, live, ..Rdpscope::default() },
+            ..Event::default()
+        }
+    }
+
+    /// All that is known of a live connection, without a verdict.
+    pub(crate) fn live(identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
+        let mut event = Event::seen(Action::SessionPhase, identity, timeline, at, names);
+        event.event.duration = Some(nanoseconds(at.since(identity.accepted)));
+        event.message = format!("live, in {}", timeline.phase());
+        event
+    }
+
+    /// The one line for a person.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The event as one line, line feed included.
+    #[must_use]
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(2048);
+        // Strings, numbers and maps with string keys: there is nothing that serde_json could refuse.
+        if serde_json::to_writer(&mut line, self).is_err() {
+            line.clear();
+        }
+        line.push(b'\n');
+        line
+    }
+
+    /// What every event of a connection has.
+    fn about(action: Action, identity: &SessionIdentity, at: Timestamp) -> Event {
+        Event {
+            timestamp: rfc3339(at),
+            event: EventFields { action: action.name(), ..EventFields::default() },
+            session: Some(SessionId { id: identity.id }),
+            client: Some(address(identity.client)),
+            server: Some(host(&identity.upstream, None)),
+            network: Some(Network {
+                transport: "tcp",
+                protocol: "unknown",
+                community_id: community_id(identity.client, identity.local),
+            }),
+            rdpscope: Rdpscope { listener: Some(identity.listener.to_string()), schema: SCHEMA, ..Rdpscope::default() },
+            ..Event::default()
+        }
+    }
+
+    /// The same with what was seen of it until `at`.
+    fn seen(action: Action, identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
+        let mut event = Event::about(action, identity, at);
+        event.server = Some(host(&identity.upstream, connected(&timeline.upstream)));
+        event.source = Some(Bytes { bytes: timeline.traffic.client.bytes });
+        event.destination = Some(Bytes { bytes: timeline.traffic.host.bytes });
+        if let Some(network) = &mut event.network {
+            network.protocol = protocol(timeline.opening);
+        }
+        event.rdp = Some(rdp(timeline, names));
+        event.tls = tls::Tls::of(timeline);
+        event.rdpscope.phase = Some(timeline.phase().name());
+        event.rdpscope.close =
+            timeline.first_close().map(|close| Close { first: close.by.name(), kind: close.kind.name() });
+        event.rdpscope.stages_ms = stages(timeline, at);
+        event.rdpscope.tcp = legs(timeline.tcp);
+        event
+    }
+}
+
+/// When each side's last byte came.
+pub type Silence = PerPeer<Option<Timestamp>>;
+
+impl Rdpscope {
+    fn say(&mut self, verdict: &Verdict) {
+        self.phase = Some(verdict.phase.name());
+        self.side = Some(verdict.side.name());
+        self.confidence = Some(verdict.confidence.name());
+        self.evidence.clone_from(&verdict.evidence);
+        self.alternatives = verdict.alternatives.iter().map(|cause| cause.id()).collect();
+        self.remedy.clone_from(&verdict.remedy);
+        let missing = &verdict.missing;
+        if !(missing.client.is_empty() && missing.host.is_empty()) {
+            self.missing = Some(Listed { client: missing.client.clone(), host: missing.host.clone() });
+        }
+        self.smallest_change.clone_from(&verdict.smallest_change);
+        self.end = verdict.end.map(|end| end.name());
+        let predicted = verdict.cause.entry().predicted;
+        let nothing = predicted.mstsc.is_empty() && predicted.mstsc_direct.is_empty() && predicted.schannel.is_empty();
+        self.predicted = (!nothing).then_some(Predicted {
+            mstsc: predicted.mstsc,
+            mstsc_direct: predicted.mstsc_direct,
+            schannel: predicted.schannel,
+        });
+    }
+}
+
+fn address(address: SocketAddr) -> Address {
+    Address { ip: address.ip().to_canonical(), port: address.port() }
+}
+
+/// `label` is `host:port`; an IPv6 address stands in brackets there.
+fn host(label: &str, connected: Option<SocketAddr>) -> Host {
+    let (name, port) = label.rsplit_once(':').unwrap_or((label, ""));
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    Host {
+        address: name.to_owned(),
+        ip: connected.map(|c| c.ip().to_canonical()).or_else(|| name.parse().ok()),
+        port: connected.map(|c| c.port()).or_else(|| port.parse().ok()),
+    }
+}
+
+fn connected(upstream: &Upstream) -> Option<SocketAddr> {
+    match upstream {
+        Upstream::Connecting(address) | Upstream::Connected(address) | Upstream::ConnectFailed { address, .. } => {
+            Some(*address)
+        }
+        Upstream::Unknown | Upstream::Resolving | Upstream::ResolveFailed { .. } => None,
+    }
+}
+
+fn protocol(opening: Opening) -> &'static str {
+    match opening {
+        Opening::X224 => "rdp",
+        Opening::TlsFirst | Opening::GatewayHttp => "rdg",
+        Opening::Unknown | Opening::NotRdp => "unknown",
+    }
+}
+
+fn rdp(timeline: &Timeline, names: &Names) -> Rdp {
+    let request = timeline.request.as_ref();
+    let (selected, negotiation) = match &timeline.answer {
+        Some(Answer::Selected { protocol, flags }) => {
+            let flags = flags.names();
+            (Some(protocol.names().join("+")), Some(Negotiation { flags, ..Negotiation::default() }))
+        }
+        Some(Answer::Plain) => (Some("rdp".to_owned()), None),
+        Some(Answer::Failure(code)) => {
+            let failure_name = code.name();
+            (None, Some(Negotiation { failure_code: Some(code.0), failure_name, ..Negotiation::default() }))
+        }
+        Some(Answer::Ultimatum(_) | Answer::Refused(_) | Answer::NotRdp(_)) | None => (None, None),
+    };
+    let released =
+        matches!(timeline.gave_up, Some((GiveUp::Released | GiveUp::Budget | GiveUp::Malformed | GiveUp::TooLarge, _)));
+    Rdp {
+        requested_protocols: request
+            .map(|r| r.protocols.map_or_else(|| vec!["rdp".to_owned()], |protocols| protocols.names()))
+            .unwrap_or_default(),
+        selected_protocol: selected,
+        negotiation,
+        cookie: request.and_then(|r| r.cookie.as_deref()).and_then(|name| names.write(name)),
+        routing_token: request.and_then(|r| r.routing_token.as_deref()).and_then(|token| routing_token(token, names)),
+        correlation_id: request.and_then(|r| r.correlation_id).map(guid),
+        tracking: if released { "released" } else { "complete" },
+    }
+}
+
+/// A routing token is no user name, but a stranger chooses it: 64 characters tell one broker's token from another's.
+fn routing_token(token: &str, names: &Names) -> Option<String> {
+    const KEPT: usize = 64;
+    // A name that some front has put where the token belongs is still a name.
+    if let Some((before, name)) = token.split_once("mstshash=") {
+        return names.write(name).map(|name| format!("{before}mstshash={name}"));
+    }
+    match token.char_indices().nth(KEPT) {
+        Some((cut, _)) => Some(format!("{}…", &token[..cut])),
+        None => Some(token.to_owned()),
+    }
+}
+
+/// A GUID as Windows prints it: its first three fields are little-endian on the wire. [MS-DTYP] 2.3.4.2
+fn guid(wire: [u8; 16]) -> Uuid {
+    Uuid::from_bytes_le(wire)
+}
+
+fn stages(timeline: &Timeline, end: Timestamp) -> BTreeMap<&'static str, f64> {
+    timeline.phases.spans(end).map(|(phase, from, to)| (phase.name(), milliseconds(to.since(from)))).collect()
+}
+
+fn legs(tcp: PerPeer<Option<TcpFacts>>) -> Option<Connection> {
+    let leg = |facts: TcpFacts| Leg {
+        rtt_us: facts.rtt_us,
+        retransmits: facts.retransmits,
+        lost: facts.lost,
+        mss: facts.mss,
+    };
+    (tcp.client.is_some() || tcp.host.is_some())
+        .then(|| Connection { client: tcp.client.map(leg), host: tcp.host.map(leg) })
+}
+
+fn nanoseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds to the microsecond.
+pub(super) fn milliseconds(span: Duration) -> f64 {
+    span.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! One socket of a session: how it was set up, and how it ended.
+
+use super::witness::Witness;
+use crate::clock;
+use parser::Timestamp;
+use parser::session::{CloseKind, Closer, Peer};
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Keep-alive probes start after a minute of silence, a quarter of a minute apart, and four lost ones end the socket:
+/// a dead peer of an idle session is known after two minutes. Kernels answer the probes, so a session may be quiet for
+/// days; and one probe a minute keeps the state of firewalls on the way alive, whose shortest idle limits are minutes.
+///
+/// `TCP_USER_TIMEOUT` is left alone on purpose: with it Linux also ends a connection whose peer answers but has kept
+/// its window closed for that long, such as a client paused in a debugger. Unacknowledged data is bounded by the
+/// kernel's own `tcp_retries2`, as it would be without a proxy.
+const KEEP_ALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+
+/// One socket of a session. Everything it learns about its own end is kept here until it can be told in order.
+pub(crate) struct Leg {
+    pub(super) peer: Peer,
+    pub(super) socket: Arc<TcpStream>,
+    /// Nothing more will be read: FIN, or an error after the last byte.
+    pub(super) ended: bool,
+    /// It did not end by FIN.
+    pub(super) broken: Option<Break>,
+    /// The tracker knows.
+    noted: bool,
+}
+
+/// A socket that ended otherwise than by FIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Break {
+    pub(super) kind: CloseKind,
+    pub(super) at: Timestamp,
+}
+
+impl Leg {
+    /// The leg to `peer`. Small messages matter more to RDP than full segments, hence `TCP_NODELAY`.
+    pub(crate) fn new(peer: Peer, socket: TcpStream) -> Leg {
+        // Neither can fail on a connected socket, and without them the session still works.
+        let _ = socket.set_nodelay(true);
+        let _ = SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE);
+        Leg { peer, socket: Arc::new(socket), ended: false, broken: None, noted: false }
+    }
+
+    /// The socket, for whoever reads `TCP_INFO`.
+    pub(crate) fn socket(&self) -> &Arc<TcpStream> {
+        &self.socket
+    }
+
+    /// Closing will send RST and drop what is still queued (SO_LINGER 0, socket(7)).
+    pub(crate) fn reset_on_close(&self) {
+        let _ = self.socket.set_zero_linger();
+    }
+
+    /// FIN towards the peer. Reading goes on.
+    pub(super) fn shut_down_writing(&self) {
+        // ENOTCONN: the peer has reset meanwhile, which the read side will show.
+        let _ = SockRef::from(&*self.socket).shutdown(Shutdown::Write);
+    }
+
+    /// A system call said that the connection is no more. There may still be bytes to read, so the tracker is told
+    /// only when they have been; but the time is that of now.
+    pub(super) fn break_by(&mut self, error: &io::Error) {
+        let kind = close_kind(error);
+        self.broken.get_or_insert(Break { kind, at: clock::now() });
+    }
+
+    /// The same, when the error is waiting in the socket. False when there is none.
+    pub(super) fn break_by_pending_error(&mut self) -> bool {
+        match self.socket.take_error() {
+            Ok(Some(error)) => self.break_by(&error),
+            Ok(None) => return false,
+            Err(error) => self.break_by(&error),
+        }
+        true
+    }
+
+    /// The last byte has been read: the tracker is told, before anything is forwarded.
+    pub(super) fn finish_reading(&mut self, witness: &mut Witness) {
+        self.ended = true;
+        self.note(witness);
+    }
+
+    /// A break that waited for the last bytes to be read is told now, because the other leg's end comes after it.
+    pub(super) fn note_break(&mut self, witness: &mut Witness) {
+        if self.broken.is_some() {
+            self.note(witness);
+        }
+    }
+
+    fn note(&mut self, witness: &mut Witness) {
+        if self.noted {
+            return;
+        }
+        self.noted = true;
+        let by = match self.peer {
+            Peer::Client => Closer::Client,
+            Peer::Host => Closer::Host,
+        };
+        let (kind, at) = self.broken.map_or_else(|| (CloseKind::Fin, clock::now()), |b| (b.kind, b.at));
+        witness.closed(by, kind, at);
+    }
+}
+
+fn close_kind(error: &io::Error) -> CloseKind {
+    match error.raw_os_error() {
+        // EPIPE: a reset that came after the peer's FIN, or that an earlier call has already reported (tcp(7)).
+        Some(libc::ECONNRESET | libc::EPIPE) => CloseKind::Rst,
+        // Keep-alive or retransmission gave up; an ICMP error seen on the way may take the place of ETIMEDOUT.
+        Some(libc::ETIMEDOUT | libc::EHOSTUNREACH | libc::ENETUNREACH) => CloseKind::Timeout,
+        _ => CloseKind::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_end_a_connection_are_told_apart() {
+        let kind = |errno| close_kind(&io::Error::from_raw_os_error(errno));
+        assert_eq!(kind(libc::ECONNRESET), CloseKind::Rst);
+        assert_eq!(kind(libc::EPIPE), CloseKind::Rst);
+        assert_eq!(kind(libc::ETIMEDOUT), CloseKind::Timeout);
+        assert_eq!(kind(libc::EHOSTUNREACH), CloseKind::Timeout);
+        assert_eq!(kind(libc::EIO), CloseKind::Error);
+    }
+}

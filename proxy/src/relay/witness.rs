@@ -1,0 +1,289 @@
+//! The session tracker as the relay feeds it and as the outputs look at it while the session lives.
+//!
+//! While the tracker reads (the opening and the record headers after it, bounded by its limits) it stands behind a
+//! mutex that only this session's task and somebody asking about this session ever take. When the tracker lets go, the
+//! task takes it out and leaves a copy of the timeline: from then on a read costs two relaxed stores and no lock, and
+//! a look at the live session combines the copy with those counters.
+
+use crate::clock;
+use crate::limits::{Charge, OpeningBudget};
+use crate::observe::Observer;
+use crate::record::{LiveSession, SessionIdentity, SessionRecord};
+use crate::sys;
+use parser::Timestamp;
+use parser::diagnosis::diagnose;
+use parser::session::{
+    Awaiting, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Session, TcpFacts, Timeline,
+    UpstreamEvent, Watch,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use tokio::net::TcpStream;
+
+/// A live session, for those who look.
+pub(crate) struct Live {
+    identity: Arc<SessionIdentity>,
+    view: Mutex<View>,
+    phase: AtomicU8,
+    traffic: PerPeer<Counters>,
+    client: Weak<TcpStream>,
+    host: OnceLock<Weak<TcpStream>>,
+}
+
+enum View {
+    /// The tracker is reading.
+    Watching(Box<Session>),
+    /// It has let go, or the session is over: how things stood then.
+    Settled(Box<Timeline>),
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    bytes: AtomicU64,
+    last: AtomicU64,
+}
+
+impl Live {
+    fn lock(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveSession for Live {
+    fn identity(&self) -> &Arc<SessionIdentity> {
+        &self.identity
+    }
+
+    fn timeline(&self) -> Timeline {
+        let mut timeline = match &*self.lock() {
+            View::Watching(session) => return session.timeline().clone(),
+            View::Settled(timeline) => timeline.as_ref().clone(),
+        };
+        for peer in [Peer::Client, Peer::Host] {
+            let traffic = &mut timeline.traffic[peer];
+            let counters = &self.traffic[peer];
+            let bytes = counters.bytes.load(Relaxed);
+            if bytes > traffic.bytes {
+                traffic.bytes = bytes;
+                traffic.last = Some(Timestamp(counters.last.load(Relaxed)));
+                timeline.tail[peer].known = false;
+            }
+        }
+        timeline
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::ALL.get(usize::from(self.phase.load(Relaxed))).copied().unwrap_or_default()
+    }
+
+    fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
+        let read = |socket: &Weak<TcpStream>| socket.upgrade().and_then(|socket| sys::tcp_facts(&*socket));
+        PerPeer { client: read(&self.client), host: self.host.get().and_then(read) }
+    }
+}
+
+/// The one who sees everything that happens to a session, and reports it when it is over.
+///
+/// Dropping it ends the record too, so no path out of a session, a panic included, leaves a live session behind.
+pub(crate) struct Witness {
+    live: Arc<Live>,
+    /// The tracker, once it has let go.
+    settled: Option<Box<Session>>,
+    observer: Arc<Observer>,
+    phase: Phase,
+    charge: Charge,
+    /// Client bytes kept until the host is connected, in bytes: they count as memory of the opening.
+    early: usize,
+    over_budget: bool,
+    over: bool,
+}
+
+impl Witness {
+    /// A session that was accepted, announced to the observer.
+    pub(crate) fn new(
+        identity: SessionIdentity,
+        client: &Arc<TcpStream>,
+        observer: &Arc<Observer>,
+        budget: &Arc<OpeningBudget>,
+    ) -> Witness {
+        let session = Session::new(identity.accepted, Limits::default());
+        let phase = session.phase();
+        let live = Arc::new(Live {
+            identity: Arc::new(identity),
+            view: Mutex::new(View::Watching(Box::new(session))),
+            phase: AtomicU8::new(phase as u8),
+            traffic: PerPeer::default(),
+            client: Arc::downgrade(client),
+            host: OnceLock::new(),
+        });
+        observer.started(Arc::clone(&live) as Arc<dyn LiveSession>);
+        Witness {
+            live,
+            settled: None,
+            observer: Arc::clone(observer),
+            phase,
+            charge: Charge::new(budget),
+            early: 0,
+            over_budget: false,
+            over: false,
+        }
+    }
+
+    /// Something happened on the way to the host.
+    pub(crate) fn upstream(&mut self, event: UpstreamEvent) {
+        let at = clock::now();
+        self.tell(at, |session| session.upstream(event, at));
+    }
+
+    /// The host's socket, once there is one.
+    pub(crate) fn host_socket(&mut self, socket: &Arc<TcpStream>) {
+        let _ = self.live.host.set(Arc::downgrade(socket));
+    }
+
+    /// Bytes were read from `from`.
+    pub(crate) fn data(&mut self, from: Peer, bytes: &[u8]) {
+        let at = clock::now();
+        // One writer, this task: a load and a store, no atomic addition.
+        let counters = &self.live.traffic[from];
+        counters.bytes.store(counters.bytes.load(Relaxed) + bytes.len() as u64, Relaxed);
+        counters.last.store(at.0, Relaxed);
+        match &mut self.settled {
+            Some(session) => {
+                session.data(from, bytes, at);
+                // A tracker that has lost one direction may still learn from the other.
+                let _ = self.charge.set(session.buffered() + self.early);
+                if session.phase() != self.phase {
+                    self.tell(at, |_| ());
+                }
+            }
+            None => self.tell(at, |session| session.data(from, bytes, at)),
+        }
+    }
+
+    /// `bytes` of the client wait for the host to be connected. False when the opening budget is used up.
+    pub(crate) fn early(&mut self, bytes: usize) -> bool {
+        self.early = bytes;
+        match &self.settled {
+            Some(session) => self.charge.set(session.buffered() + bytes),
+            None => {
+                self.tell(clock::now(), |_| ());
+                !self.over_budget
+            }
+        }
+    }
+
+    /// A socket ended at `at`.
+    pub(crate) fn closed(&mut self, by: Closer, kind: CloseKind, at: Timestamp) {
+        self.tell(at, |session| session.closed(by, kind, at));
+    }
+
+    /// We did something ourselves, and close for it.
+    pub(crate) fn acted(&mut self, act: ProxyAct, kind: CloseKind) {
+        let at = clock::now();
+        self.tell(at, |session| {
+            session.proxy_act(act, at);
+            session.closed(Closer::Proxy, kind, at);
+        });
+    }
+
+    /// `TCP_INFO` of both legs as it is now.
+    pub(crate) fn socket_facts(&mut self) {
+        let facts = self.live.tcp();
+        self.tell(clock::now(), |session| {
+            for leg in [Peer::Client, Peer::Host] {
+                if let Some(facts) = facts[leg] {
+                    session.socket_facts(leg, facts);
+                }
+            }
+        });
+    }
+
+    /// What may be timed now, and since when. Nothing once the tracker has stopped reading: what is not understood is
+    /// not judged by a clock either.
+    pub(crate) fn awaiting(&self) -> (Awaiting, Timestamp) {
+        let nothing = (Awaiting::Nothing, self.live.identity.accepted);
+        if self.settled.is_some() {
+            return nothing;
+        }
+        match &*self.live.lock() {
+            View::Watching(session)
+                if session.timeline().gave_up.is_none() && session.timeline().opening != Opening::NotRdp =>
+            {
+                session.awaiting()
+            }
+            _ => nothing,
+        }
+    }
+
+    /// The session is over on both sides.
+    pub(crate) fn finish(mut self) {
+        self.end();
+    }
+
+    /// Tells the tracker something, and draws the consequences: memory, letting go, phase.
+    fn tell(&mut self, at: Timestamp, something: impl FnOnce(&mut Session)) {
+        let mut view = self.live.lock();
+        let phase = if let Some(session) = &mut self.settled {
+            // Rare by now: closes and what follows from them. The copy is renewed so that a look shows them.
+            something(session);
+            *view = View::Settled(Box::new(session.timeline().clone()));
+            session.phase()
+        } else {
+            let View::Watching(session) = &mut *view else { return };
+            something(session);
+            if !self.charge.set(session.buffered() + self.early) {
+                self.over_budget = true;
+                session.give_up(GiveUp::Budget, at);
+                let _ = self.charge.set(session.buffered() + self.early);
+            }
+            let phase = session.phase();
+            if session.watch() == Watch::Tail {
+                let copy = View::Settled(Box::new(session.timeline().clone()));
+                if let View::Watching(session) = std::mem::replace(&mut *view, copy) {
+                    self.settled = Some(session);
+                }
+            }
+            phase
+        };
+        drop(view);
+        if phase != self.phase {
+            self.phase = phase;
+            self.live.phase.store(phase as u8, Relaxed);
+            self.observer.phase(&self.live.identity, phase);
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let timeline = match self.settled.take() {
+            Some(session) => session.finish(),
+            None => match &*self.live.lock() {
+                View::Watching(session) => session.timeline().clone(),
+                View::Settled(timeline) => timeline.as_ref().clone(),
+            },
+        };
+        let verdict = diagnose(&timeline);
+        let identity = Arc::clone(&self.live.identity);
+        self.observer.ended(SessionRecord { identity, timeline, verdict, ended: clock::now() });
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // The task was cancelled with the runtime, or something in it panicked. A second panic here would abort the
+        // process and every session in it.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            self.acted(ProxyAct::Shutdown, CloseKind::Error);
+            self.end();
+        }));
+        if ended.is_err() {
+            tracing::error!(session = %self.live.identity.id, "the record of a session that ended early is lost");
+        }
+    }
+}

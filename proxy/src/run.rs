@@ -1,0 +1,399 @@
+//! The proxy as a whole: start, reload, drain, stop; and `rdpscope run`, which adds the signals.
+//!
+//! [`Proxy`] knows no signal and ends no process, so a test or the demo starts it as it is. [`run`] is what the command
+//! calls.
+
+use crate::limits::OpeningBudget;
+use crate::listen::{Bound, Listening, Plan, Shared, bind};
+use crate::observe::{Drain, Observer, Readiness};
+use crate::shutdown::Sessions;
+use crate::sys;
+use crate::upstream::Resolver;
+use config::{Listener, Settings};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
+
+/// Sessions that were told to stop close within the time for handing over; after this long the process ends anyway.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads the configuration again and checks it. The error is for a person: file, line, what would be right.
+pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+/// What `run` needs besides the settings.
+#[derive(Default)]
+pub struct RunOptions {
+    /// What SIGHUP does; without it the signal is noted and nothing changes.
+    pub reload: Option<Reload>,
+}
+
+/// Why the proxy could not start, or not take over a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listening address is taken.
+    #[error(
+        "listener {name}: cannot listen on {address}: the port is in use by another process. Stop that process \
+         (`ss -ltnp 'sport = :{}'` names it) or give the listener another port",
+        address.port()
+    )]
+    InUse {
+        /// Listener, or `admin`.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What bind(2) said.
+        source: io::Error,
+    },
+    /// A port that needs a privilege.
+    #[error(
+        "listener {name}: cannot listen on {address}: permission denied. Ports below 1024 need CAP_NET_BIND_SERVICE \
+         (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE); or use a higher port such as 3389"
+    )]
+    Permission {
+        /// Listener, or `admin`.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What bind(2) said.
+        source: io::Error,
+    },
+    /// An address this machine does not have.
+    #[error(
+        "listener {name}: cannot listen on {address}: this machine has no such address. Use one that `ip address` \
+         shows, or {any} for all",
+        any = if address.is_ipv4() { "0.0.0.0" } else { "[::]" }
+    )]
+    NoSuchAddress {
+        /// Listener, or `admin`.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What bind(2) said.
+        source: io::Error,
+    },
+    /// Another error of socket(2), bind(2) or listen(2).
+    #[error("listener {name}: cannot listen on {address}: {source}")]
+    Listen {
+        /// Listener, or `admin`.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An output could not be opened.
+    #[error("cannot start the outputs: {0}")]
+    Outputs(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The signal handlers could not be installed.
+    #[error("cannot handle signals: {0}")]
+    Signals(#[source] io::Error),
+    /// The proxy is draining or has stopped.
+    #[error("the proxy is stopping")]
+    Stopping,
+}
+
+impl RunError {
+    fn listen(name: &str, address: SocketAddr, source: io::Error) -> RunError {
+        let name = name.to_owned();
+        match source.kind() {
+            io::ErrorKind::AddrInUse => RunError::InUse { name, address, source },
+            io::ErrorKind::PermissionDenied => RunError::Permission { name, address, source },
+            io::ErrorKind::AddrNotAvailable => RunError::NoSuchAddress { name, address, source },
+            _ => RunError::Listen { name, address, source },
+        }
+    }
+}
+
+/// A running proxy.
+///
+/// Dropping it leaves listeners and sessions to the runtime they live in; [`Proxy::stop`] ends them.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    admin: Option<SocketAddr>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    listeners: Vec<Listening>,
+    settings: Settings,
+    draining: bool,
+}
+
+impl Proxy {
+    /// Binds every listener and the admin endpoint, then accepts. When this returns, connections are served.
+    ///
+    /// # Errors
+    /// The first address that could not be bound; nothing is left listening then.
+    pub async fn start(settings: Settings, observer: Arc<Observer>) -> Result<Proxy, RunError> {
+        observer.readiness(Readiness::Starting);
+        observer.configured(&settings);
+        let bound = bind_all(settings.listeners.iter(), &settings)?;
+        let admin = match &settings.admin {
+            Some(admin) => {
+                let started = crate::admin::start(admin.listen, Arc::clone(&observer)).await;
+                Some(started.map_err(|error| RunError::listen("admin", admin.listen, error))?)
+            }
+            None => None,
+        };
+        let shared = Arc::new(Shared {
+            observer,
+            budget: Arc::new(OpeningBudget::new(settings.limits.opening_memory)),
+            sessions: Sessions::new(),
+        });
+        let mut listeners = Vec::with_capacity(bound.len());
+        for (bound, listener) in bound.into_iter().zip(&settings.listeners) {
+            listeners.push(start_listener(bound, listener, &settings, &shared));
+        }
+        if let Some(address) = admin {
+            tracing::info!("admin on http://{address}/");
+        }
+        shared.observer.readiness(Readiness::Ready);
+        Ok(Proxy { shared, admin, state: Mutex::new(State { listeners, settings, draining: false }) })
+    }
+
+    /// Name and real address of each listener, in the order of the configuration.
+    pub async fn listeners(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.state.lock().await.listeners.iter().map(|l| (Arc::clone(&l.plan().name), l.address)).collect()
+    }
+
+    /// The real address of the listener with this name.
+    pub async fn address(&self, name: &str) -> Option<SocketAddr> {
+        self.listeners().await.into_iter().find(|(known, _)| &**known == name).map(|(_, address)| address)
+    }
+
+    /// The real address of the admin endpoint.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Where sessions are told of.
+    #[must_use]
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.shared.observer
+    }
+
+    /// Sessions now.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.shared.sessions.live()
+    }
+
+    /// Bytes that all openings together hold in memory now.
+    #[must_use]
+    pub fn opening_memory(&self) -> usize {
+        self.shared.budget.used()
+    }
+
+    /// Takes over new settings: upstreams, time-outs and limits for sessions accepted from now on, listeners that came
+    /// or went. Live sessions keep what they began with. `admin` and `events` need a restart, which is said.
+    ///
+    /// # Errors
+    /// A new address that could not be bound; then nothing has changed.
+    pub async fn reload(&self, settings: Settings) -> Result<(), RunError> {
+        let mut state = self.state.lock().await;
+        if state.draining {
+            return Err(RunError::Stopping);
+        }
+        let mut old: Vec<Option<Listening>> = state.listeners.drain(..).map(Some).collect();
+        let kept: Vec<Option<usize>> = match_listeners(&old, &settings.listeners);
+        let fresh = settings.listeners.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(l, _)| l);
+        let bound = match bind_all(fresh, &settings) {
+            Ok(bound) => bound,
+            Err(error) => {
+                state.listeners = old.into_iter().flatten().collect();
+                return Err(error);
+            }
+        };
+        let mut bound = bound.into_iter();
+        for (listener, kept) in settings.listeners.iter().zip(kept) {
+            if let Some(listening) = kept.and_then(|index| old[index].take()) {
+                listening.replace_plan(Plan::new(listener, &settings, &listening.resolver));
+                state.listeners.push(listening);
+            } else if let Some(bound) = bound.next() {
+                state.listeners.push(start_listener(bound, listener, &settings, &self.shared));
+            }
+        }
+        for gone in old.into_iter().flatten() {
+            tracing::info!("no longer listening on {} ({})", gone.address, gone.plan().name);
+            gone.close().await;
+        }
+        if settings.admin != state.settings.admin || settings.events != state.settings.events {
+            tracing::warn!("changes of [admin] and [events] take effect after a restart");
+        }
+        self.shared.budget.resize(settings.limits.opening_memory);
+        self.shared.observer.configured(&settings);
+        state.settings = settings;
+        Ok(())
+    }
+
+    /// Stops accepting. Live sessions go on. When this returns the ports are free.
+    pub async fn drain(&self) {
+        let mut state = self.state.lock().await;
+        state.draining = true;
+        self.shared.observer.readiness(Readiness::Draining);
+        for listener in state.listeners.drain(..) {
+            listener.close().await;
+        }
+    }
+
+    /// Returns when no session is left.
+    pub async fn idle(&self) {
+        self.shared.sessions.empty().await;
+    }
+
+    /// Ends everything now: no new connections, and live ones are closed with the verdict that we did it.
+    pub async fn stop(&self) {
+        self.drain().await;
+        self.shared.sessions.stop_all();
+        if tokio::time::timeout(STOP_PATIENCE, self.idle()).await.is_err() {
+            tracing::error!("{} sessions did not end in time", self.live());
+        }
+    }
+
+    async fn drain_timeout(&self) -> Duration {
+        self.state.lock().await.settings.limits.drain_timeout
+    }
+}
+
+/// `rdpscope run`: serves until SIGTERM or SIGINT, then lets live sessions end.
+///
+/// The first SIGTERM or SIGINT drains, the second one, or `drain_timeout`, ends what is left. SIGHUP reloads.
+///
+/// # Errors
+/// Why it could not start.
+pub async fn run(settings: Settings, options: RunOptions) -> Result<(), RunError> {
+    let mut signals = Signals::install().map_err(RunError::Signals)?;
+    check_descriptors(&settings);
+    let observer = Observer::start(&settings).map_err(|error| RunError::Outputs(Box::new(error)))?;
+    let proxy = Proxy::start(settings, observer).await?;
+    while let Wake::Reload = signals.next().await {
+        reload(&proxy, options.reload.as_ref()).await;
+    }
+    drain(&proxy, &mut signals).await;
+    proxy.observer().finish().await;
+    Ok(())
+}
+
+async fn reload(proxy: &Proxy, hook: Option<&Reload>) {
+    let result = match hook {
+        None => Err("this proxy was started without a configuration file".to_owned()),
+        Some(hook) => match hook() {
+            Ok(settings) => proxy.reload(settings).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        },
+    };
+    match &result {
+        Ok(()) => tracing::info!("configuration reloaded"),
+        Err(why) => tracing::error!("configuration not reloaded, the running one stays in force: {why}"),
+    }
+    proxy.observer().reloaded(result.as_ref().map(|()| ()).map_err(String::as_str));
+}
+
+async fn drain(proxy: &Proxy, signals: &mut Signals) {
+    proxy.drain().await;
+    let live = proxy.live();
+    let patience = proxy.drain_timeout().await;
+    tracing::info!("draining: {live} sessions may go on for up to {patience:?}; a second signal ends them now");
+    proxy.observer().drain(Drain::Begun { live });
+    let cut_short = tokio::select! {
+        () = proxy.idle() => false,
+        () = tokio::time::sleep(patience) => true,
+        () = signals.stop() => true,
+    };
+    let live = proxy.live();
+    proxy.stop().await;
+    if cut_short && live > 0 {
+        tracing::warn!("stopped: {live} sessions were ended");
+        proxy.observer().drain(Drain::CutShort { live });
+    } else {
+        tracing::info!("stopped: no session was cut");
+        proxy.observer().drain(Drain::Done);
+    }
+}
+
+/// Two descriptors per session, and some for everything else.
+fn check_descriptors(settings: &Settings) {
+    let sessions: usize = settings.listeners.iter().map(|l| l.max_sessions).sum();
+    let wanted = u64::try_from(sessions).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(64);
+    match sys::raise_descriptor_limit() {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            "{limit} file descriptors are allowed, enough for {} sessions of the {sessions} configured; raise \
+             LimitNOFILE (systemd) or `ulimit -n` to {wanted}",
+            limit.saturating_sub(64) / 2
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
+    }
+}
+
+fn start_listener(bound: Bound, listener: &Listener, settings: &Settings, shared: &Arc<Shared>) -> Listening {
+    let plan = Plan::new(listener, settings, &Arc::new(Resolver::default()));
+    // The kernel queues connections since the bind, so the line is true before the first accept.
+    tracing::info!("listening on {} ({}) -> {}", bound.address, plan.name, plan.label);
+    Listening::start(bound, listener.listen, plan, shared)
+}
+
+fn bind_all<'a>(listeners: impl Iterator<Item = &'a Listener>, all: &Settings) -> Result<Vec<Bound>, RunError> {
+    listeners
+        .map(|listener| {
+            let port = listener.listen.port();
+            // `[::]` takes IPv4 too, as everywhere on Linux, unless another listener has that port on IPv4.
+            let only_v6 = port != 0 && all.listeners.iter().any(|l| l.listen.is_ipv4() && l.listen.port() == port);
+            bind(listener.listen, only_v6).map_err(|error| RunError::listen(&listener.name, listener.listen, error))
+        })
+        .collect()
+}
+
+/// For each new listener the running one that it continues: the same address, and with port 0 also the same name.
+fn match_listeners(old: &[Option<Listening>], new: &[Listener]) -> Vec<Option<usize>> {
+    let continues = |old: &Listening, new: &Listener| {
+        old.configured == new.listen && (new.listen.port() != 0 || *old.plan().name == *new.name)
+    };
+    let mut free: Vec<Option<&Listening>> = old.iter().map(Option::as_ref).collect();
+    let mut take = |new: &Listener| {
+        let index = free.iter().position(|old| old.is_some_and(|old| continues(old, new)))?;
+        free[index] = None;
+        Some(index)
+    };
+    new.iter().map(&mut take).collect()
+}
+
+enum Wake {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
+            _ = self.terminate.recv() => Wake::Stop,
+            _ = self.interrupt.recv() => Wake::Stop,
+            _ = self.hangup.recv() => Wake::Reload,
+        }
+    }
+
+    /// The next SIGTERM or SIGINT.
+    async fn stop(&mut self) {
+        while let Wake::Reload = self.next().await {}
+    }
+}

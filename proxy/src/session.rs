@@ -1,0 +1,96 @@
+//! One connection, from accept to report. Read it as a sequence diagram: client, proxy, host.
+
+use crate::listen::{Plan, Shared};
+use crate::record::SessionIdentity;
+use crate::relay::{Ending, Leg, Relay, Stop, Witness};
+use crate::upstream::{Attempts, connect};
+use parser::session::{CloseKind, Closer, ConnectFailure, Peer, ProxyAct, ResolveFailure, Upstream, UpstreamEvent};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+/// Serves a client that was accepted and admitted, until both sides are closed and the record is handed over.
+pub(crate) async fn serve(socket: TcpStream, identity: SessionIdentity, plan: &Plan, shared: &Shared, mut stop: Stop) {
+    let client = Leg::new(Peer::Client, socket);
+    let mut witness = Witness::new(identity, client.socket(), &shared.observer, &shared.budget);
+    let mut relay = Relay::new(client, plan.timeouts.clone());
+
+    let ending = match reach_host(&mut relay, &mut witness, plan, &mut stop).await {
+        Ok(host) => {
+            relay.attach(host, &mut witness);
+            relay.run(&mut witness, &mut stop).await
+        }
+        Err(ending) => ending,
+    };
+
+    close(relay, ending, &mut witness).await;
+    witness.finish();
+}
+
+/// Name, address, connection; meanwhile the client may speak already, or leave.
+async fn reach_host(relay: &mut Relay, witness: &mut Witness, plan: &Plan, stop: &mut Stop) -> Result<Leg, Ending> {
+    let deadline = Instant::now() + plan.timeouts.connect;
+    let addresses = resolve(relay, witness, plan, deadline, stop).await?;
+    let mut attempts = Attempts::new(addresses, deadline);
+    while let Some((address, share)) = attempts.next_address() {
+        witness.upstream(UpstreamEvent::Connecting(address));
+        match relay.meanwhile(connect(address, share), witness, stop).await? {
+            Ok(socket) => {
+                witness.upstream(UpstreamEvent::Connected(address));
+                return Ok(Leg::new(Peer::Host, socket));
+            }
+            Err(error) => attempts.failed(address, error),
+        }
+    }
+    Err(no_host(witness, attempts.outcome()))
+}
+
+async fn resolve(
+    relay: &mut Relay,
+    witness: &mut Witness,
+    plan: &Plan,
+    deadline: Instant,
+    stop: &mut Stop,
+) -> Result<Vec<SocketAddr>, Ending> {
+    if plan.needs_lookup() {
+        witness.upstream(UpstreamEvent::Resolving);
+    }
+    let lookup = timeout_at(deadline, plan.resolver.resolve(&plan.upstream));
+    let (failure, detail) = match relay.meanwhile(lookup, witness, stop).await? {
+        Ok(Ok(addresses)) => return Ok(addresses),
+        Ok(Err(failed)) => failed,
+        Err(_elapsed) => (ResolveFailure::Timeout, "no answer within the connect time-out".to_owned()),
+    };
+    Err(no_host(witness, Upstream::ResolveFailed { failure, detail }))
+}
+
+fn no_host(witness: &mut Witness, outcome: Upstream) -> Ending {
+    let kind = match &outcome {
+        Upstream::ResolveFailed { failure: ResolveFailure::Timeout, .. }
+        | Upstream::ConnectFailed { failure: ConnectFailure::Timeout, .. } => CloseKind::Timeout,
+        _ => CloseKind::Rst,
+    };
+    witness.upstream(UpstreamEvent::Failed(outcome));
+    Ending::NoHost(kind)
+}
+
+/// Reproduces the end for whoever is still there.
+///
+/// Where we are the ones who end it, the client gets RST, so that its user has the error at once and a silent scanner
+/// leaves no state behind here; the host gets what a client that gives up sends, a plain close.
+async fn close(relay: Relay, ending: Ending, witness: &mut Witness) {
+    match ending {
+        Ending::Closed | Ending::Broken(_) => {}
+        Ending::TimedOut(awaiting) => witness.acted(ProxyAct::TimedOut(awaiting), CloseKind::Timeout),
+        Ending::Stopped => witness.acted(ProxyAct::Shutdown, CloseKind::Rst),
+        Ending::NoHost(kind) => witness.closed(Closer::Proxy, kind, crate::clock::now()),
+    }
+    // Before the sockets go: they show what was retransmitted and never acknowledged.
+    witness.socket_facts();
+    match ending {
+        Ending::Closed => {}
+        Ending::Broken(peer) => relay.reset(peer.other()).await,
+        Ending::TimedOut(_) | Ending::Stopped | Ending::NoHost(_) => relay.reset(Peer::Client).await,
+    }
+    drop(relay);
+}

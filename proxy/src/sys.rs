@@ -1,0 +1,120 @@
+//! The system calls that no crate wraps, each behind a safe function. The only file with `unsafe` in it.
+#![allow(unsafe_code)]
+
+use parser::session::TcpFacts;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// `TCP_INFO` of a socket (tcp(7)), or `None` when the kernel will not say. It still answers after a reset.
+#[must_use]
+pub fn tcp_facts(socket: &impl AsFd) -> Option<TcpFacts> {
+    // Older kernels fill a prefix of the structure only; what they leave out stays zero.
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    // SAFETY: the descriptor is borrowed, hence open, for the call; `info` and `length` are valid for writes, and the
+    // kernel writes at most `length` bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: zeroed at first, and every field is an integer, for which any bit pattern is a value.
+    let info = unsafe { info.assume_init() };
+    Some(TcpFacts {
+        rtt_us: info.tcpi_rtt,
+        rtt_var_us: info.tcpi_rttvar,
+        retransmits: info.tcpi_total_retrans,
+        lost: info.tcpi_lost,
+        unacked: info.tcpi_unacked,
+        mss: info.tcpi_snd_mss,
+        backoff: info.tcpi_backoff,
+        pmtu: info.tcpi_pmtu,
+        last_data_received_ms: info.tcpi_last_data_recv,
+    })
+}
+
+/// Bytes in the send queue that the peer has not acknowledged: `SIOCOUTQ` (tcp(7)).
+///
+/// # Errors
+/// What ioctl(2) says.
+pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is borrowed, hence open, for the call; TIOCOUTQ (the same number as SIOCOUTQ) writes one
+    // int through the pointer.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Raises the soft limit of open descriptors to the hard one and returns what is in force now.
+///
+/// A session holds two descriptors, and the usual soft limit of 1,024 dates from `select`.
+///
+/// # Errors
+/// What getrlimit(2) or setrlimit(2) says.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writes for the whole call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is valid for reads for the whole call.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn tcp_info_of_a_loopback_connection_names_its_segment_size() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let client = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let (_host, _) = listener.accept().expect("accept");
+        let facts = tcp_facts(&client).expect("a TCP socket has TCP_INFO");
+        assert!(facts.mss >= 536 && facts.pmtu >= 576, "{facts:?}");
+    }
+
+    #[test]
+    fn a_send_queue_is_empty_once_the_peer_has_read_everything() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let mut client = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let (mut host, _) = listener.accept().expect("accept");
+        client.set_nonblocking(true).expect("nonblocking");
+        let chunk = vec![7u8; 1 << 20];
+        let mut written = 0;
+        while let Ok(n) = client.write(&chunk) {
+            written += n;
+        }
+        assert!(unsent(&client).expect("SIOCOUTQ") > 0, "the peer has not read, so something must wait");
+        let mut read = 0;
+        let mut sink = vec![0u8; 1 << 20];
+        while read < written {
+            read += host.read(&mut sink).expect("read");
+        }
+        while unsent(&client).expect("SIOCOUTQ") > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_has_no_tcp_info() {
+        let file = std::fs::File::open("/dev/null").expect("open");
+        assert!(tcp_facts(&file).is_none());
+    }
+}

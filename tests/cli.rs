@@ -1,0 +1,406 @@
+//! The built program, as a person at a terminal or a script meets it.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rdpscope");
+
+fn rdpscope(arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_remove("CLICOLOR_FORCE").env_remove("STATE_DIRECTORY");
+    command.output().unwrap_or_else(|error| panic!("{PROGRAM}: {error}"))
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    path
+}
+
+#[test]
+fn without_a_command_it_says_what_there_is() {
+    let output = rdpscope(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    for command in ["run", "check", "explain", "demo"] {
+        assert!(err(&output).contains(&format!("\n  {command} ")), "{}", err(&output));
+    }
+}
+
+#[test]
+fn commands_this_build_does_not_have_are_not_offered() {
+    let help = out(&rdpscope(&["--help"]));
+    for command in ["probe", "diff", "analyze", "top"] {
+        assert!(!help.contains(&format!("\n  {command} ")), "{help}");
+        assert_eq!(rdpscope(&[command]).status.code(), Some(2));
+    }
+}
+
+#[test]
+fn help_of_each_command_lists_its_flags_examples_and_exit_codes() {
+    for (command, flags) in [
+        ("run", &["--config", "--listen", "--upstream", "--bridge", "--event-log", "--admin", "--log-format"][..]),
+        ("check", &["--config"]),
+        ("explain", &["--json", "[CAUSE]"]),
+        ("demo", &["--once"]),
+    ] {
+        let output = rdpscope(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = out(&output);
+        for part in flags.iter().chain(&["Examples:", "Exit codes:"]) {
+            assert!(help.contains(part), "{command} --help lacks {part}:\n{help}");
+        }
+    }
+}
+
+#[test]
+fn help_of_check_is_the_reference_of_every_key() {
+    let help = out(&rdpscope(&["check", "--help"]));
+    for key in config::KEYS.iter().filter(|key| key.built == config::Built::Yes) {
+        assert!(help.contains(&format!("\n{} = {}\n", key.name, key.example)), "{}", key.name);
+    }
+    let (from, to) = (help.find("[[listener]]").unwrap_or(0), help.find("\nDurations take").unwrap_or(0));
+    assert_eq!(config::parse("help", &help[from..to]), config::parse("reference", &config::reference_toml()));
+}
+
+#[test]
+fn version_says_what_the_build_has_and_lacks() {
+    let output = rdpscope(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    let version = out(&output);
+    assert!(
+        version.starts_with(concat!("rdpscope ", env!("CARGO_PKG_VERSION"), "\nfeatures: passthrough")),
+        "{version}"
+    );
+    assert!(version.contains("not in this build: ") && version.contains("the bridge"), "{version}");
+}
+
+#[test]
+fn run_needs_a_file_or_an_address_and_a_host() {
+    for (arguments, lacks) in [
+        (&["run"][..], "<--config <FILE>|--listen <ADDR>>"),
+        (&["run", "--listen", "127.0.0.1:0"], "--upstream"),
+        (&["run", "--upstream", "127.0.0.1"], "--listen"),
+        (&["run", "--config", "a.toml", "--listen", "127.0.0.1:0"], "cannot be used with"),
+        (&["run", "--config", "a.toml", "--admin", "off"], "cannot be used with"),
+        (
+            &["run", "--listen", "127.0.0.1:0", "--upstream", "a", "--log-format", "xml"],
+            "[possible values: text, json]",
+        ),
+        (&["run", "--lisen", "127.0.0.1:0"], "--listen"),
+    ] {
+        let output = rdpscope(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(err(&output).contains(lacks), "{arguments:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn wrong_flags_are_pointed_at_with_what_would_be_right() {
+    let output = rdpscope(&["run", "--listen", ":3389", "--upstream", "rds07:0", "--bridge", "auto"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        err(&output),
+        "\
+error: `--listen` does not say which address to listen on
+ --> command line:1:23
+  |
+1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge auto
+  |                       ^^^^^ a port alone
+  |
+  = help: write `--listen 0.0.0.0:3389`
+  = help: `0.0.0.0` is every IPv4 address of this machine, `[::]` every IPv6 address
+
+error: `--upstream` has no usable port
+ --> command line:1:40
+  |
+1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge auto
+  |                                        ^^^^^^^ port `0`
+  |
+  = help: write `--upstream rds07:3389`
+  = help: a host's port is a number from 1 to 65535
+
+error: `--bridge` asks for the bridge, which this build does not have
+ --> command line:1:57
+  |
+1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge auto
+  |                                                         ^^^^ not possible
+  |
+  = help: write `--bridge off`
+
+3 errors, nothing was started
+"
+    );
+}
+
+#[test]
+fn a_bad_file_is_refused_by_check_and_by_run_alike() {
+    let path = file("bad.toml", "[[listener]]\nlisten = '127.0.0.1:0'\nupstraem = 'rds07'\n");
+    let path = path.to_str().unwrap_or_default();
+    let check = rdpscope(&["check", "--config", path]);
+    let run = rdpscope(&["run", "--config", path]);
+    assert_eq!((check.status.code(), run.status.code()), (Some(2), Some(2)));
+    assert_eq!(err(&check), err(&run));
+    assert_eq!(
+        err(&check),
+        format!(
+            "\
+error: `upstraem` is not a key of `[[listener]]`
+ --> {path}:3:1
+  |
+3 | upstraem = 'rds07'
+  | ^^^^^^^^ not known here
+  |
+  = help: did you mean `upstream`?
+"
+        )
+    );
+    assert!(out(&check).is_empty());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_bad_usage() {
+    for command in ["check", "run"] {
+        let output = rdpscope(&[command, "--config", "/nonexistent/rdpscope.toml"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains("No such file or directory"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn what_check_prints_is_a_good_file_with_the_same_meaning() {
+    let path = file("good.toml", "[[listener]]\nlisten = '[::1]:0'\nupstream = 'rds07'\n[timeouts]\nconnect = '2s'\n");
+    let first = rdpscope(&["check", "--config", path.to_str().unwrap_or_default()]);
+    assert_eq!(first.status.code(), Some(0), "{}", err(&first));
+    let printed = out(&first);
+    assert!(printed.contains("connect = \"2s\"\n"), "{printed}");
+    assert!(
+        printed.lines().any(|line| line.starts_with("negotiate = \"10s\"") && line.ends_with("# default")),
+        "{printed}"
+    );
+    assert_eq!(config::load(&path), config::parse("printed", &printed));
+}
+
+#[test]
+fn explain_lists_every_cause() {
+    let output = rdpscope(&["explain"]);
+    assert_eq!(output.status.code(), Some(0));
+    let table = out(&output);
+    for cause in parser::diagnosis::Cause::ALL {
+        assert_eq!(
+            table
+                .lines()
+                .filter(|line| line.trim_start_matches(['*', ' ']).split(' ').next() == Some(cause.id()))
+                .count(),
+            1,
+            "{cause}"
+        );
+    }
+    assert!(!table.contains('\x1b'), "no colours when piped");
+}
+
+#[test]
+fn explain_of_a_cause_says_what_is_seen_and_what_to_do() {
+    let page = out(&rdpscope(&["explain", "cert_private_key_unusable"]));
+    for part in ["What is seen", "What to do", "NETWORK SERVICE", "Decided by", "36870", "tls_hello"] {
+        assert!(page.contains(part), "{part}:\n{page}");
+    }
+}
+
+#[test]
+fn explain_as_json_is_one_document() -> Result<(), serde_json::Error> {
+    let all: Vec<serde_json::Value> = serde_json::from_str(&out(&rdpscope(&["explain", "--json"])))?;
+    assert_eq!(all.len(), parser::diagnosis::Cause::ALL.len());
+    let one: serde_json::Value = serde_json::from_str(&out(&rdpscope(&["explain", "tcp_refused", "--json"])))?;
+    assert_eq!(one["id"], "tcp_refused");
+    assert_eq!(one["predicted"]["mstsc_direct"][0], "0x204");
+    assert!(all.contains(&one));
+    Ok(())
+}
+
+#[test]
+fn an_unknown_cause_is_answered_with_the_nearest() {
+    let output = rdpscope(&["explain", "cert_expird"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        err(&output),
+        "error: there is no cause `cert_expird`; did you mean `cert_expired`? `rdpscope explain` lists all of them\n"
+    );
+    assert_eq!(rdpscope(&["explain", "Cert-Expired"]).status.code(), Some(0));
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_those_who_insist() {
+    let arguments = ["run", "--listen", ":3389", "--upstream", "rds07"];
+    assert!(!err(&rdpscope(&arguments)).contains('\x1b'));
+    let forced = Command::new(PROGRAM).args(arguments).env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR").output();
+    assert!(forced.is_ok_and(|output| err(&output).contains('\x1b')));
+}
+
+#[test]
+fn no_line_of_help_is_wider_than_a_hundred_columns() {
+    for command in ["run", "check", "explain", "demo"] {
+        let help = out(&rdpscope(&[command, "--help"]));
+        let broken: Vec<_> = help.lines().filter(|line| line.chars().count() > 100).collect();
+        assert!(broken.is_empty(), "{command}: {broken:#?}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() -> std::io::Result<()> {
+    let mut child = Command::new(PROGRAM).args(["explain", "--json"]).stdout(Stdio::piped()).spawn()?;
+    drop(child.stdout.take());
+    assert_eq!(child.wait()?.code(), Some(0));
+    Ok(())
+}
+
+/// `rdpscope run` and the lines of its log. It is ended with the test, whatever comes.
+struct Running {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+    log: Vec<String>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> std::io::Result<Running> {
+        let mut command = Command::new(PROGRAM);
+        command.arg("run").args(arguments).env_remove("RUST_LOG").env_remove("CLICOLOR_FORCE");
+        let mut child = command.stderr(Stdio::piped()).spawn()?;
+        let lines = child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+        Ok(Running { child, lines: Box::new(lines), log: Vec::new() })
+    }
+
+    /// Reads the log up to the line with `what`. The log ends when the program does, so this does too.
+    fn wait_for(&mut self, what: &str) -> String {
+        for line in self.lines.by_ref() {
+            self.log.push(line.clone());
+            if line.contains(what) {
+                return line;
+            }
+        }
+        panic!("no line with {what:?}: {:#?}", self.log);
+    }
+
+    /// The address it says it listens on.
+    fn address(&mut self) -> SocketAddr {
+        let line = self.wait_for("listening on ");
+        let address = line.split_once("listening on ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        address.unwrap_or_else(|| panic!("{line}"))
+    }
+
+    fn signal(&self, name: &str) -> std::io::Result<()> {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status()?;
+        assert!(status.success());
+        Ok(())
+    }
+
+    fn exit_code(&mut self) -> std::io::Result<Option<i32>> {
+        self.log.extend(self.lines.by_ref());
+        Ok(self.child.wait()?.code())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn run_listens_when_it_says_so_and_ends_cleanly_on_sigterm() -> std::io::Result<()> {
+    let mut running = Running::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        "127.0.0.1:1",
+        "--admin",
+        "off",
+        "--event-log",
+        "off",
+    ])?;
+    let address = running.address();
+    assert_ne!(address.port(), 0);
+    TcpStream::connect(address)?;
+    running.signal("TERM")?;
+    assert_eq!(running.exit_code()?, Some(0), "{:#?}", running.log);
+    assert!(TcpStream::connect(address).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_bad_file_at_reload_is_pointed_at_and_the_running_configuration_stays() -> std::io::Result<()> {
+    let good = "[[listener]]\nlisten = '127.0.0.1:0'\nupstream = '127.0.0.1:1'\n[admin]\nlisten = 'off'\n[events]\npath = 'off'\n";
+    let path = file("reload.toml", good);
+    let mut running = Running::start(&["--config", path.to_str().unwrap_or_default()])?;
+    let address = running.address();
+    std::fs::write(&path, good.replace("upstream", "upstraem"))?;
+    running.signal("HUP")?;
+    running.wait_for("did you mean `upstream`?");
+    TcpStream::connect(address)?;
+    std::fs::write(&path, good)?;
+    running.signal("HUP")?;
+    running.wait_for("configuration reloaded");
+    running.signal("TERM")?;
+    assert_eq!(running.exit_code()?, Some(0), "{:#?}", running.log);
+    Ok(())
+}
+
+#[test]
+fn a_log_reader_that_leaves_does_not_end_the_proxy() -> std::io::Result<()> {
+    let mut running = Running::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        "127.0.0.1:1",
+        "--admin",
+        "off",
+        "--event-log",
+        "off",
+    ])?;
+    let address = running.address();
+    running.lines = Box::new(std::iter::empty());
+    TcpStream::connect(address)?;
+    running.signal("TERM")?;
+    assert_eq!(running.exit_code()?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn run_on_a_port_in_use_names_the_address_and_ends_with_1() -> std::io::Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let output =
+        rdpscope(&["run", "--listen", &address, "--upstream", "127.0.0.1:1", "--admin", "off", "--event-log", "off"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = err(&output);
+    assert!(message.contains("error: ") && message.contains(&address) && message.contains("in use"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn run_on_an_address_of_another_machine_says_so_and_ends_with_1() {
+    // RFC 5737: an address that no machine has.
+    let output = rdpscope(&[
+        "run",
+        "--listen",
+        "192.0.2.1:3389",
+        "--upstream",
+        "127.0.0.1",
+        "--admin",
+        "off",
+        "--event-log",
+        "off",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("192.0.2.1:3389"), "{}", err(&output));
+}

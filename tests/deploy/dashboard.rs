@@ -1,0 +1,183 @@
+//! Every query of the Grafana dashboard returns data from a real Prometheus that scrapes the running demo.
+
+use crate::files::tempdir;
+use crate::programs::{installed, root};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a condition. A verdict that may yet be revised is counted after 30 s.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+#[test]
+fn every_query_of_the_dashboard_returns_data_from_the_demo() {
+    let Some(prometheus) = installed("prometheus", "prometheus") else { return };
+    let directory = tempdir("prometheus");
+    let mut demo = Demo::start();
+    let server = Prometheus::start(&prometheus, &demo.admin, &directory);
+
+    // Rates need a sample from before a counter moved: the first scrape has to come while the tour runs.
+    let deadline = Instant::now() + DEADLINE;
+    let mut empty: Vec<(String, String)> = queries();
+    assert!(empty.len() >= 30, "only {} queries were found in the dashboard", empty.len());
+    while !empty.is_empty() {
+        empty.retain(|(_, query)| !server.has_data(query));
+        assert!(
+            Instant::now() < deadline,
+            "{} queries return nothing:\n{}",
+            empty.len(),
+            empty.iter().map(|(panel, query)| format!("  {panel}: {query}\n")).collect::<String>()
+        );
+        demo.assert_running();
+        // The interval of a scrape: a query cannot change in between.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    server.assert_rules_are_healthy();
+    drop(server);
+    drop(demo);
+    fs::remove_dir_all(directory).expect("the directory goes");
+}
+
+/// Panel and query, with Grafana's variables filled in.
+fn queries() -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join("deploy/grafana/rdpscope.json")).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    let mut queries = Vec::new();
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().expect("expr");
+            let query =
+                expression.replace("$__rate_interval", "5m").replace("$__range", "5m").replace("$upstream", ".*");
+            assert!(!query.contains('$'), "an unknown variable: {query}");
+            queries.push((panel["title"].as_str().unwrap_or_default().to_owned(), query));
+        }
+    }
+    queries
+}
+
+/// `rdpscope demo`, with its admin endpoint left open.
+struct Demo {
+    child: Child,
+    admin: String,
+}
+
+impl Demo {
+    fn start() -> Demo {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rdpscope"))
+            .arg("demo")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the demo starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let admin = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("admin endpoint: http://").map(str::to_owned))
+            .expect("the demo names its admin endpoint");
+        // Somebody must read on, or the demo would wait for the pipe.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Demo { child, admin }
+    }
+
+    fn assert_running(&mut self) {
+        let ended = self.child.try_wait().expect("its state");
+        assert!(ended.is_none(), "the demo ended: {ended:?}");
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A Prometheus of this test, with its data in a directory of its own.
+struct Prometheus {
+    child: Child,
+    address: String,
+}
+
+impl Prometheus {
+    fn start(program: &Path, admin: &str, directory: &Path) -> Prometheus {
+        let deployed = root().join("deploy/prometheus");
+        let rules = fs::read_to_string(deployed.join("rdpscope.rules.yml")).expect("the rules");
+        fs::write(directory.join("rdpscope.rules.yml"), rules).expect("a copy of the rules");
+        let configuration = fs::read_to_string(deployed.join("prometheus.yml")).expect("the configuration");
+        let here = configuration.replace("127.0.0.1:9389", admin).replace("_interval: 15s", "_interval: 200ms");
+        assert_ne!(here, configuration, "the deployed configuration scrapes the demo, more often");
+        fs::write(directory.join("prometheus.yml"), here).expect("a copy of the configuration");
+
+        let address = free_address();
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", directory.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(directory.join("log")).expect("a log file"))
+            .spawn()
+            .expect("Prometheus starts");
+        Prometheus { child, address }
+    }
+
+    /// True when the query returns at least one sample that is a number.
+    fn has_data(&self, query: &str) -> bool {
+        let Some(answer) = self.get(&format!("/api/v1/query?query={}", encoded(query))) else { return false };
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        let samples = answer["data"]["result"].as_array().expect("a vector");
+        samples.iter().any(|sample| sample["value"][1].as_str().is_some_and(|value| value != "NaN"))
+    }
+
+    fn assert_rules_are_healthy(&self) {
+        let answer = self.get("/api/v1/rules").expect("the rules");
+        let mut seen = 0;
+        for group in answer["data"]["groups"].as_array().expect("groups") {
+            for rule in group["rules"].as_array().expect("rules") {
+                assert_eq!(rule["health"], "ok", "{rule}");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 10, "only {seen} rules were loaded");
+    }
+
+    /// The JSON at `path`; `None` while it does not answer yet.
+    fn get(&self, path: &str) -> Option<Value> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        serde_json::from_str(body).ok()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Prometheus cannot be given port 0 and asked: a port that is free now.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+/// Percent-encoding of everything that is not plain.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

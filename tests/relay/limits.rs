@@ -1,0 +1,99 @@
+//! What a stranger may use of us.
+
+use crate::harness::{Bench, in_own_process, read_all, read_until_reset, within};
+use std::fs::File;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+async fn speaks(client: &mut TcpStream, host: &mut TcpStream) {
+    within("write", client.write_all(b"?")).await.expect("write");
+    let mut byte = [0];
+    within("read", host.read_exact(&mut byte)).await.expect("read");
+    assert_eq!(&byte, b"?");
+}
+
+async fn one_at_a_time(mut bench: Bench) {
+    let (mut client, mut host) = bench.session().await;
+    speaks(&mut client, &mut host).await;
+    let mut refused = bench.connect().await;
+    assert!(read_until_reset(&mut refused).await.is_empty());
+    speaks(&mut client, &mut host).await;
+    drop((client, host));
+    bench.record().await;
+    within("the place to be free", bench.proxy.idle()).await;
+    let (mut client, mut host) = bench.session().await;
+    speaks(&mut client, &mut host).await;
+}
+
+#[tokio::test]
+async fn sessions_beyond_max_sessions_are_reset_and_the_others_go_on() {
+    one_at_a_time(Bench::with(|s| s.listeners[0].max_sessions = 1).await).await;
+}
+
+#[tokio::test]
+async fn sessions_beyond_those_of_one_client_are_reset_and_the_others_go_on() {
+    one_at_a_time(Bench::with(|s| s.listeners[0].max_sessions_per_client = 1).await).await;
+}
+
+#[tokio::test]
+async fn without_descriptors_connections_are_refused_and_accepting_goes_on() {
+    if !in_own_process("limits::without_descriptors_connections_are_refused_and_accepting_goes_on", 64) {
+        return;
+    }
+    let bench = Bench::new().await;
+    let starved = TcpSocket::new_v4().expect("socket");
+    let mut held = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        held.push(file);
+        assert!(held.len() < 64, "the limit is not in force");
+    }
+    // No descriptor is needed to connect a socket that exists.
+    let mut starved = within("connect", starved.connect(bench.front)).await.expect("connect");
+    assert!(read_until_reset(&mut starved).await.is_empty());
+    drop(held);
+    let (mut client, mut host) = bench.session().await;
+    speaks(&mut client, &mut host).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_connections_leave_nothing_behind() {
+    if !in_own_process("limits::five_hundred_connections_leave_nothing_behind", 1024) {
+        return;
+    }
+    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("proc").count();
+    let mut bench = Bench::new().await;
+    let (mut client, mut host) = bench.session().await;
+    speaks(&mut client, &mut host).await;
+    drop((client, host));
+    bench.record().await;
+    within("no session left", bench.proxy.idle()).await;
+    let before = descriptors();
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    for number in 0..500 {
+        let (mut client, mut host) = bench.session().await;
+        speaks(&mut client, &mut host).await;
+        match number % 3 {
+            0 => drop((client, host)),
+            1 => {
+                client.set_zero_linger().expect("SO_LINGER");
+                drop(client);
+                assert!(read_until_reset(&mut host).await.is_empty());
+            }
+            _ => {
+                drop(host);
+                let (rest, _) = read_all(&mut client).await;
+                assert!(rest.is_empty());
+                drop(client);
+            }
+        }
+        bench.record().await;
+    }
+    within("no session left", bench.proxy.idle()).await;
+    assert_eq!(bench.proxy.opening_memory(), 0);
+    let gone = async {
+        while descriptors() > before || tokio::runtime::Handle::current().metrics().num_alive_tasks() > tasks {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("descriptors and tasks to be gone", gone).await;
+}
