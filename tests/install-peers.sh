@@ -11,7 +11,6 @@ freerdp-shadow-cli:freerdp2-shadow-x11
 winpr-hash:winpr-utils
 rdesktop:rdesktop
 Xvfb:xvfb
-Xvnc:tigervnc-standalone-server
 gnutls-serv:gnutls-bin
 openssl:openssl
 ip:iproute2

@@ -23,16 +23,9 @@ pub(crate) struct Pair {
     exit: Exit,
     behind: Vec<Exit>,
     limit: Duration,
-    until: Option<Until>,
+    until_active: bool,
     settings: Option<&'static str>,
     sessions: Vec<Expect>,
-}
-
-/// When a client that would go on for ever is ended behind the proxy.
-#[derive(Clone, Copy, Debug)]
-enum Until {
-    Active,
-    Bytes(u64),
 }
 
 /// How long a client that never ends is watched before it is ended.
@@ -50,7 +43,7 @@ impl Pair {
             exit: Exit::Code(exit),
             behind: vec![Exit::Code(exit)],
             limit: PATIENCE,
-            until: None,
+            until_active: false,
             settings: None,
             sessions: vec![],
         }
@@ -64,12 +57,7 @@ impl Pair {
 
     /// The same; behind the proxy it is ended as soon as the session is active.
     pub(crate) fn until_active(name: impl Into<String>, host: Host, client: Client) -> Pair {
-        Pair { until: Some(Until::Active), ..Pair::running(name, host, client) }
-    }
-
-    /// The same; behind the proxy it is ended when so many bytes have passed.
-    pub(crate) fn until_received(name: impl Into<String>, host: Host, client: Client, bytes: u64) -> Pair {
-        Pair { until: Some(Until::Bytes(bytes)), ..Pair::running(name, host, client) }
+        Pair { until_active: true, ..Pair::running(name, host, client) }
     }
 
     /// Behind the proxy the client ends with another code; say why where this is used.
@@ -142,16 +130,12 @@ impl Pair {
     }
 
     fn drive(&self, lab: &Arc<Lab>, room: &std::path::Path, proxy: &Proxy) -> Result<Ended> {
-        let Some(until) = self.until else {
+        if !self.until_active {
             let limit = if self.behind.contains(&Exit::Running) { self.limit } else { PATIENCE };
             return self.client.run(lab, room, proxy.address(), limit);
-        };
+        }
         let mut client = self.client.start(lab, room, proxy.address())?;
         proxy.wait_in_phase("active", 1.0, PATIENCE);
-        if let Until::Bytes(bytes) = until {
-            let passed = || proxy.metric("rdpscope_bytes_total", &[]).ok().filter(|now| *now >= bytes as f64);
-            wait_until(PATIENCE, passed);
-        }
         let exit = client.try_exit().unwrap_or(Exit::Running);
         client.stop();
         Ok(Ended { exit, output: client.output(), bytes: None })

@@ -25,8 +25,6 @@ use tokio::task::JoinHandle;
 pub(crate) enum Host {
     /// xrdp.
     Xrdp(Xrdp),
-    /// xrdp with a whole desktop behind it.
-    Desktop,
     /// FreeRDP's server, with one security layer and the lab's user.
     Shadow(&'static str),
     /// Scripted: misbehaves at one exact point.
@@ -67,11 +65,6 @@ impl Host {
         let mut running = Running { port, wire: Wire::default(), processes: vec![], tasks: vec![] };
         match self {
             Host::Xrdp(xrdp) => running.processes.push(xrdp.start(lab, room, running.port)?),
-            Host::Desktop => {
-                let vnc = free_port();
-                running.processes.push(desktop(lab, room, vnc)?);
-                running.processes.push(Xrdp::tls().desktop(vnc).start(lab, room, running.port)?);
-            }
             Host::Shadow(layer) => running.processes.push(shadow(lab, room, layer, running.port)?),
             Host::Front(front) => running.script(lab, front.clone())?,
             Host::Tls(server) => {
@@ -147,13 +140,4 @@ fn shadow(lab: &Arc<Lab>, room: &Path, layer: &str, port: u16) -> Result<Process
     command.arg(format!("/port:{port}")).arg("/bind-address:127.0.0.1").arg(format!("/sec:{layer}"));
     command.arg(format!("/sam-file:{}", lab.scratch.join("sam").display()));
     serve(lab, command, &room.join("shadow.log"), port)
-}
-
-/// An X display that is also a VNC server. Its number is the port's: no other display has that.
-fn desktop(lab: &Arc<Lab>, room: &Path, port: u16) -> Result<Process> {
-    let mut command = Command::new("Xvnc");
-    command.arg(format!(":{port}")).args(["-SecurityTypes", "None", "-localhost", "-nolisten", "tcp"]);
-    command.args(["-rfbport", &port.to_string()]);
-    lab.host_environment(&mut command);
-    serve(lab, command, &room.join("xvnc.log"), port)
 }

@@ -31,8 +31,6 @@ pub(crate) struct Xrdp {
     certificate: &'static str,
     key: &'static str,
     legacy: bool,
-    /// Port of a VNC server whose desktop is the session, in place of the login box.
-    desktop: Option<u16>,
 }
 
 impl Xrdp {
@@ -46,7 +44,6 @@ impl Xrdp {
             certificate: "rsa.crt",
             key: "rsa.key",
             legacy: false,
-            desktop: None,
         }
     }
 
@@ -80,11 +77,6 @@ impl Xrdp {
         Xrdp { layer, ..self }
     }
 
-    /// Shows the desktop of the VNC server on this port, without asking.
-    pub(super) fn desktop(self, vnc: u16) -> Xrdp {
-        Xrdp { desktop: Some(vnc), ..self }
-    }
-
     /// Starts it on `port`.
     pub(crate) fn start(&self, lab: &Arc<Lab>, room: &Path, port: u16) -> Result<Process> {
         let ini = room.join("xrdp.ini");
@@ -107,19 +99,15 @@ impl Xrdp {
         let certificate: PathBuf = lab.cert(self.certificate);
         let key = lab.cert(self.key);
         let ciphers = self.ciphers.map_or_else(String::new, |list| format!("tls_ciphers={list}\n"));
-        let (autorun, desktop) = self.desktop.map_or_else(Default::default, |vnc| {
-            let section = "[lab]\nname=lab\nlib=libvnc.so\nip=127.0.0.1\nusername=na\npassword=ask\n";
-            ("lab", format!("{section}port={vnc}\n"))
-        });
         format!(
             "[Globals]\nini_version=1\nfork=true\nport=tcp://127.0.0.1:{port}\nuse_vsock=false\n\
              tcp_nodelay=true\ntcp_keepalive=true\nsecurity_layer={layer}\ncrypt_level={crypt}\n\
              certificate={certificate}\nkey_file={key}\nssl_protocols={protocols}\n{ciphers}\
-             autorun={autorun}\nallow_channels=true\nbitmap_cache=true\nbitmap_compression=true\nbulk_compression=true\n\
+             autorun=\nallow_channels=true\nbitmap_cache=true\nbitmap_compression=true\nbulk_compression=true\n\
              max_bpp=32\nnew_cursors=true\nuse_fastpath=both\n\
              [Logging]\nLogFile={log}\nLogLevel=INFO\nEnableSyslog=false\nEnableConsole=true\nConsoleLevel=INFO\n\
              [Channels]\nrdpdr=true\nrdpsnd=true\ndrdynvc=true\ncliprdr=true\n\
-             [Xorg]\nname=Xorg\nlib=libnone.so\nusername=na\npassword=ask\nip=127.0.0.1\nport=1\n{desktop}",
+             [Xorg]\nname=Xorg\nlib=libnone.so\nusername=na\npassword=ask\nip=127.0.0.1\nport=1\n",
             crypt = self.crypt_level,
             certificate = certificate.display(),
             key = key.display(),

@@ -34,7 +34,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("winpr-hash", "winpr-utils"),
     ("rdesktop", "rdesktop"),
     ("Xvfb", "xvfb"),
-    ("Xvnc", "tigervnc-standalone-server"),
     ("gnutls-serv", "gnutls-bin"),
     ("openssl", "openssl"),
     ("ip", "iproute2"),

@@ -10,9 +10,6 @@ const TLS13: &str = "TLS_AES_256_GCM_SHA384";
 const ECDHE_GCM: &str = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384";
 const ECDHE_CBC: &str = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA";
 
-/// Less than a first screen.
-const SCREEN: u64 = 20_000;
-
 /// xfreerdp with its own idea of what to ask for.
 fn xfreerdp(options: &[&'static str]) -> Client {
     Client::Xfreerdp([&["+auth-only"], options].concat())
@@ -77,9 +74,6 @@ pub(crate) fn pairs() -> Vec<Pair> {
         Pair::until_active("tls-s12cbc-rdesktop1.2", cbc(), rdesktop(&["-V", "1.2"]))
             .session(rdesktop_over_tls("1.2", CBC)),
         Pair::until_active("tls-s13-rdesktopdef", v("TLSv1.3"), rdesktop(&[])).session(rdesktop_over_tls("1.3", TLS13)),
-        // A whole desktop: the first screen alone is half a megabyte.
-        Pair::until_received("ok-xrdp-desktop", Host::Desktop, Client::Xfreerdp(vec!["/sec:tls"]), SCREEN)
-            .session(over_tls("1.3", TLS13).at_least("destination.bytes", SCREEN)),
         Pair::until_active("ok-xrdp-xfreerdp-login-box", xrdp(Xrdp::tls()), Client::Xfreerdp(vec!["/sec:tls"]))
             .session(over_tls("1.3", TLS13)),
     ]

@@ -73,7 +73,7 @@ fn real() -> Vec<Pair> {
                 failed("closed_after_tls_unknown|client_prompt_probe", "client|both", "credssp|tls_finish")
                     .at_most("possible")
                     .negotiated(&["ssl", "hybrid"], "hybrid")
-                    .close("client/fin|client/rst"),
+                    .close("client/fin|client/rst|host/fin"),
             )
             .session(refused("nla_required", 5)),
     ]
