@@ -39,7 +39,12 @@ pub(crate) fn pairs() -> Vec<Pair> {
             tls(&["/cert:deny"]),
             143,
         )
-        .session(left_at_the_certificate()),
+        .session(
+            failed("cert_expired", "client", "tls_finish|mcs|credssp")
+                .at_most("possible")
+                .established()
+                .close("client/fin|host/fin"),
+        ),
         Pair::new("certv-selfsigned-deny", host(Xrdp::tls()), tls(&["/cert:deny"]), 143)
             .session(left_at_the_certificate()),
         // `/cert:name` asks about the certificate as xfreerdp does without any option; nobody answers.
