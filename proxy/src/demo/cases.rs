@@ -401,3 +401,26 @@ const fn host_tls(certificate: Certificate, versions: Versions, suites: Suites) 
 const fn client_tls(versions: Versions, suites: Suites) -> Step {
     ClientTls(script::ClientTls { versions, suites })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parser::diagnosis::Outcome;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_case_has_a_listener_name_of_its_own() {
+        let names: BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len());
+        assert!(names.contains(super::super::HEALTHY));
+    }
+
+    #[test]
+    fn the_tour_shows_faults_and_sessions_that_are_none() {
+        let all = || CASES.iter().flat_map(|case| case.visits).map(|visit| visit.expected.cause);
+        let faults: BTreeSet<Cause> = all().filter(|cause| cause.outcome() == Outcome::Failure).collect();
+        assert!(faults.len() >= 12, "{faults:?}");
+        assert!(all().filter(|cause| cause.outcome() == Outcome::Success).count() >= 3);
+        assert!(all().any(|cause| cause.outcome() == Outcome::Unknown));
+    }
+}
