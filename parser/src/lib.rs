@@ -14,6 +14,7 @@
 pub mod diagnosis;
 #[doc(hidden)]
 pub mod fuzz_properties;
+pub mod profile;
 pub mod session;
 pub mod stream;
 pub mod wire;

@@ -3,6 +3,10 @@
 //! [`Proxy`] knows no signal and ends no process, so a test or the demo starts it as it is. [`run`] is what the command
 //! calls.
 
+mod error;
+
+pub use error::RunError;
+
 use crate::limits::OpeningBudget;
 use crate::listen::{Bound, Listening, Plan, Shared, bind};
 use crate::observe::{Drain, Observer, Readiness};
@@ -28,83 +32,6 @@ pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 pub struct RunOptions {
     /// What SIGHUP does; without it the signal is noted and nothing changes.
     pub reload: Option<Reload>,
-}
-
-/// Why the proxy could not start, or not take over a new configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A listening address is taken.
-    #[error(
-        "listener {name}: cannot listen on {address}: the port is in use by another process. Stop that process \
-         (`ss -ltnp 'sport = :{}'` names it) or give the listener another port",
-        address.port()
-    )]
-    InUse {
-        /// Listener, or `admin`.
-        name: String,
-        /// The address.
-        address: SocketAddr,
-        /// What bind(2) said.
-        source: io::Error,
-    },
-    /// A port that needs a privilege.
-    #[error(
-        "listener {name}: cannot listen on {address}: permission denied. Ports below 1024 need CAP_NET_BIND_SERVICE \
-         (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE); or use a higher port such as 3389"
-    )]
-    Permission {
-        /// Listener, or `admin`.
-        name: String,
-        /// The address.
-        address: SocketAddr,
-        /// What bind(2) said.
-        source: io::Error,
-    },
-    /// An address this machine does not have.
-    #[error(
-        "listener {name}: cannot listen on {address}: this machine has no such address. Use one that `ip address` \
-         shows, or {any} for all",
-        any = if address.is_ipv4() { "0.0.0.0" } else { "[::]" }
-    )]
-    NoSuchAddress {
-        /// Listener, or `admin`.
-        name: String,
-        /// The address.
-        address: SocketAddr,
-        /// What bind(2) said.
-        source: io::Error,
-    },
-    /// Another error of socket(2), bind(2) or listen(2).
-    #[error("listener {name}: cannot listen on {address}: {source}")]
-    Listen {
-        /// Listener, or `admin`.
-        name: String,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// An output could not be opened.
-    #[error("cannot start the outputs: {0}")]
-    Outputs(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The signal handlers could not be installed.
-    #[error("cannot handle signals: {0}")]
-    Signals(#[source] io::Error),
-    /// The proxy is draining or has stopped.
-    #[error("the proxy is stopping")]
-    Stopping,
-}
-
-impl RunError {
-    fn listen(name: &str, address: SocketAddr, source: io::Error) -> RunError {
-        let name = name.to_owned();
-        match source.kind() {
-            io::ErrorKind::AddrInUse => RunError::InUse { name, address, source },
-            io::ErrorKind::PermissionDenied => RunError::Permission { name, address, source },
-            io::ErrorKind::AddrNotAvailable => RunError::NoSuchAddress { name, address, source },
-            _ => RunError::Listen { name, address, source },
-        }
-    }
 }
 
 /// A running proxy.
@@ -292,14 +219,17 @@ async fn reload(proxy: &Proxy, hook: Option<&Reload>) {
         Ok(()) => tracing::info!("configuration reloaded"),
         Err(why) => tracing::error!("configuration not reloaded, the running one stays in force: {why}"),
     }
-    proxy.observer().reloaded(result.as_ref().map(|()| ()).map_err(String::as_str));
+    proxy.observer().reloaded(result.as_ref().copied().map_err(String::as_str));
 }
 
 async fn drain(proxy: &Proxy, signals: &mut Signals) {
     proxy.drain().await;
     let live = proxy.live();
     let patience = proxy.drain_timeout().await;
-    tracing::info!("draining: {live} sessions may go on for up to {patience:?}; a second signal ends them now");
+    if live > 0 {
+        let patience = words(patience);
+        tracing::info!("draining: {live} sessions may go on for up to {patience}; a second signal ends them now");
+    }
     proxy.observer().drain(Drain::Begun { live });
     let cut_short = tokio::select! {
         () = proxy.idle() => false,
@@ -314,6 +244,18 @@ async fn drain(proxy: &Proxy, signals: &mut Signals) {
     } else {
         tracing::info!("stopped: no session was cut");
         proxy.observer().drain(Drain::Done);
+    }
+}
+
+/// `12 h`, `90 s`: the largest unit that loses nothing.
+fn words(span: Duration) -> String {
+    match span.as_secs() {
+        seconds if span.subsec_nanos() > 0 => {
+            format!("{:.3} s", seconds as f64 + f64::from(span.subsec_millis()) / 1e3)
+        }
+        seconds if seconds >= 3600 && seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        seconds if seconds >= 60 && seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
     }
 }
 
@@ -345,7 +287,8 @@ fn bind_all<'a>(listeners: impl Iterator<Item = &'a Listener>, all: &Settings) -
             let port = listener.listen.port();
             // `[::]` takes IPv4 too, as everywhere on Linux, unless another listener has that port on IPv4.
             let only_v6 = port != 0 && all.listeners.iter().any(|l| l.listen.is_ipv4() && l.listen.port() == port);
-            bind(listener.listen, only_v6).map_err(|error| RunError::listen(&listener.name, listener.listen, error))
+            bind(listener.listen, only_v6)
+                .map_err(|error| RunError::listen(&format!("listener {}", listener.name), listener.listen, error))
         })
         .collect()
 }
@@ -395,5 +338,16 @@ impl Signals {
     /// The next SIGTERM or SIGINT.
     async fn stop(&mut self) {
         while let Wake::Reload = self.next().await {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_said_in_their_largest_unit() {
+        let said: Vec<String> = [43_200_000, 120_000, 90_000, 1_500].map(Duration::from_millis).map(words).into();
+        assert_eq!(said, ["12 h", "2 min", "90 s", "1.500 s"]);
     }
 }

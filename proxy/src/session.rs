@@ -94,3 +94,21 @@ async fn close(relay: Relay, ending: Ending, witness: &mut Witness) {
     }
     drop(relay);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_session_costs_little_memory() {
+        // No buffer is in here; what is, is paid for every session for as long as it lives.
+        let size = future_size::<TcpStream, SessionIdentity, &Plan, &Shared, Stop, _>(serve);
+        let tracker = size_of::<parser::session::Session>() + size_of::<parser::session::Timeline>();
+        assert!(size <= 4096, "{size} bytes per task");
+        assert!(tracker <= 8192, "{tracker} bytes of tracker and timeline");
+    }
+}

@@ -89,10 +89,9 @@ impl Ring {
     }
 
     fn remove(&mut self, id: Uuid) {
-        if let Some(at) = self.sessions.iter().position(|ended| ended.record.identity.id == id) {
-            if let Some(old) = self.sessions.remove(at) {
-                self.bytes -= weight(&old.record.timeline);
-            }
+        let at = self.sessions.iter().position(|ended| ended.record.identity.id == id);
+        if let Some(old) = at.and_then(|at| self.sessions.remove(at)) {
+            self.bytes -= weight(&old.record.timeline);
         }
     }
 }

@@ -73,20 +73,18 @@ pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) 
     macro_rules! tell {
         ($level:ident $(, $field:ident = $value:expr)*) => {
             tracing::$level!(
-                cause = verdict.cause.id(), side = verdict.side.name(), phase = verdict.phase.name(), %client,
-                host = &*identity.upstream, session = %identity.id $(, $field = $value)*,
-                "{message}"
+                cause = %verdict.cause, side = %verdict.side.name(), phase = %verdict.phase,
+                confidence = %verdict.confidence.name(), %client, host = %identity.upstream, session = %identity.id
+                $(, $field = $value)*, "{message}"
             )
         };
     }
-    match verdict.outcome() {
-        Outcome::Failure => match verdict.remedy.first() {
-            Some(remedy) => tell!(warn, confidence = verdict.confidence.name(), remedy = remedy.as_str()),
-            None => tell!(warn, confidence = verdict.confidence.name()),
-        },
-        Outcome::Success => tell!(info),
-        Outcome::Unknown if sampled => tell!(info),
-        Outcome::Unknown => tell!(debug),
+    match (verdict.outcome(), verdict.remedy.first()) {
+        (Outcome::Failure, Some(remedy)) => tell!(warn, remedy = remedy.as_str()),
+        (Outcome::Failure, None) => tell!(warn),
+        (Outcome::Success, _) => tell!(info),
+        (Outcome::Unknown, _) if sampled => tell!(info),
+        (Outcome::Unknown, _) => tell!(debug),
     }
 }
 
@@ -120,5 +118,66 @@ impl Drop for Line {
             // No thread could be had for the queue: better late than never.
             _ => _ = io::stderr().write_all(&line),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture::record;
+    use parser::diagnosis::Cause;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Seen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(cause: Cause, sampled: bool) -> String {
+        let seen = Seen::default();
+        let writer = seen.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let record = record(1, cause);
+        tracing::subscriber::with_default(subscriber, || session(&record, &record.verdict, sampled));
+        let bytes = seen.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_failure_is_one_warning_with_cause_who_step_and_remedy() {
+        let line = logged(Cause::CertExpired, true);
+        assert_eq!(line.lines().count(), 1);
+        assert!(line.contains(" WARN The client refused the host's certificate: it has expired"), "{line}");
+        for part in [
+            "cause=cert_expired",
+            "side=host",
+            "phase=tls_finish",
+            "client=10.1.2.3",
+            "host=rds07.example.net:3389",
+            "confidence=proven",
+            "remedy=\"renew the certificate\"",
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(!line.contains('\u{1b}') && !line.contains("alice"), "{line}");
+    }
+
+    #[test]
+    fn health_is_information_and_a_scanner_only_a_sample_of_it() {
+        assert!(logged(Cause::Ok, true).contains(" INFO "));
+        assert!(logged(Cause::NotRdp, true).contains(" INFO "));
+        assert_eq!(logged(Cause::NotRdp, false), "");
     }
 }

@@ -10,6 +10,8 @@ mod live;
 pub mod log;
 mod metrics;
 mod notice;
+mod open;
+mod query;
 mod sample;
 mod settle;
 mod tick;
@@ -20,12 +22,10 @@ pub use latency::PhaseLatency;
 pub(crate) use latency::Row as LatencyRow;
 pub(crate) use live::Entry;
 pub use notice::{Drain, Notice, Readiness, Rejection};
+pub use open::OutputError;
 
 use crate::clock;
-use crate::record::{
-    Action, Event, KeyError, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Sink, Writer,
-};
-use config::EventPath;
+use crate::record::{Action, Event, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Writer};
 use feed::Feed;
 use history::History;
 use latency::Latencies;
@@ -36,12 +36,10 @@ use parser::diagnosis::{Marks, Outcome};
 use parser::session::{PerPeer, Phase};
 use sample::Sampler;
 use settle::{Final, Settling};
-use std::io;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 /// How long [`Observer::finish`] waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,91 +64,7 @@ pub struct Observer {
     readiness: AtomicU8,
 }
 
-/// An output that could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OutputError {
-    /// The event file.
-    #[error("cannot write session events to {path}: {source}; check events.path (--event-log)")]
-    EventLog {
-        /// What was to be written, a path or standard output.
-        path: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The key for user name hashes.
-    #[error("cannot hash user names: {0}")]
-    Key(#[from] KeyError),
-    /// No thread could be started.
-    #[error("cannot start a thread for the outputs: {0}")]
-    Thread(io::Error),
-    /// A metric was refused: a fault of ours.
-    #[error("cannot set up metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-}
-
 impl Observer {
-    /// An observer that writes nothing and listens nowhere, for tests.
-    ///
-    /// # Panics
-    /// When the machine gives no thread.
-    #[must_use]
-    pub fn quiet() -> Arc<Observer> {
-        let events = config::Events { path: EventPath::Off, user_names: config::UserNames::Drop, live: false };
-        match Observer::open(&events, 0, None) {
-            Ok(observer) => observer,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// The outputs that `settings` ask for. Needs no runtime.
-    ///
-    /// # Errors
-    /// An output that cannot be opened.
-    pub fn start(settings: &config::Settings) -> Result<Arc<Observer>, OutputError> {
-        let state = settings.state_directory.as_deref();
-        let observer = Observer::open(&settings.events, settings.limits.event_queue, state)?;
-        observer.configured(settings);
-        Ok(observer)
-    }
-
-    fn open(
-        events: &config::Events,
-        queue: usize,
-        state: Option<&std::path::Path>,
-    ) -> Result<Arc<Observer>, OutputError> {
-        let metrics = Metrics::new()?;
-        let names = Names::new(events.user_names, state)?;
-        let (sink, path) = match &events.path {
-            EventPath::Off => (None, String::new()),
-            EventPath::Stdout => (Some(Sink::Stream(Box::new(io::stdout()))), "standard output".to_owned()),
-            EventPath::File(path) => (Some(Sink::File(path.clone())), path.display().to_string()),
-        };
-        let dropped = metrics.dropped("file");
-        let file = sink
-            .map(|sink| Writer::start("events", sink, queue, Arc::new(move |lines| dropped.inc_by(lines))))
-            .transpose()
-            .map_err(|source| OutputError::EventLog { path, source })?;
-        let feed = Feed::new(metrics.dropped("feed"));
-        let observer = Arc::new(Observer {
-            metrics,
-            names,
-            file,
-            live_in_file: events.live,
-            feed,
-            live: Live::default(),
-            history: Mutex::default(),
-            latencies: Latencies::default(),
-            settling: Settling::default(),
-            samplers: Mutex::default(),
-            scanners: Mutex::default(),
-            notices: Mutex::default(),
-            records: Mutex::default(),
-            readiness: AtomicU8::new(Readiness::Starting as u8),
-        });
-        tick::start(&observer).map_err(OutputError::Thread)?;
-        Ok(observer)
-    }
-
     /// The labels that exist from now on.
     pub fn configured(&self, settings: &config::Settings) {
         self.metrics.configured(settings);
@@ -291,45 +205,6 @@ impl Observer {
     pub fn metrics_text(&self) -> Vec<u8> {
         self.live.count_bytes();
         self.metrics.render()
-    }
-}
-
-/// What the admin endpoint asks.
-impl Observer {
-    pub(crate) fn ready(&self) -> Readiness {
-        Readiness::ALL.into_iter().find(|r| *r as u8 == self.readiness.load(Relaxed)).unwrap_or(Readiness::Starting)
-    }
-
-    pub(crate) fn names(&self) -> &Names {
-        &self.names
-    }
-
-    pub(crate) fn live_count(&self) -> usize {
-        self.live.count()
-    }
-
-    pub(crate) fn live_newest(&self, limit: usize) -> Vec<Entry> {
-        self.live.newest(limit)
-    }
-
-    pub(crate) fn live_session(&self, id: Uuid) -> Option<Entry> {
-        self.live.find(id)
-    }
-
-    pub(crate) fn ended_session(&self, id: Uuid) -> Option<Ended> {
-        lock(&self.history).find(id).cloned()
-    }
-
-    pub(crate) fn failed_newest(&self, limit: usize) -> Vec<Ended> {
-        lock(&self.history).failed().take(limit).cloned().collect()
-    }
-
-    pub(crate) fn ended_newest(&self, limit: usize) -> Vec<Ended> {
-        lock(&self.history).ended(limit)
-    }
-
-    pub(crate) fn subscribe(&self) -> Option<mpsc::Receiver<Item>> {
-        self.feed.subscribe()
     }
 }
 

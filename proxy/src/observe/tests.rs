@@ -1,1 +1,245 @@
+use super::*;
+use crate::record::fixture::{Fake, OPENED, identity, record, verdict};
+use config::EventPath;
+use parser::diagnosis::Cause;
+use serde_json::Value;
+use std::path::PathBuf;
+use uuid::Uuid;
 
+pub(crate) fn settings(path: EventPath) -> config::Settings {
+    config::Settings {
+        listeners: vec![config::Listener {
+            name: "rds-farm".to_owned(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            upstream: config::Upstream { host: "rds07.example.net".to_owned(), port: 3389 },
+            max_sessions: 10,
+            max_sessions_per_client: 10,
+        }],
+        timeouts: config::Timeouts {
+            connect: Duration::from_secs(5),
+            negotiate: Duration::from_secs(10),
+            client_hello: Duration::from_secs(15),
+            server_hello: Duration::from_secs(15),
+        },
+        events: config::Events { path, user_names: config::UserNames::Hash, live: false },
+        admin: None,
+        limits: config::Limits { drain_timeout: Duration::from_secs(1), opening_memory: 1 << 20, event_queue: 1 << 20 },
+        state_directory: None,
+    }
+}
+
+fn event_file() -> PathBuf {
+    std::env::temp_dir().join(format!("rdpscope-events-{}.jsonl", Uuid::now_v7()))
+}
+
+fn lines(path: &std::path::Path) -> Vec<Value> {
+    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// [`record`], accepted `ms` after now and ended 20 ms later: the observer's own thread must not find it old.
+fn fresh(number: u128, cause: Cause, ms: u64) -> SessionRecord {
+    let mut record = record(number, cause);
+    let mut identity = (*record.identity).clone();
+    identity.accepted = clock::now().plus(Duration::from_millis(ms));
+    record.ended = identity.accepted.plus(Duration::from_millis(20));
+    record.identity = Arc::new(identity);
+    record
+}
+
+fn value(observer: &Observer, series: &str) -> f64 {
+    let text = String::from_utf8(observer.metrics_text()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
+}
+
+fn sessions(observer: &Observer, cause: Cause) -> f64 {
+    value(observer, &format!(r#"rdpscope_sessions_total{{cause="{cause}",upstream="rds07.example.net:3389"}}"#))
+}
+
+#[tokio::test]
+async fn each_session_gives_one_line_one_count_and_one_record() {
+    let path = event_file();
+    let observer = Observer::start(&settings(EventPath::File(path.clone()))).unwrap();
+    let mut records = observer.records();
+    let mut notices = observer.notices();
+    observer.started(Fake::new(identity(1)));
+    assert_eq!(value(&observer, r#"rdpscope_sessions_active{listener="rds-farm"}"#), 1.0);
+    assert_eq!(value(&observer, r#"rdpscope_sessions_in_phase{phase="accept"}"#), 1.0);
+    observer.phase(&identity(1), Phase::TlsHello);
+    assert_eq!(value(&observer, r#"rdpscope_sessions_in_phase{phase="accept"}"#), 0.0);
+    assert_eq!(value(&observer, r#"rdpscope_sessions_in_phase{phase="tls_hello"}"#), 1.0);
+    observer.ended(record(1, Cause::CertExpired));
+    observer.finish().await;
+    let lines = lines(&path);
+    assert_eq!(lines.len(), 1, "starts and phases are for the live feed only: {lines:?}");
+    assert_eq!(lines[0]["event"]["action"], "session_end");
+    assert_eq!(lines[0]["event"]["code"], "cert_expired");
+    assert_eq!(lines[0]["rdpscope"]["attempt"]["number"], 1);
+    assert_eq!(sessions(&observer, Cause::CertExpired), 1.0);
+    assert_eq!(value(&observer, r#"rdpscope_sessions_active{listener="rds-farm"}"#), 0.0);
+    assert_eq!(value(&observer, r#"rdpscope_sessions_in_phase{phase="tls_hello"}"#), 0.0);
+    assert_eq!(records.try_recv().unwrap().verdict.cause, Cause::CertExpired);
+    assert!(matches!(notices.try_recv(), Ok(Notice::Ended(_))));
+    assert_eq!(observer.phase_latencies().len(), 5);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn bytes_of_a_live_session_are_counted_once() {
+    let observer = Observer::quiet();
+    let fake = Fake::new(identity(1));
+    observer.started(Arc::clone(&fake) as Arc<dyn LiveSession>);
+    fake.timeline.lock().unwrap().traffic.host.bytes = 1000;
+    let series = r#"rdpscope_bytes_total{direction="host_to_client",upstream="rds07.example.net:3389"}"#;
+    assert_eq!(value(&observer, series), 1000.0);
+    observer.ended(record(1, Cause::Ok));
+    assert_eq!(value(&observer, series), 1800.0);
+}
+
+#[tokio::test]
+async fn a_prompt_is_revised_when_the_client_comes_back_and_counted_once() {
+    let path = event_file();
+    let observer = Observer::start(&settings(EventPath::File(path.clone()))).unwrap();
+    let mut notices = observer.notices();
+    observer.started(Fake::new(fresh(1, Cause::Ok, 0).identity));
+    // Its user is asked about the certificate: the client leaves with an alert, and may come back.
+    let said = Cause::CertExpired;
+    observer.ended(fresh(1, said, 0));
+    assert!(matches!(notices.try_recv(), Ok(Notice::Ended(_))));
+    let count_before = sessions(&observer, said);
+
+    let again = Arc::clone(&fresh(2, Cause::Ok, 1_000).identity);
+    let fake = Fake::new(Arc::clone(&again));
+    *fake.timeline.lock().unwrap() = crate::record::fixture::timeline();
+    observer.started(Arc::clone(&fake) as Arc<dyn LiveSession>);
+    for phase in [Phase::X224, Phase::TlsHello, Phase::TlsFinish, Phase::Credssp, Phase::Mcs, Phase::Active] {
+        observer.phase(&again, phase);
+    }
+    observer.finish().await;
+    let lines = lines(&path);
+    let revised =
+        lines.iter().find(|line| line["event"]["action"] == "verdict").unwrap_or_else(|| panic!("{said}: {lines:#?}"));
+    assert_eq!(revised["session"]["id"], identity(1).id.to_string());
+    assert_eq!(revised["rdpscope"]["final"], true);
+    assert_eq!(revised["event"]["code"], "client_prompt_probe");
+    assert_eq!(lines[0]["rdpscope"]["final"], false);
+    assert_eq!(count_before, 0.0, "not counted while it may be revised");
+    assert_eq!(sessions(&observer, said), 0.0);
+    assert_eq!(sessions(&observer, Cause::ClientPromptProbe), 1.0);
+    assert!(matches!(notices.try_recv(), Ok(Notice::Revised { session, .. }) if session == identity(1).id));
+    let kept = observer.ended_session(identity(1).id).unwrap();
+    assert_eq!(kept.record.verdict.cause, Cause::ClientPromptProbe);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn an_attempt_is_counted_when_it_is_over() {
+    let observer = Observer::quiet();
+    observer.started(Fake::new(fresh(1, Cause::Ok, 0).identity));
+    observer.ended(fresh(1, Cause::CertExpired, 0));
+    let series = r#"rdpscope_attempts_total{cause="cert_expired",upstream="rds07.example.net:3389"}"#;
+    assert_eq!(value(&observer, series), 0.0);
+    observer.settle(clock::now().plus(Duration::from_secs(120)));
+    assert_eq!(value(&observer, series), 1.0);
+}
+
+#[tokio::test]
+async fn a_session_that_hangs_is_told_of_while_it_hangs() {
+    let observer = Observer::quiet();
+    let mut feed = observer.subscribe().unwrap();
+    let identity = fresh(1, Cause::Ok, 0).identity;
+    let after = |ms| identity.accepted.plus(Duration::from_millis(ms));
+    observer.started(Fake::new(Arc::clone(&identity)));
+    assert_eq!(feed.try_recv().unwrap().action, "session_start");
+    observer.hanging(after(4_999));
+    assert!(feed.try_recv().is_err());
+    for (now, times) in [(5_000, 1), (6_000, 0), (30_000, 1), (300_000, 1), (900_000, 0)] {
+        observer.hanging(after(now));
+        let told: Vec<Item> = std::iter::from_fn(|| feed.try_recv().ok()).collect();
+        assert_eq!(told.len(), times, "at {now} ms: {told:?}");
+        assert!(
+            told.iter().all(|item| item.action == "session_phase" && item.json.contains("no byte of the host yet"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_active_session_never_hangs() {
+    let observer = Observer::quiet();
+    let mut feed = observer.subscribe().unwrap();
+    observer.started(Fake::new(identity(1)));
+    observer.phase(&identity(1), Phase::Active);
+    while feed.try_recv().is_ok() {}
+    observer.hanging(Timestamp(u64::MAX));
+    assert!(feed.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn refused_connections_are_all_counted_and_told_of_ten_times_a_second() {
+    let path = event_file();
+    let observer = Observer::start(&settings(EventPath::File(path.clone()))).unwrap();
+    for _ in 0..50 {
+        observer.rejected(&identity(1), Rejection::MaxSessionsPerClient);
+    }
+    let mut later = (*identity(2)).clone();
+    later.accepted = OPENED.plus(Duration::from_secs(2));
+    observer.rejected(&later, Rejection::MaxSessionsPerClient);
+    observer.finish().await;
+    let lines = lines(&path);
+    assert_eq!(lines.len(), 11);
+    assert_eq!(lines[10]["rdpscope"]["suppressed"], 40);
+    assert_eq!(lines[10]["event"]["code"], "proxy_limit");
+    let series = r#"rdpscope_connections_rejected_total{listener="rds-farm",reason="max_sessions_per_client"}"#;
+    assert_eq!(value(&observer, series), 51.0);
+    assert_eq!(sessions(&observer, Cause::ProxyLimit), 0.0, "a refused connection is no session");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn reload_and_drain_are_events_and_reload_reopens_the_file() {
+    let path = event_file();
+    let old = path.with_extension("1");
+    let observer = Observer::start(&settings(EventPath::File(path.clone()))).unwrap();
+    observer.drain(Drain::Begun { live: 3 });
+    observer.finish().await;
+    std::fs::rename(&path, &old).unwrap();
+    observer.reloaded(Err("line 3: unknown key"));
+    observer.finish().await;
+    assert_eq!(lines(&old)[0]["event"]["action"], "drain");
+    assert_eq!(lines(&old)[0]["rdpscope"]["live"], 3);
+    let reload = &lines(&path)[0];
+    assert_eq!((&reload["event"]["action"], &reload["event"]["outcome"]), (&"reload".into(), &"failure".into()));
+    assert!(reload["message"].as_str().unwrap().contains("line 3"));
+    assert_eq!(value(&observer, r#"rdpscope_config_reloads_total{result="failure"}"#), 1.0);
+    std::fs::remove_file(path).unwrap();
+    std::fs::remove_file(old).unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_events_and_counts_them() {
+    let observer = Observer::start(&settings(EventPath::File("/dev/full".into()))).unwrap();
+    observer.ended(record(1, Cause::CertExpired));
+    observer.ended(record(2, Cause::CertExpired));
+    observer.finish().await;
+    assert_eq!(value(&observer, r#"rdpscope_events_dropped_total{sink="file"}"#), 2.0);
+    assert_eq!(sessions(&observer, Cause::CertExpired), 2.0, "counters do not need the disk");
+}
+
+#[tokio::test]
+async fn an_event_file_that_cannot_be_opened_is_named() {
+    let error = Observer::start(&settings(EventPath::File("/nonexistent-directory/e.jsonl".into()))).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent-directory/e.jsonl"), "{error}");
+}
+
+#[tokio::test]
+async fn failures_outlive_a_flood_of_healthy_sessions_in_the_history() {
+    let observer = Observer::quiet();
+    observer.ended(record(1, Cause::CertExpired));
+    for number in 2..1_000 {
+        observer.ended(SessionRecord { verdict: verdict(Cause::Ok), ..record(number, Cause::Ok) });
+    }
+    assert_eq!(observer.failed_newest(10).len(), 1);
+    assert!(observer.ended_session(identity(1).id).is_some());
+    assert!(observer.ended_session(identity(2).id).is_none(), "the oldest healthy ones make room");
+    assert_eq!(observer.ended_newest(5).len(), 5);
+}

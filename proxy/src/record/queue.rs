@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Between two tries on a full pipe that does not block.
+const FULL_PIPE: Duration = Duration::from_millis(5);
+
 /// Lines that were not written.
 pub type Dropped = Arc<dyn Fn(u64) + Send + Sync>;
 
@@ -243,6 +246,8 @@ impl Out {
                 Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody made the terminal or pipe non-blocking: it is full, not broken. The queue bounds what waits.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(FULL_PIPE),
                 Err(error) => return Err((written, error)),
             }
         }

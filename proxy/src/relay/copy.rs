@@ -6,9 +6,12 @@
 
 use super::leg::Leg;
 use super::witness::Witness;
+use socket2::SockRef;
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read};
 use std::task::{Context, Poll};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 /// Bytes taken by one read: the largest TLS record four times over, and small enough to stay in the L2 cache.
 const SCRATCH: usize = 64 * 1024;
@@ -75,7 +78,7 @@ impl Pipe {
             }
             Poll::Ready(Err(error)) => end_of(source, destination, Some(error), witness),
             Poll::Ready(Ok(())) => BUFFER.with_borrow_mut(|buffer| {
-                match source.socket.try_read(buffer) {
+                match read_once(&source.socket, buffer) {
                     Ok(0) => end_of(source, destination, None, witness),
                     Ok(n) => {
                         witness.data(source.peer, &buffer[..n]);
@@ -100,7 +103,7 @@ impl Pipe {
             Poll::Ready(Err(error)) => source.break_by(&error),
             Poll::Ready(Ok(())) => {
                 let read = BUFFER.with_borrow_mut(|buffer| {
-                    let n = source.socket.try_read(&mut buffer[..room])?;
+                    let n = read_once(&source.socket, &mut buffer[..room])?;
                     witness.data(source.peer, &buffer[..n]);
                     self.pending.extend_from_slice(&buffer[..n]);
                     Ok::<usize, io::Error>(n)
@@ -183,6 +186,22 @@ fn end_of(source: &mut Leg, destination: &mut Leg, error: Option<io::Error>, wit
     }
     source.finish_reading(witness);
     Step::Moved
+}
+
+/// One read. A short one has emptied the socket, and the runtime is told so by what it takes for `WouldBlock`: that
+/// saves the second read that would only find nothing. The readiness for FIN survives this, and what arrives after the
+/// read is a new event (epoll(7), edge-triggered).
+fn read_once(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut short = None;
+    let read = socket.try_io(Interest::READABLE, || {
+        let n = (&*SockRef::from(socket)).read(buffer)?;
+        if 0 < n && n < buffer.len() {
+            short = Some(n);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(n)
+    });
+    short.map_or(read, Ok)
 }
 
 fn is_transient(error: &io::Error) -> bool {

@@ -129,7 +129,10 @@ impl Relay {
             }
             let timer = &mut self.timer;
             match both.hand_over.as_ref().map(HandOver::deadline) {
-                Some(deadline) => timer.poll_until(deadline, cx).map(|()| both.give_up_hand_over(witness)),
+                Some(deadline) => match timer.poll_until(deadline, cx) {
+                    Poll::Ready(()) => both.give_up_hand_over(witness, cx),
+                    Poll::Pending => Poll::Pending,
+                },
                 None => timer.poll_phase(witness, cx).map(Ending::TimedOut),
             }
         })
@@ -249,18 +252,20 @@ where
     }
 
     /// The other leg did not take what the broken one had sent in the time it has.
-    fn give_up_hand_over(&mut self, witness: &mut Witness) -> Ending {
+    fn give_up_hand_over(&mut self, witness: &mut Witness, cx: &mut Context<'_>) -> Poll<Ending> {
         let from = self.hand_over.take().map_or(Peer::Client, |h| h.from);
         let (leg, pipe) = match from {
             Peer::Client => (&mut *self.client, &mut *self.up),
             Peer::Host => (&mut *self.host, &mut *self.down),
         };
-        if leg.broken.is_none() {
-            leg.break_by_pending_error();
+        if leg.broken.is_none() && !leg.break_by_pending_error() {
+            // Readiness is a hint. No error, no end: a session that is only slow goes on.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         pipe.abandon();
         leg.finish_reading(witness);
-        Ending::Broken(from)
+        Poll::Ready(Ending::Broken(from))
     }
 }
 

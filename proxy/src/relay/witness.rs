@@ -77,6 +77,10 @@ impl LiveSession for Live {
         Phase::ALL.get(usize::from(self.phase.load(Relaxed))).copied().unwrap_or_default()
     }
 
+    fn traffic(&self) -> PerPeer<u64> {
+        PerPeer { client: self.traffic.client.bytes.load(Relaxed), host: self.traffic.host.bytes.load(Relaxed) }
+    }
+
     fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
         let read = |socket: &Weak<TcpStream>| socket.upgrade().and_then(|socket| sys::tcp_facts(&*socket));
         PerPeer { client: read(&self.client), host: self.host.get().and_then(read) }
@@ -285,5 +289,64 @@ impl Drop for Witness {
         if ended.is_err() {
             tracing::error!(session = %self.live.identity.id, "the record of a session that ended early is lost");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use tokio::net::TcpListener;
+    use uuid::Uuid;
+
+    /// A witness of a connected socket, and the socket.
+    async fn witness(observer: &Arc<Observer>) -> (Witness, Arc<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 3389));
+        let identity = SessionIdentity {
+            id: Uuid::nil(),
+            listener: Arc::from("front"),
+            upstream: Arc::from("host:3389"),
+            client: anywhere,
+            local: anywhere,
+            accepted: clock::now(),
+        };
+        let client = Arc::new(client);
+        (Witness::new(identity, &client, observer, &Arc::new(OpeningBudget::new(1 << 20))), client)
+    }
+
+    #[tokio::test]
+    async fn a_look_at_a_session_that_is_no_longer_followed_shows_its_bytes() {
+        let (mut witness, _client) = witness(&Observer::quiet()).await;
+        let live = Arc::clone(&witness.live);
+        witness.data(Peer::Client, b"SSH-2.0-OpenSSH_9.2\r\n");
+        assert!(witness.settled.is_some(), "nothing in here to follow");
+        witness.data(Peer::Client, &[0; 1000]);
+        witness.data(Peer::Host, &[0; 500]);
+        let seen = live.timeline();
+        assert_eq!(seen.opening, Opening::NotRdp);
+        assert_eq!((seen.traffic.client.bytes, seen.traffic.host.bytes), (1021, 500));
+        assert_eq!(live.traffic(), PerPeer { client: 1021, host: 500 });
+        assert!(live.tcp().client.is_some() && live.tcp().host.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_task_is_dropped_is_reported_all_the_same() {
+        let observer = Observer::quiet();
+        let mut records = observer.records();
+        let (witness, _client) = witness(&observer).await;
+        drop(witness);
+        let record = records.try_recv().expect("a record");
+        assert_eq!(record.timeline.proxy_act, Some(ProxyAct::Shutdown));
+        assert!(records.try_recv().is_err(), "one record, not two");
+    }
+
+    #[tokio::test]
+    async fn tcp_info_is_not_read_from_a_socket_that_is_closed() {
+        let (witness, client) = witness(&Observer::quiet()).await;
+        assert!(witness.live.tcp().client.is_some());
+        drop(client);
+        assert!(witness.live.tcp().client.is_none());
     }
 }

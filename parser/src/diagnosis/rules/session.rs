@@ -2,6 +2,7 @@
 
 use super::super::{Cause, Confidence, Side};
 use super::case::Case;
+use super::certificate;
 use super::finding::Finding;
 use super::words::span;
 use crate::session::{Peer, Phase};
@@ -123,16 +124,31 @@ pub(super) fn ended_before_first_message(case: &Case<'_>) -> Option<Finding> {
     let wait = span(case.end().since(at));
     let client_spoke = case.sealed_alert(Peer::Client) && case.client_left();
     let side = if case.client_left() || case.close.is_none() { Side::Client } else { Side::Host };
-    let finding = Finding::possible(Cause::ClosedAfterTlsUnknown)
+    // What the client could object to, when the certificate crossed in clear (TLS 1.2 and below).
+    let objections = if side == Side::Client { certificate::objections(case) } else { Vec::new() };
+    let dated = objections.iter().find(|o| matches!(o.cause, Cause::CertExpired | Cause::CertNotYetValid));
+    let finding = Finding::possible(dated.map_or(Cause::ClosedAfterTlsUnknown, |objection| objection.cause))
         .side(side)
         .because(format!("TLS was complete; the end came {wait} later, before any RDP message."))
         .because_some(client_spoke.then(|| "The client said goodbye first (an alert-sized record).".to_owned()));
     Some(match side {
-        Side::Client => finding
-            .rivals(&[Cause::ClientPromptProbe, Cause::CertUntrustedCa, Cause::CertNameMismatch, Cause::CertExpired])
-            .message(format!(
-                "Client left {wait} after TLS was complete, before any RDP message: a prompt, or a refused certificate"
-            )),
+        Side::Client => objections
+            .iter()
+            .fold(finding, |finding, objection| finding.because(objection.sentence.clone()))
+            .rivals_if(dated.is_some(), &[Cause::ClosedAfterTlsUnknown])
+            .rivals(&[Cause::ClientPromptProbe])
+            .rivals(&objections.iter().map(|objection| objection.cause).collect::<Vec<_>>())
+            .rivals(&[Cause::CertUntrustedCa, Cause::CertNameMismatch])
+            .rivals_if(certificate::readable(case).is_none(), &[Cause::CertExpired])
+            .message(match dated {
+                Some(objection) => format!(
+                    "Client left {wait} after TLS was complete, before any RDP message. {}",
+                    objection.sentence.trim_end_matches('.')
+                ),
+                None => format!(
+                    "Client left {wait} after TLS was complete, before any RDP message: a prompt, or a refused certificate"
+                ),
+            }),
         _ => finding
             .rivals(&[Cause::ServerClosedInMcs, Cause::TlsAlertInternalError, Cause::ClientPromptProbe])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])

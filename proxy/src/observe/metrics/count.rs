@@ -90,8 +90,10 @@ impl Metrics {
     }
 
     fn tls(&self, timeline: &Timeline, upstream: &UpstreamMetrics) {
-        if let Some(newest) = timeline.client_hello.as_ref().and_then(|hello| hello.versions().into_iter().max()) {
-            let version = self.closed("version", names::version(newest));
+        if let Some(hello) = &timeline.client_hello {
+            // A version nobody knows does not hide the newest one that we do.
+            let newest = hello.versions().into_iter().filter(|version| names::version(*version).is_some()).max();
+            let version = self.closed("version", newest.and_then(names::version));
             self.families.client_max_version.with_label_values(&[version]).inc();
         }
         if let Some(hello) = &timeline.server_hello {

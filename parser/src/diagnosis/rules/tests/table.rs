@@ -114,6 +114,13 @@ fn after_tls() -> Vec<Picture> {
     };
     vec![
         ("client leaves after TLS", tls().client_left(200), Cause::ClosedAfterTlsUnknown, Side::Client, Possible),
+        (
+            "client leaves after TLS, the certificate it saw has expired",
+            tls().certificate(|c| c.not_after -= 30 * 86_400).client_left(200),
+            Cause::CertExpired,
+            Side::Client,
+            Possible,
+        ),
         ("host leaves after TLS", tls().host_left(200), Cause::ClosedAfterTlsUnknown, Side::Host, Possible),
         (
             "client leaves before NLA",

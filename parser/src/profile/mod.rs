@@ -1,0 +1,172 @@
+//! What a host really accepts, as somebody found out who asked it: plain data, and the pure part of asking.
+//!
+//! A [`HostProfile`] is filled by a prober that speaks this crate's own wire messages, and read by the diagnosis: a
+//! mismatch is proven when the client's recorded offer and the host's probed ability do not meet, and refuted when they
+//! do. Nothing here knows a socket or a clock.
+
+use crate::Timestamp;
+use crate::session::{Answer, CertificateFacts, CloseKind};
+use crate::wire::{AlertDescription, CipherSuite, NamedGroup, Protocols, SignatureScheme, TlsVersion};
+
+/// What one host accepts, with its age and what is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostProfile {
+    /// When the first question was asked.
+    pub begun: Timestamp,
+    /// When the last answer came.
+    pub ended: Timestamp,
+    /// Connections that were made.
+    pub handshakes: u16,
+    /// Whether every question was answered.
+    pub completeness: Completeness,
+    /// TLS at once (an RD Gateway), without X.224.
+    pub tls_first: bool,
+    /// What each `requestedProtocols` got; `None` is a request without negotiation data.
+    pub negotiation: Vec<(Option<Protocols>, NegotiationAnswer)>,
+    /// One entry per version asked for, newest first.
+    pub versions: Vec<VersionAbility>,
+    /// Groups the host accepts, in the order it prefers them where it shows one.
+    pub groups: Vec<NamedGroup>,
+    /// Groups that were asked for and refused.
+    pub refused_groups: Vec<NamedGroup>,
+    /// Signature schemes with which the host signs, in the order they were found.
+    pub signature_schemes: Vec<SignatureScheme>,
+    /// The certificate, when a version up to TLS 1.2 shows it in clear.
+    pub certificate: Option<CertificateFacts>,
+    /// CredSSP and NTLM target information; only asked for when that is switched on.
+    pub credssp: Option<CredsspFacts>,
+    /// Hellos of growing size in bytes, and what came back.
+    pub hello_sizes: Vec<(u16, Reaction)>,
+    /// A client's own hello, replayed and then changed step by step.
+    pub ladder: Vec<LadderStep>,
+}
+
+/// How much of a profile is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Completeness {
+    /// Every question was answered.
+    #[default]
+    Complete,
+    /// Stopped early: the bound on handshakes or time, or the host stopped answering. The payload says which.
+    Partial(String),
+    /// Nothing was learned, and why.
+    Unreachable(String),
+}
+
+/// What came back for one Connection Request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NegotiationAnswer {
+    /// An answer of any kind.
+    Answered(Answer),
+    /// A close without one.
+    Closed(CloseKind),
+    /// Nothing within the time-out.
+    Silence,
+}
+
+/// What a host does with one TLS version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionAbility {
+    /// The version.
+    pub version: TlsVersion,
+    /// What a hello that offers this version alone, with every suite, got first.
+    pub reaction: Reaction,
+    /// Suites accepted, in the order in which the host chose them.
+    pub suites: Vec<CipherSuite>,
+    /// The host keeps its own order: it chose the same suite whatever the order of the offer.
+    pub host_order: bool,
+    /// Every suite was asked about, down to a refusal.
+    pub complete: bool,
+}
+
+impl VersionAbility {
+    /// The host completed a ServerHello in this version.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        !self.suites.is_empty()
+    }
+}
+
+/// What a ClientHello got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// A ServerHello.
+    Hello {
+        /// The version chosen.
+        version: TlsVersion,
+        /// The suite chosen.
+        suite: CipherSuite,
+        /// The group chosen, when it shows.
+        group: Option<NamedGroup>,
+    },
+    /// A HelloRetryRequest: the host accepts the hello with another key share.
+    Retry {
+        /// The suite chosen.
+        suite: CipherSuite,
+        /// The group asked for.
+        group: Option<NamedGroup>,
+    },
+    /// An alert.
+    Alert(AlertDescription),
+    /// A close without a TLS byte.
+    Closed(CloseKind),
+    /// xrdp's clear disconnect in place of TLS.
+    ClearDisconnect,
+    /// Bytes that are no TLS.
+    NotTls,
+    /// Nothing within the time-out.
+    Silence,
+    /// The connection did not get as far as the hello (connect failed, negotiation refused); the words say how.
+    NotReached(String),
+}
+
+impl Reaction {
+    /// The host took the hello.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        matches!(self, Reaction::Hello { .. } | Reaction::Retry { .. })
+    }
+}
+
+/// What CredSSP says before any credential is sent. [MS-CSSP] 2.2.1, [MS-NLMP] 2.2.2.1
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CredsspFacts {
+    /// TSRequest version.
+    pub version: u32,
+    /// NetBIOS and DNS names and the OS build of the NTLM CHALLENGE, in the order sent.
+    pub target: Vec<(String, String)>,
+    /// The host's clock, when it was sent.
+    pub host_time: Option<Timestamp>,
+}
+
+/// One step of the ladder: a client's own hello with one thing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LadderStep {
+    /// What was changed.
+    pub change: LadderChange,
+    /// What came back.
+    pub reaction: Reaction,
+}
+
+/// What distinguishes one replayed hello from the client's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LadderChange {
+    /// Nothing but the random and the key shares.
+    AsSent,
+    /// Versions replaced by these.
+    Versions(Vec<TlsVersion>),
+    /// Suites widened to all that the versions allow.
+    AllSuites,
+    /// Groups widened to all that are known.
+    AllGroups,
+    /// Signature schemes widened to all that are known.
+    AllSignatureSchemes,
+    /// Suites of one authentication only (`RSA`, `ECDSA`).
+    OnlyAuth(&'static str),
+    /// Padded, or with extensions removed, to this many bytes.
+    Size(u16),
+    /// TLS 1.3 left out.
+    Without13,
+    /// Everything that is known, of every version.
+    Everything,
+}

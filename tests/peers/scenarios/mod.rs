@@ -1,0 +1,51 @@
+//! What is tried, one file per part of a connection's life.
+
+mod campaign;
+mod certificate;
+mod gateway;
+mod healthy;
+mod negotiation;
+mod network;
+mod opening;
+mod presence;
+mod tls;
+mod transport;
+
+use crate::expect::{Expect, failed};
+use crate::runner::Case;
+
+/// Every scenario. The long ones come first, so that nothing is left waiting for them.
+pub(crate) fn all() -> Vec<Case> {
+    let pairs = [
+        transport::pairs(),
+        healthy::pairs(),
+        tls::pairs(),
+        certificate::pairs(),
+        negotiation::pairs(),
+        opening::pairs(),
+        gateway::pairs(),
+    ];
+    let pairs = pairs.into_iter().flatten().map(crate::pair::Pair::case);
+    pairs.chain(network::cases()).chain(presence::cases()).collect()
+}
+
+/// What runs after them, alone.
+pub(crate) fn campaigns() -> Vec<Case> {
+    vec![campaign::case()]
+}
+
+/// The host takes the hello, says a clear MCS disconnect instead of TLS, and closes: no key it can use, or no suite.
+fn hello_dropped() -> Expect {
+    failed("tls_server_refused_hello_silently|cert_private_key_unusable", "host", "tls_hello")
+        .at_most("possible")
+        .close("client/fin|host/fin|host/rst")
+        .negotiated(&["ssl"], "ssl")
+        .offered(&["1.3", "1.2", "1.1", "1.0"])
+        .without("tls.version")
+}
+
+/// RC4 between FreeRDP 2.11 and OpenSSL 3 comes out wrong, and xrdp ends the session with "logoff by user".
+fn rc4_with_xfreerdp(requested: &'static [&'static str]) -> Expect {
+    let expect = failed("any", "any", "any").without("tls.version");
+    if requested.is_empty() { expect } else { expect.negotiated(requested, "rdp") }
+}
