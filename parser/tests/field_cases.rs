@@ -568,3 +568,80 @@ fn gateway_legs_that_carried_a_session_are_ok_however_they_end() {
         );
     }
 }
+
+#[test]
+fn a_licence_message_that_ends_the_session_may_be_a_refusal() {
+    for settled in suites() {
+        let logged_on = Story::new().all(opening(HYBRID, settled)).records(settled, NTLM).records(settled, MCS);
+        for exchange in ["C433 S34", "C433 S337 C156 S34", "C433 S35"] {
+            let ended = logged_on.clone().records(settled, exchange);
+            for story in [ended.clone().host_fin(), ended.clone().client_fin(), ended.client_rst()] {
+                assert_called(
+                    exchange,
+                    &story,
+                    (Cause::LicenseFailure, Side::Host, Phase::Licensing, Confidence::Possible),
+                );
+            }
+        }
+    }
+}
+
+/// What real clients and hosts put between TLS and the desktop.
+const JOINS: [&str; 5] = [
+    "C462 S126 C12 C8 S11 C12 S15 C12 S15 C12 S15",
+    // Skip-channel-join. [MS-RDPBCGR] 2.2.1.3.2
+    "C462 S126 C12 C8 S11",
+    "C462 S126 C20 S11 C12 S15 C12 S15",
+    // Many monitors, and the message channel.
+    "C900 S134 C12 C8 S11 C12 S15 C12 S15 C12 S15 C12 S15 C12 S15 C12 S15 C12 S15 C12 S15",
+    "C462 S126 C12 C8 S11 C12 C12 C12 S15 S15 S15",
+];
+const LICENCES: [&str; 8] = [
+    "C433 S34",
+    "C339 S35",
+    "C339 S337 C156 S34",
+    "C433 S2200 C900 S180 C300 S34",
+    // Connect-time detection of round trip and bandwidth, before and after licensing.
+    "C433 S25 C25 S34",
+    "C433 S25 C25 S25 S1040 S1040 S33 C39 S34",
+    "C433 S34 S25 C25",
+    // Initiate Multitransport, twice, and the answers.
+    "C433 S34 S43 S43 C31 C31",
+];
+const ACTIVATIONS: [&str; 5] = [
+    "S472 C611 C36 C40 C40 S36 S40 C40 S40 S40",
+    "S425 C550 C37 C41 C41 C41 S36 S40 S40 S40",
+    "S472 C611 C36 C40 C40 C40 S36 S40 S40 S40",
+    "S398 C556 C37 S41 C37 C41 C41 S41 C41 S41 S41",
+    // Deactivate All and the whole run again, as after a resize.
+    "S472 C611 C36 C40 C40 C40 S36 S40 S40 S40 S30 S472 C611 C36 C40 C40 C40 S36 S40 S40 S40",
+];
+
+#[test]
+fn every_way_to_the_desktop_is_a_healthy_session() {
+    for settled in suites() {
+        for (n, authentication) in ["", NTLM, NTLM_EX, KERBEROS_EX].into_iter().enumerate() {
+            let selected = [SSL, HYBRID, HYBRID_EX, HYBRID_EX][n];
+            for (joins, licence) in JOINS.into_iter().flat_map(|j| LICENCES.map(|l| (j, l))) {
+                for activation in ACTIVATIONS {
+                    let name = format!("{settled:?}\n{authentication} {joins} {licence} {activation}");
+                    let story = Story::new()
+                        .all(opening(selected, settled))
+                        .records(settled, authentication)
+                        .records(settled, joins)
+                        .records(settled, licence)
+                        .records(settled, activation)
+                        .records(settled, "S1400 C29 S900 C31 S4000");
+                    let verdict = story.clone().records(settled, "C33 S33 C9 CA").client_fin().verdict(Seen::Live);
+                    assert_eq!(
+                        (verdict.cause, verdict.end),
+                        (Cause::Ok, Some(End::UserClosed)),
+                        "{name}: {verdict:#?}"
+                    );
+                    let verdict = story.records(settled, "S36 S9").client_rst().verdict(Seen::Capture);
+                    assert_eq!((verdict.cause, verdict.end), (Cause::Ok, Some(End::HostEnded)), "{name}: {verdict:#?}");
+                }
+            }
+        }
+    }
+}

@@ -32,10 +32,12 @@ pub(super) fn activation_broke_off(case: &Case<'_>) -> Option<Finding> {
     if client_left(case) && case.seen(progress.demand_active) && !case.seen(progress.confirm_active) {
         return Some(redirected(case, &[Cause::ActivationFailed]));
     }
-    let step = match (case.seen(progress.demand_active), case.seen(progress.confirm_active)) {
-        (false, _) => "after the licence, before Demand Active",
-        (true, false) => "after Demand Active, before Confirm Active",
-        (true, true) => "after Confirm Active, before the font map",
+    if !case.seen(progress.demand_active) {
+        return Some(ended_on_licence(case));
+    }
+    let step = match case.seen(progress.confirm_active) {
+        false => "after Demand Active, before Confirm Active",
+        true => "after Confirm Active, before the font map",
     };
     Some(
         Finding::possible(Cause::ActivationFailed)
@@ -47,6 +49,22 @@ pub(super) fn activation_broke_off(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::UnknownClose])
             .message(format!("{} {step}", case.closed())),
     )
+}
+
+/// A grant and a refusal of the licence are the same message with another number in it. [MS-RDPBCGR] 2.2.1.12.1.3
+fn ended_on_licence(case: &Case<'_>) -> Finding {
+    let left = client_left(case);
+    Finding::possible(Cause::LicenseFailure)
+        .side(Side::Host)
+        .because_some(reached(case))
+        .because("A licence message of 34 or 35 bytes came, a grant or a refusal, and no Demand Active after it.")
+        .rivals(&[Cause::ActivationFailed])
+        .rivals_if(!left, &[Cause::ServerDenied0x7, Cause::WinlogonOrProfileFailure])
+        .rivals_if(left, &[Cause::ClientSideNetworkLoss])
+        .rivals_if(case.by_timeout(), &[Cause::MtuBlackhole])
+        .rivals_if(case.by_reset() && !left, &[Cause::RstByMiddlebox])
+        .rivals(&[Cause::UnknownClose])
+        .message(format!("{} after the last licence message, before Demand Active", case.closed()))
 }
 
 /// Client Info was sent; no licence came.
