@@ -645,3 +645,43 @@ fn every_way_to_the_desktop_is_a_healthy_session() {
         }
     }
 }
+
+#[test]
+fn wherever_a_connection_is_cut_its_verdict_does_not_depend_on_how_it_was_seen() {
+    let kinds = [CloseKind::Fin, CloseKind::Rst, CloseKind::Timeout, CloseKind::Error];
+    for settled in [Settled::TLS13, Settled::GCM, Settled::CBC10, Settled::CBC12_ETM] {
+        for (selected, authentication) in [(SSL, ""), (HYBRID_EX, NTLM_EX), (HYBRID_EX, KERBEROS_EX)] {
+            let whole = up(settled, selected, authentication);
+            for cut in 0..whole.0.len() {
+                for (by, kind) in [Closer::Client, Closer::Host].into_iter().flat_map(|by| kinds.map(|kind| (by, kind)))
+                {
+                    let story = Story(whole.0[..cut].to_vec()).close(by, kind);
+                    let name = format!("{settled:?} {selected} cut after {cut} by {by:?} {kind:?}");
+                    let verdict = told(&name, &story, &[Seen::LiveInBytes, Seen::CoarseClock]);
+                    let died = matches!(kind, CloseKind::Timeout | CloseKind::Error);
+                    if died && by == Closer::Client && cut > 0 {
+                        assert_eq!(verdict.cause, Cause::ClientSideNetworkLoss, "{name}: {verdict:#?}");
+                    }
+                    if died && by == Closer::Host && cut > 0 {
+                        assert_ne!(verdict.side, Side::Client, "{name}: {verdict:#?}");
+                        assert_ne!(verdict.cause, Cause::NlaAuthRefused, "{name}: {verdict:#?}");
+                    }
+                    // The handshake is over at message 11 at the latest; what follows is told by sizes.
+                    assert!(cut < 12 || verdict.confidence < Confidence::Proven, "{name}: {verdict:#?}");
+                    let active = verdict.phase == Phase::Active;
+                    assert!(
+                        !active || by == Closer::Host || died || verdict.cause == Cause::Ok,
+                        "{name}: {verdict:#?}"
+                    );
+                    assert!(!verdict.message.is_empty() && !verdict.evidence.is_empty(), "{name}");
+                    assert!(
+                        verdict.confidence > Confidence::Possible
+                            || verdict.cause == Cause::UnknownClose
+                            || !verdict.alternatives.is_empty(),
+                        "{name}: {verdict:#?}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -184,6 +184,7 @@ fn in_mcs(case: &Case<'_>, step: &str) -> Finding {
             .side(Side::Host)
             .rivals_if(case.by_timeout(), &[Cause::MtuBlackhole])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .rivals(&[Cause::ServerDenied0x7, Cause::UnknownClose])
     };
     finding.in_phase(Phase::Mcs).message(format!("{} {step}", case.closed()))
 }
