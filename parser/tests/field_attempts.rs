@@ -4,7 +4,7 @@
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Cause, Confidence, Marks, Revision, Verdict, diagnose};
 use parser::session::{ClientHelloFacts, Close, CloseKind, Closer, Phase, RequestFacts, Timeline};
-use parser::wire::Fingerprints;
+use parser::wire::CipherSuite;
 use std::net::IpAddr;
 
 const TARGET: &str = "rds07.example.net:3389";
@@ -13,16 +13,16 @@ fn at(ms: u64) -> Timestamp {
     Timestamp(ms * 1_000_000)
 }
 
-/// What a client shows: a user name, a TLS fingerprint.
+/// What a client shows: a user name, the suites it offers.
 #[derive(Clone, Copy)]
-struct Who(Option<&'static str>, &'static str);
+struct Who(Option<&'static str>, &'static [u16]);
 
 impl Who {
     fn timeline(self) -> Timeline {
-        let fingerprints = Fingerprints { ja3: self.1.into(), ..Fingerprints::default() };
+        let suites = self.1.iter().map(|suite| CipherSuite(*suite)).collect();
         Timeline {
             request: Some(RequestFacts { cookie: self.0.map(str::to_owned), ..RequestFacts::default() }),
-            client_hello: Some(ClientHelloFacts { fingerprints, ..ClientHelloFacts::default() }),
+            client_hello: Some(ClientHelloFacts { suites, ..ClientHelloFacts::default() }),
             ..Timeline::default()
         }
     }
@@ -74,8 +74,8 @@ impl Address {
     }
 }
 
-const MSTSC: &str = "771,4866-4867-4865,0-11-10,29-23-24,0";
-const FREERDP: &str = "771,49196-49195,13-10,23-24,0";
+const MSTSC: &[u16] = &[0x1302, 0x1301, 0xc02c, 0xc02b];
+const FREERDP: &[u16] = &[0x1302, 0x1303, 0x1301];
 
 #[test]
 fn the_prompt_of_a_named_user_is_proven_by_the_same_user_only() {
@@ -176,4 +176,18 @@ fn a_storm_of_retries_revises_nothing_and_stays_bounded() {
     assert_eq!(address.attempts.clients(), 1);
     address.attempts.expire(at(200_000));
     assert_eq!(address.attempts.clients(), 0);
+}
+
+#[test]
+fn a_client_that_comes_back_with_a_ticket_and_other_grease_is_the_same_client() {
+    let hello = |grease: u16, extensions: &[u16]| ClientHelloFacts {
+        suites: [grease, 0x1302, 0xc02c].map(CipherSuite).to_vec(),
+        extensions: extensions.to_vec(),
+        resumption_offered: extensions.contains(&41),
+        ..ClientHelloFacts::default()
+    };
+    let shown = |hello| Marks::of(&Timeline { client_hello: Some(hello), ..Timeline::default() });
+    let first = shown(hello(0x0a0a, &[0, 10, 13, 43]));
+    assert_eq!(first, shown(hello(0xbaba, &[13, 0, 43, 10, 41])));
+    assert_ne!(first, shown(ClientHelloFacts { suites: vec![CipherSuite(0x1302)], ..ClientHelloFacts::default() }));
 }

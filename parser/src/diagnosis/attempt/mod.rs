@@ -34,7 +34,8 @@ mod revise;
 
 use super::{Cause, Verdict};
 use crate::Timestamp;
-use crate::session::{Phase, Timeline};
+use crate::session::{ClientHelloFacts, Phase, Timeline};
+use crate::wire::tls::is_grease;
 use client::{Client, Member};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -61,7 +62,7 @@ impl Marks {
     #[must_use]
     pub fn of(timeline: &Timeline) -> Marks {
         let user = timeline.request.as_ref().and_then(|request| request.cookie.as_deref()).map(hash);
-        let fingerprint = timeline.client_hello.as_ref().map(|hello| hash(&hello.fingerprints.ja3));
+        let fingerprint = timeline.client_hello.as_ref().map(program);
         Marks { user, fingerprint }
     }
 
@@ -85,6 +86,21 @@ impl Marks {
         self.user = newer.user.or(self.user);
         self.fingerprint = newer.fingerprint.or(self.fingerprint);
     }
+}
+
+/// What one program offers every time. Extensions are left out: some stacks shuffle them, and a client that comes back
+/// offers the ticket it has got meanwhile.
+fn program(hello: &ClientHelloFacts) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let plain = |value: &u16| !is_grease(*value);
+    let suites = hello.suites.iter().map(|s| s.0).filter(plain);
+    let groups = hello.groups.iter().map(|g| g.0).filter(plain);
+    let schemes = hello.signature_schemes.iter().map(|s| s.0).filter(plain);
+    let versions = hello.versions().into_iter().map(|v| v.0);
+    for list in [suites.collect::<Vec<_>>(), groups.collect(), schemes.collect(), versions.collect()] {
+        list.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn hash(text: &str) -> u64 {
