@@ -586,6 +586,22 @@ fn a_licence_message_that_ends_the_session_may_be_a_refusal() {
     }
 }
 
+#[test]
+fn clear_gateway_http_behind_a_tls_terminator_is_judged_by_volume() {
+    let outward = b"RDG_OUT_DATA /remoteDesktopGateway/ HTTP/1.1\r\nHost: gw\r\n\r\n";
+    let inward = b"RDG_IN_DATA /remoteDesktopGateway/ HTTP/1.1\r\nHost: gw\r\n\r\n";
+    let much = vec![7; 80_000];
+    let out = || Story::new().client(outward).host(b"HTTP/1.1 200 OK\r\n\r\n").host(&much).wait(600);
+    let into = || Story::new().client(inward).host(b"HTTP/1.1 200 OK\r\n\r\n").client(&much).wait(600);
+    for story in [out().client_fin(), out().client_rst(), out().host_fin(), into().client_fin(), into().host_fin()] {
+        let verdict = told("clear HTTP", &story, &[]);
+        assert_eq!((verdict.cause, verdict.phase), (Cause::Ok, Phase::Active), "{verdict:#?}");
+    }
+    let refused = Story::new().client(outward).host(b"HTTP/1.1 401 Unauthorized\r\n\r\n").client_fin();
+    let verdict = told("refused", &refused, &[]);
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::RdgClosedAfterTls, Confidence::Possible), "{verdict:#?}");
+}
+
 /// What real clients and hosts put between TLS and the desktop.
 const JOINS: [&str; 5] = [
     "C462 S126 C12 C8 S11 C12 S15 C12 S15 C12 S15",

@@ -274,7 +274,7 @@ fn ok(case: &Case<'_>) -> Finding {
     let by_size = case.seen(case.timeline.progress.active);
     let confidence = if by_size { Confidence::Likely } else { Confidence::Possible };
     let finding = Finding::new(Cause::Ok, confidence)
-        .in_phase(if case.is_gateway() { case.phase() } else { Phase::Active })
+        .in_phase(if case.timeline.opening == Opening::TlsFirst { case.phase() } else { Phase::Active })
         .because(format!("The session was up for {}.", span(lifetime(case))))
         .because(case.volume());
     finding.because_some((readable && by_size).then(|| "Standard RDP security: every message is readable.".to_owned()))

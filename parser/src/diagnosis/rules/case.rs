@@ -118,8 +118,11 @@ impl<'a> Case<'a> {
 
     /// The session was up. Volume says so where sizes could not: an opening never is that long.
     pub(super) fn was_active(&self) -> bool {
-        let opened = self.established() || self.timeline.opening == Opening::GatewayHttp;
-        self.seen(self.timeline.progress.active) || opened && self.is_long()
+        // Of a gateway's two clear HTTP connections one carries what the client says.
+        let clear_http = self.timeline.opening == Opening::GatewayHttp;
+        let said_much = clear_http && self.timeline.traffic.client.bytes >= SESSION_BYTES;
+        let opened = self.established() || clear_http;
+        self.seen(self.timeline.progress.active) || opened && self.is_long() || said_much
     }
 
     /// More than any opening came from the host.
