@@ -3,6 +3,7 @@
 
 pub mod field;
 pub mod scripts;
+pub mod told;
 
 use parser::Timestamp;
 use parser::session::{CloseKind, Closer, Limits, Peer, Session};
