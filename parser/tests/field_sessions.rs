@@ -326,3 +326,33 @@ fn every_way_to_the_desktop_is_a_healthy_session() {
         }
     }
 }
+
+#[test]
+fn a_session_whose_peers_split_every_record_is_healthy() {
+    // One byte ahead of every message, as TLS 1.0 stacks do against chosen plaintexts; on one side, or on both.
+    let split = |words: &str, sides: &str| {
+        let halves = words.split_whitespace().map(|word| {
+            let (from, size) = word.split_at(1);
+            match size.parse::<u16>() {
+                Ok(size) if sides.contains(from) => format!("{from}1 {from}{}", size - 1),
+                _ => word.to_owned(),
+            }
+        });
+        halves.collect::<Vec<_>>().join(" ")
+    };
+    for settled in [Settled::CBC10, Settled::CBC10_ETM, Settled::TRIPLE_DES] {
+        for (selected, authentication) in [(SSL, ""), (HYBRID, NTLM), (HYBRID, "C175 S1351 C1887 S227 C191 S103 C361")]
+        {
+            for sides in ["C", "S", "CS"] {
+                let all = [authentication, MCS, LICENSED, ACTIVE, DRAWING].join(" ");
+                let up = || Story::new().all(opening(selected, settled)).records(settled, &split(&all, sides));
+                let end = |words: &str| split(words, sides);
+                let name = format!("{settled:?} {sides} {authentication}");
+                assert_ok(&name, &up().client_fin(), End::UserClosed);
+                assert_ok(&name, &up().records(settled, &end("C33 S33 C9")).host_fin(), End::UserClosed);
+                assert_ok(&name, &up().records(settled, &end("S36 S9")).client_rst(), End::HostEnded);
+                assert_ok(&name, &up().records(settled, &end("S9")).host_fin(), End::HostEnded);
+            }
+        }
+    }
+}
