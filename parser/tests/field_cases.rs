@@ -25,6 +25,10 @@ fn a_prompt_that_lasts_is_never_timed_and_never_blamed() {
             let verdict = told("left at the prompt", &left, &[]);
             assert_eq!((verdict.cause, verdict.side), (Cause::ClosedAfterTlsUnknown, Side::Client), "{verdict:#?}");
             assert!(verdict.alternatives.contains(&Cause::ClientPromptProbe), "{verdict:#?}");
+            // The host loses patience first.
+            let dropped = told("host drops the prompt", &asked().wait(60 * minutes).host_fin(), &[]);
+            assert_eq!(dropped.cause, Cause::ClosedAfterTlsUnknown, "{dropped:#?}");
+            assert!(dropped.alternatives.contains(&Cause::ClientPromptProbe), "{dropped:#?}");
             // The host answers the goodbye before the client's own FIN is seen.
             let answered = told("the same", &asked().wait(60 * minutes).records(settled, "CA SA").host_fin(), &[]);
             assert_eq!((answered.cause, answered.side), (Cause::ClosedAfterTlsUnknown, Side::Client), "{answered:#?}");

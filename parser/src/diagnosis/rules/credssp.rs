@@ -10,6 +10,9 @@ use core::time::Duration;
 /// A pause this long inside CredSSP speaks for a domain controller that is not found.
 const KERBEROS_PAUSE: Duration = Duration::from_secs(4);
 
+/// Hosts give a client that says nothing up after a minute or two: its user was still at a prompt.
+const HOST_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Four bytes after CredSSP and an end: Early User Authorization Result, access denied. [MS-RDPBCGR] 2.2.10.2
 pub(super) fn logon_right_missing(case: &Case<'_>) -> Option<Finding> {
     let progress = &case.timeline.progress;
@@ -129,6 +132,7 @@ pub(super) fn ended_early(case: &Case<'_>) -> Option<Finding> {
             }),
         (false, _) => finding
             .side(Side::Host)
+            .rivals_if(case.silence() >= HOST_PATIENCE, &[Cause::ClientPromptProbe])
             .rivals(&[Cause::CredsspOracleRemediation, Cause::NlaAuthRefused, Cause::TlsAlertInternalError])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .message(format!("{} after TLS, before the client showed credentials", case.closed())),
