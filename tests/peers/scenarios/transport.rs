@@ -159,7 +159,7 @@ fn silence() -> Vec<Pair> {
 const IN_HANDSHAKE: u64 = 700;
 const IN_MCS: u64 = 1_950;
 const IN_LICENSING: u64 = 2_250;
-const IN_SESSION: u64 = 3_500;
+const IN_SESSION: u64 = 5_000;
 
 fn cuts() -> Vec<Pair> {
     const HANDSHAKE: &str = "tls_server_refused_hello_silently|cert_private_key_unusable|rst_by_middlebox|\
