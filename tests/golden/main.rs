@@ -6,8 +6,7 @@
 //!
 //! Data, its origin and licences: `README.md` in this directory.
 
-// A test crate: what cannot be read here is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // a test that cannot read its own data has failed
 
 mod attempts;
 mod capture;

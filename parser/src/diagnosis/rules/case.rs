@@ -85,6 +85,20 @@ impl<'a> Case<'a> {
         self.seen(self.timeline.tls.encrypted_alert[peer])
     }
 
+    /// The client left, and the host had not said goodbye before.
+    ///
+    /// A host that reads a close_notify closes at once, and its FIN may win the race against the client's own: who sent
+    /// the first alert-sized record decides before who closed first.
+    pub(super) fn client_left(&self) -> bool {
+        let goodbye = |peer| self.timeline.tls.encrypted_alert[peer].filter(|at| *at <= self.end());
+        match (goodbye(Peer::Client), goodbye(Peer::Host)) {
+            (Some(client), Some(host)) => client <= host,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => self.closed_first(Closer::Client),
+        }
+    }
+
     pub(super) fn is_gateway(&self) -> bool {
         matches!(self.timeline.opening, Opening::TlsFirst | Opening::GatewayHttp)
     }
