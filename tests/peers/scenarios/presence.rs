@@ -83,9 +83,9 @@ fn host_sees_the_proxy(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     }
     let proxy = start(lab, NAME, host.local_addr()?.port())?;
     let through = connect(proxy.address())?;
-    let (_stream, seen) = host.accept()?;
+    let (stream, seen) = host.accept()?;
     ensure!(seen.ip() == Ipv4Addr::LOCALHOST, "the host sees {seen}");
-    drop(through);
+    drop((through, stream));
     let sessions = proxy.sessions(1)?;
     let told = sessions.first().map(|event| text(event, "client.ip")).unwrap_or_default();
     ensure!(told == "127.0.0.2", "the event names the client {told}");
