@@ -216,9 +216,9 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "gateway-401",
         about: "An RD Gateway leg: TLS is fine, what ends it is inside",
-        host: Host::Plays(&[&[TLS_HOST, Exchange(rdp::GATEWAY_REFUSAL)]]),
+        host: Host::Plays(&[&[TLS_HOST, Exchange(&[rdp::GATEWAY_REFUSAL])]]),
         visits: &[Visit {
-            client: &[TLS_CLIENT, Exchange(rdp::GATEWAY_REFUSAL)],
+            client: &[TLS_CLIENT, Exchange(&[rdp::GATEWAY_REFUSAL])],
             expected: is(Cause::RdgClosedAfterTls, &[Phase::TlsFinish]),
         }],
     },
@@ -226,9 +226,9 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "wrong-password",
         about: "NLA: the host closes behind the client's third message",
-        host: Host::Plays(&[&[ReadPacket, Confirm(HYBRID), TLS_HOST, Exchange(rdp::CREDSSP_UNTIL_AUTHENTICATE)]]),
+        host: Host::Plays(&[&[ReadPacket, Confirm(HYBRID), TLS_HOST, Exchange(&[rdp::CREDSSP_UNTIL_AUTHENTICATE])]]),
         visits: &[Visit {
-            client: &[ASK, ReadPacket, TLS_CLIENT, Exchange(rdp::CREDSSP_UNTIL_AUTHENTICATE), AwaitEnd],
+            client: &[ASK, ReadPacket, TLS_CLIENT, Exchange(&[rdp::CREDSSP_UNTIL_AUTHENTICATE]), AwaitEnd],
             expected: is(Cause::NlaAuthRefused, &[Phase::Credssp]),
         }],
     },
@@ -239,20 +239,14 @@ pub(super) const CASES: &[Case] = &[
             ReadPacket,
             Confirm(HYBRID_EX),
             TLS_HOST,
-            Exchange(rdp::CREDSSP),
-            Exchange(rdp::MCS),
-            Exchange(rdp::CLIENT_INFO),
-            Exchange(rdp::DENIED),
+            Exchange(&[rdp::CREDSSP, rdp::MCS, rdp::CLIENT_INFO, rdp::DENIED]),
         ]]),
         visits: &[Visit {
             client: &[
                 ASK,
                 ReadPacket,
                 TLS_CLIENT,
-                Exchange(rdp::CREDSSP),
-                Exchange(rdp::MCS),
-                Exchange(rdp::CLIENT_INFO),
-                Exchange(rdp::DENIED),
+                Exchange(&[rdp::CREDSSP, rdp::MCS, rdp::CLIENT_INFO, rdp::DENIED]),
                 AwaitEnd,
             ],
             expected: is(Cause::ServerDenied0x7, &[Phase::ClientInfo]),
@@ -261,27 +255,9 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "host-crash",
         about: "The host resets a session that was up and running",
-        host: Host::Plays(&[&[
-            ReadPacket,
-            Confirm(HYBRID_EX),
-            TLS_HOST,
-            Exchange(rdp::CREDSSP),
-            Exchange(rdp::MCS),
-            Exchange(rdp::CLIENT_INFO),
-            Exchange(rdp::ACTIVATION),
-            Reset,
-        ]]),
+        host: Host::Plays(&[&[ReadPacket, Confirm(HYBRID_EX), TLS_HOST, SESSION, Reset]]),
         visits: &[Visit {
-            client: &[
-                ASK,
-                ReadPacket,
-                TLS_CLIENT,
-                Exchange(rdp::CREDSSP),
-                Exchange(rdp::MCS),
-                Exchange(rdp::CLIENT_INFO),
-                Exchange(rdp::ACTIVATION),
-                AwaitEnd,
-            ],
+            client: &[ASK, ReadPacket, TLS_CLIENT, SESSION, AwaitEnd],
             expected: is(Cause::HostClosedActive, &[Phase::Active]),
         }],
     },
@@ -291,16 +267,7 @@ pub(super) const CASES: &[Case] = &[
         about: "mstsc drops its first connection while it asks for the password, then comes back",
         host: Host::Plays(&[
             &[ReadPacket, Confirm(HYBRID_EX), TLS_HOST, AwaitEnd],
-            &[
-                ReadPacket,
-                Confirm(HYBRID_EX),
-                TLS_HOST,
-                Exchange(rdp::CREDSSP),
-                Exchange(rdp::MCS),
-                Exchange(rdp::CLIENT_INFO),
-                Exchange(rdp::ACTIVATION),
-                AwaitEnd,
-            ],
+            &[ReadPacket, Confirm(HYBRID_EX), TLS_HOST, SESSION, AwaitEnd],
         ]),
         visits: &[
             Visit {
@@ -308,16 +275,7 @@ pub(super) const CASES: &[Case] = &[
                 expected: is(Cause::ClientPromptProbe, &[Phase::Credssp]),
             },
             Visit {
-                client: &[
-                    ASK,
-                    ReadPacket,
-                    TLS_CLIENT,
-                    Exchange(rdp::CREDSSP),
-                    Exchange(rdp::MCS),
-                    Exchange(rdp::CLIENT_INFO),
-                    Exchange(rdp::ACTIVATION),
-                    Exchange(rdp::CLIENT_LEAVES),
-                ],
+                client: &[ASK, ReadPacket, TLS_CLIENT, SESSION, Exchange(&[rdp::CLIENT_LEAVES])],
                 expected: is(Cause::Ok, &[Phase::Active]),
             },
         ],
@@ -329,24 +287,12 @@ pub(super) const CASES: &[Case] = &[
             ReadPacket,
             Confirm(HYBRID_EX),
             TLS_HOST,
-            Exchange(rdp::CREDSSP),
-            Exchange(rdp::MCS),
-            Exchange(rdp::CLIENT_INFO),
-            Exchange(rdp::ACTIVATION),
-            Exchange(rdp::CLIENT_LEAVES),
+            SESSION,
+            Exchange(&[rdp::CLIENT_LEAVES]),
             AwaitEnd,
         ]]),
         visits: &[Visit {
-            client: &[
-                ASK,
-                ReadPacket,
-                TLS_CLIENT,
-                Exchange(rdp::CREDSSP),
-                Exchange(rdp::MCS),
-                Exchange(rdp::CLIENT_INFO),
-                Exchange(rdp::ACTIVATION),
-                Exchange(rdp::CLIENT_LEAVES),
-            ],
+            client: &[ASK, ReadPacket, TLS_CLIENT, SESSION, Exchange(&[rdp::CLIENT_LEAVES])],
             expected: is(Cause::Ok, &[Phase::Active]),
         }],
     },
@@ -357,25 +303,12 @@ pub(super) const CASES: &[Case] = &[
             ReadPacket,
             Confirm(HYBRID_EX),
             host_tls(Good, Versions::Tls12, Suites::All),
-            Exchange(rdp::CREDSSP),
-            Exchange(rdp::MCS),
-            Exchange(rdp::CLIENT_INFO),
-            Exchange(rdp::ACTIVATION),
-            Exchange(rdp::HOST_LEAVES),
+            SESSION,
+            Exchange(&[rdp::HOST_LEAVES]),
             AwaitEnd,
         ]]),
         visits: &[Visit {
-            client: &[
-                ASK,
-                ReadPacket,
-                TLS_CLIENT,
-                Exchange(rdp::CREDSSP),
-                Exchange(rdp::MCS),
-                Exchange(rdp::CLIENT_INFO),
-                Exchange(rdp::ACTIVATION),
-                Exchange(rdp::HOST_LEAVES),
-                Reset,
-            ],
+            client: &[ASK, ReadPacket, TLS_CLIENT, SESSION, Exchange(&[rdp::HOST_LEAVES]), Reset],
             expected: is(Cause::Ok, &[Phase::Active]),
         }],
     },
@@ -385,6 +318,8 @@ pub(super) const CASES: &[Case] = &[
 const ASK: Step = Request { user: "alice", protocols: MSTSC };
 /// The proxy connects to the host while it waits for the client's first byte: either may come first.
 const BEFORE_X224: &[Phase] = &[Phase::Accept, Phase::Resolve, Phase::Tcp];
+/// All that leads to a desktop, and its first picture.
+const SESSION: Step = Exchange(&[rdp::CREDSSP, rdp::MCS, rdp::CLIENT_INFO, rdp::ACTIVATION]);
 /// A host with nothing wrong about its TLS.
 const TLS_HOST: Step = host_tls(Good, Versions::Both, Suites::All);
 /// A client with nothing wrong about its TLS.
@@ -400,4 +335,27 @@ const fn host_tls(certificate: Certificate, versions: Versions, suites: Suites) 
 
 const fn client_tls(versions: Versions, suites: Suites) -> Step {
     ClientTls(script::ClientTls { versions, suites })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parser::diagnosis::Outcome;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_case_has_a_listener_name_of_its_own() {
+        let names: BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len());
+        assert!(names.contains(super::super::HEALTHY));
+    }
+
+    #[test]
+    fn the_tour_shows_faults_and_sessions_that_are_none() {
+        let all = || CASES.iter().flat_map(|case| case.visits).map(|visit| visit.expected.cause);
+        let faults: BTreeSet<Cause> = all().filter(|cause| cause.outcome() == Outcome::Failure).collect();
+        assert!(faults.len() >= 12, "{faults:?}");
+        assert!(all().filter(|cause| cause.outcome() == Outcome::Success).count() >= 3);
+        assert!(all().any(|cause| cause.outcome() == Outcome::Unknown));
+    }
 }
