@@ -22,6 +22,7 @@ enum Check {
     Is(Value),
     Has(Value),
     AtLeast(u64),
+    StartsWith(&'static str),
     Missing,
 }
 
@@ -71,6 +72,11 @@ impl Expect {
     /// There is nothing at `path`.
     pub(crate) fn without(self, path: &'static str) -> Expect {
         self.field(path, Check::Missing)
+    }
+
+    /// The user's name is there, but only its keyed hash.
+    pub(crate) fn hashed_user(self) -> Expect {
+        self.field("rdp.cookie", Check::StartsWith("hmac-sha256:"))
     }
 
     /// A clear alert of `side` with this number.
@@ -134,6 +140,7 @@ impl Expect {
                 Check::Is(wanted) => got == wanted,
                 Check::Has(wanted) => got.as_array().is_some_and(|list| list.contains(wanted)),
                 Check::AtLeast(number) => got.as_u64().is_some_and(|got| got >= *number),
+                Check::StartsWith(start) => got.as_str().is_some_and(|text| text.starts_with(start)),
                 Check::Missing => got.is_null(),
             };
             if !holds {

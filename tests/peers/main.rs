@@ -24,18 +24,21 @@ struct Args {
     exact: bool,
     list: bool,
     direct_only: bool,
+    keep: bool,
     jobs: usize,
 }
 
 impl Args {
     fn parse() -> Result<Args> {
         let jobs = 2 * std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
-        let mut args = Args { wanted: vec![], unwanted: vec![], exact: false, list: false, direct_only: false, jobs };
+        let mut args =
+            Args { wanted: vec![], unwanted: vec![], exact: false, list: false, direct_only: false, keep: false, jobs };
         let mut given = std::env::args().skip(1);
         while let Some(arg) = given.next() {
             match arg.as_str() {
                 "--exact" => args.exact = true,
                 "--list" => args.list = true,
+                "--keep" => args.keep = true,
                 "--direct" => args.direct_only = true,
                 "--skip" => args.unwanted.extend(given.next()),
                 "--jobs" | "--test-threads" => args.jobs = given.next().unwrap_or_default().parse()?,
@@ -67,7 +70,7 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let started = Instant::now();
-    let (lab, screen) = lab::Lab::set_up()?;
+    let (lab, screen) = lab::Lab::set_up(args.keep)?;
     let mut report = Report::default();
     report.run(&lab, scenarios, args.jobs, args.direct_only);
     // A campaign has its own parallelism.
@@ -75,6 +78,9 @@ fn main() -> Result<ExitCode> {
     report.settle();
     drop(screen);
     lab.reaper.finish();
+    if args.keep {
+        println!("kept: {}", lab.scratch.display());
+    }
     let table = report.table();
     println!("\n{table}{:.0} s", started.elapsed().as_secs_f64());
     let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers-report.md");

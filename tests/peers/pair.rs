@@ -9,7 +9,6 @@ use crate::proxy::{Options, Proxy, at, text};
 use crate::runner::{Case, Later, Outcome, Row};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +95,7 @@ impl Pair {
         }
         let room = lab.room(&format!("{}-proxied", self.name))?;
         let host = self.host.start(lab, &room)?;
-        let options = Options { settings: self.settings, wrapper: None };
+        let options = Options { settings: self.settings, ..Options::default() };
         let proxy = Proxy::start(lab, &room, &format!("127.0.0.1:{}", host.port), &options)?;
         let ended = self.drive(lab, &room, &proxy)?;
         let judged = self.judge(&ended, &host, &proxy);
@@ -111,7 +110,7 @@ impl Pair {
         };
         let sessions = judged.with_context(story)?;
         let rows = sessions.iter().map(|event| Row::new(&self.name, &direct, &ended.exit, event)).collect();
-        Ok(Outcome { rows, later: Some(counted(proxy, sessions.len())), skipped: None })
+        Ok(Outcome { rows, later: Some(counted(proxy, sessions)), skipped: None })
     }
 
     fn direct(&self, lab: &Arc<Lab>) -> Result<Exit> {
@@ -183,23 +182,36 @@ fn bytes_agree(ended: &Ended, host: &Running, sessions: &[Value]) -> Result<()> 
 }
 
 /// Counters know the sessions once their verdicts are final, each once; until then other scenarios can run.
-fn counted(proxy: Proxy, sessions: usize) -> Later {
+fn counted(proxy: Proxy, sessions: Vec<Value>) -> Later {
     Box::new(move || {
-        let sum = |labels: &[(&str, &str)]| proxy.metric("rdpscope_sessions_total", labels);
-        wait_until(SETTLED, || sum(&[]).ok().filter(|sum| *sum >= sessions as f64));
+        let count = sessions.len() as f64;
+        let all = || proxy.metric("rdpscope_sessions_total", &[]).ok().filter(|sum| *sum >= count);
+        wait_until(SETTLED, all);
         let codes = proxy.final_codes()?;
-        ensure!(codes.len() == sessions, "{} sessions in the log, not {sessions}", codes.len());
-        let mut by_cause: BTreeMap<&str, f64> = BTreeMap::new();
-        codes.values().for_each(|code| *by_cause.entry(code).or_default() += 1.0);
-        for (cause, count) in by_cause {
-            let counted = sum(&[("cause", cause)])?;
-            ensure!(counted == count, "sessions_total{{cause={cause:?}}} is {counted}, the log has {count}");
+        ensure!(codes.len() == sessions.len(), "{} sessions in the log, not {count}", codes.len());
+        let is = |metric: &str, labels: &[(&str, &str)], wanted: f64| {
+            let got = proxy.metric(metric, labels)?;
+            ensure!(got == wanted, "{metric} {labels:?} is {got}, the log has {wanted}");
+            Ok(())
+        };
+        let total = |path: &str| sessions.iter().filter_map(|event| at(event, path).as_f64()).sum::<f64>();
+        let with = |path: &str, value: &str| sessions.iter().filter(|event| text(event, path) == value).count() as f64;
+        for code in codes.values() {
+            let same = codes.values().filter(|other| *other == code).count() as f64;
+            is("rdpscope_sessions_total", &[("cause", code)], same)?;
         }
-        let accepted = proxy.metric("rdpscope_connections_accepted_total", &[])?;
-        ensure!(accepted == sessions as f64, "connections_accepted_total is {accepted}, not {sessions}");
-        let active = proxy.metric("rdpscope_sessions_active", &[])?;
-        ensure!(active == 0.0, "sessions_active is {active} with nobody connected");
-        Ok(())
+        is("rdpscope_connections_accepted_total", &[], count)?;
+        is("rdpscope_sessions_active", &[], 0.0)?;
+        is("rdpscope_bytes_total", &[("direction", "client_to_host")], total("source.bytes"))?;
+        is("rdpscope_bytes_total", &[("direction", "host_to_client")], total("destination.bytes"))?;
+        for side in ["client", "host"] {
+            is("rdpscope_tls_alerts_total", &[("side", side)], with("tls.alert.side", side))?;
+        }
+        for version in ["1.0", "1.1", "1.2", "1.3"] {
+            is("rdpscope_tls_negotiated_total", &[("version", version)], with("tls.version", version))?;
+        }
+        let refused = sessions.iter().filter(|event| at(event, "rdp.negotiation.failure_code").is_u64()).count();
+        is("rdpscope_x224_failures_total", &[], refused as f64)
     })
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Options<'a> {
     /// Lines for the configuration file beside listener, events and admin; none: flags only.
     pub(crate) settings: Option<&'a str>,
+    /// `session_start` and `session_phase` events in the log too. Needs a file, so `settings` too.
+    pub(crate) live_events: bool,
     /// Makes the command that runs a program elsewhere, as in a network namespace.
     pub(crate) wrapper: Option<&'a dyn Fn(&str) -> Command>,
 }
@@ -59,8 +61,9 @@ impl Proxy {
         let events = events_file(room);
         let settings = options.settings.unwrap_or_default();
         let text = format!(
-            "{listeners}\n[events]\npath = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{settings}\n",
-            events.display()
+            "{listeners}\n[events]\npath = \"{}\"\nlive = {}\n[admin]\nlisten = \"127.0.0.1:0\"\n{settings}\n",
+            events.display(),
+            options.live_events,
         );
         std::fs::write(&file, text)?;
         let path = file.to_string_lossy().into_owned();

@@ -21,6 +21,8 @@ use tokio::time::timeout;
 pub(crate) struct Cut {
     /// Bytes that the host may send; the read that would reach this number is not delivered.
     pub(crate) after: u64,
+    /// How long the client has for what was delivered: a reset destroys what it has not read yet.
+    pub(crate) pause: Duration,
     /// What happens then.
     pub(crate) how: How,
 }
@@ -238,6 +240,7 @@ impl Peer {
                         continue;
                     }
                     if let Some(cut) = cut.filter(|cut| self.sent + len as u64 >= cut.after) {
+                        tokio::time::sleep(cut.pause).await;
                         return match cut.how {
                             How::Fin => self.stream.shutdown().await,
                             How::Rst => self.reset_on_close(),

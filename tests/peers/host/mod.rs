@@ -57,7 +57,16 @@ pub(crate) type Wire = Arc<Mutex<Vec<(u64, u64)>>>;
 impl Host {
     /// Starts it; it accepts connections when this returns.
     pub(crate) fn start(&self, lab: &Arc<Lab>, room: &Path) -> Result<Running> {
-        self.start_on(lab, room, free_port())
+        // Between choosing a port and listening on it somebody else may take it.
+        const TRIES: usize = 3;
+        let mut result = self.start_on(lab, room, free_port());
+        for _ in 1..TRIES {
+            if result.is_ok() {
+                break;
+            }
+            result = self.start_on(lab, room, free_port());
+        }
+        result
     }
 
     /// The same on a port that was chosen before, as when a host comes back after a crash.

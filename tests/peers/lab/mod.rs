@@ -52,8 +52,8 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// Makes certificates and the NLA password file, starts the X display. Fails with the line to run when a peer is
-    /// not installed.
-    pub(crate) fn set_up() -> Result<(Arc<Lab>, Process)> {
+    /// not installed. `keep` leaves the scratch directory for a look at its logs and events.
+    pub(crate) fn set_up(keep: bool) -> Result<(Arc<Lab>, Process)> {
         let missing: Vec<String> = PROGRAMS
             .iter()
             .filter(|(program, _)| find(program).is_none())
@@ -67,7 +67,7 @@ impl Lab {
             std::fs::create_dir_all(scratch.join(dir))?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let reaper = Reaper::start(&scratch)?;
+        let reaper = Reaper::start(if keep { Path::new("") } else { &scratch })?;
         let lab = Arc::new(Lab { scratch, runtime, reaper, display: OnceLock::new() });
         certs::make(&lab.scratch.join("certs"))?;
         let sam = run(Command::new("winpr-hash").args(["-u", USER, "-p", PASSWORD, "-f", "sam"]))?;

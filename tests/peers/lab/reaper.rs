@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// Reads `OPERATION ARGUMENT` lines; `$1` is the scratch directory.
+/// Reads `OPERATION ARGUMENT` lines; `$1` is the directory to remove, if any.
 const SCRIPT: &str = r#"
 groups=' ' spaces=' '
 while read -r op arg; do case $op in
@@ -23,7 +23,7 @@ while read -r op arg; do case $op in
 esac 2>/dev/null; done
 for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
 for space in $spaces; do ip netns del "$space"; done 2>/dev/null
-rm -rf -- "$1"
+[ -z "$1" ] || rm -rf -- "$1"
 "#;
 
 /// The shell that cleans up behind us, and the pipe to it.
@@ -33,7 +33,7 @@ pub(crate) struct Reaper {
 }
 
 impl Reaper {
-    /// Starts the shell. `scratch` is removed when everything is over.
+    /// Starts the shell. `scratch` is removed when everything is over; an empty path keeps all.
     pub(crate) fn start(scratch: &Path) -> Result<Reaper> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "reaper"])

@@ -81,9 +81,9 @@ fn lanes() -> Vec<Lane> {
         lane("reconnect", "back", login(&["/sec:tls", "+auto-reconnect"]), Reconnect, 2),
         lane("host-killed-xfreerdp", "crash1", login(&["/sec:tls"]), HostKilled, 4),
         lane("host-killed-rdesktop", "crash2", rdesktop(&[]), HostKilled, 4),
-        lane("nla", "nla", auth(&["/sec:nla"]), Whole, 12),
-        lane("xrdp13", "xrdp13", tls(&[]), Whole, 14),
-        lane("xrdp12", "xrdp12", tls(&[]), Whole, 14),
+        lane("nla", "nla", auth(&["/sec:nla"]), Whole, 16),
+        lane("xrdp13", "xrdp13", tls(&[]), Whole, 20),
+        lane("xrdp12", "xrdp12", tls(&[]), Whole, 20),
         lane("rdesktop13", "xrdp13", rdesktop(&[]), Ended, 12),
         lane("rdesktop12", "xrdp12", rdesktop(&[]), Ended, 12),
         lane("rc4-rdesktop", "rdprc4", rdesktop(&[]), Ended, 12),
@@ -252,9 +252,14 @@ impl Field<'_> {
             for (index, end) in mine.iter().enumerate() {
                 let (code, phase) = (text(end, "event.code"), text(end, "rdpscope.phase"));
                 let cut = lane.life == Life::HostKilled || (lane.life == Life::Reconnect && index % 2 == 0);
-                let good = if cut { phase == "active" && code != "ok" } else { code == "ok" };
+                let how = text(end, "rdpscope.end");
+                let good = match lane.life {
+                    _ if cut => phase == "active" && code != "ok",
+                    Life::ClientKilled => code == "ok" && matches!(how, "client_gone" | "user_closed"),
+                    _ => code == "ok",
+                };
                 if !good {
-                    wrong.push(format!("{} {index}: {code} in {phase}: {}", lane.name, text(end, "message")));
+                    wrong.push(format!("{} {index}: {code} ({how}) in {phase}: {}", lane.name, text(end, "message")));
                 }
                 if let Err(error) = crate::expect::sound(end) {
                     wrong.push(format!("{} {index}: {error:#}", lane.name));

@@ -102,7 +102,7 @@ fn unknown_name(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
         return Ok(Outcome::skip("there is no direct half"));
     }
     let room = lab.room(NAME)?;
-    let options = Options { settings: Some(SETTINGS), wrapper: None };
+    let options = Options { settings: Some(SETTINGS), ..Options::default() };
     let proxy = Proxy::start(lab, &room, "no-such-host.invalid:3389", &options)?;
     let ended = tls(&[]).run(lab, &room, proxy.address(), PATIENCE)?;
     let sessions = proxy.sessions(1)?;
@@ -138,7 +138,7 @@ fn run(fault: &Fault, lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     }
     let name = format!("{}-proxied", fault.name);
     let room = lab.room(&name)?;
-    let options = Options { settings: Some(SETTINGS), wrapper: Some(&wrapper) };
+    let options = Options { settings: Some(SETTINGS), wrapper: Some(&wrapper), ..Options::default() };
     let proxy = Proxy::start(lab, &room, fault.target, &options)?;
     let exit = client(&name, proxy.address(), PATIENCE)?;
     let sessions = proxy.sessions(1)?;

@@ -9,11 +9,22 @@ use serde_json::json;
 
 /// The host answers the request and leaves, so that the request is all there is to see.
 fn request(name: &str, options: &[&'static str], exit: i32, requested: &[&str]) -> Pair {
+    request_with(name, options, exit, requested, Expect::hashed_user)
+}
+
+fn request_with(
+    name: &str,
+    options: &[&'static str],
+    exit: i32,
+    requested: &[&str],
+    more: impl Fn(Expect) -> Expect,
+) -> Pair {
     const CAUSES: &str = "host_closed_after_cc|client_closed_after_cc|tls_server_refused_hello_silently|\
                           cert_private_key_unusable|unknown_close|server_selected_weaker|rst_by_middlebox|restricted_admin_denied";
     let expect = failed(CAUSES, "any", "tls_hello|x224").at_most("likely").close("host/fin|host/rst|client/fin");
     let client = Client::Xfreerdp([&["+auth-only"], options].concat());
-    Pair::new(name, Host::Front(Front::CloseAfterConfirm), client, exit).session(expect.negotiated(requested, "ssl"))
+    Pair::new(name, Host::Front(Front::CloseAfterConfirm), client, exit)
+        .session(more(expect.negotiated(requested, "ssl")))
 }
 
 fn script(first: &'static [u8], then: Then) -> Client {
@@ -26,6 +37,7 @@ fn stranger(causes: &'static str, close: &'static str) -> Expect {
 }
 
 pub(crate) fn pairs() -> Vec<Pair> {
+    const BOTH: &[&str] = &["ssl", "hybrid"];
     const LONG: &str = "/u:a-user-name-that-is-much-longer-than-nine-characters@corp.example.net";
     let mut pairs = vec![
         request("cr-default", &[], 143, &["ssl", "hybrid"]),
@@ -33,14 +45,28 @@ pub(crate) fn pairs() -> Vec<Pair> {
         request("cr-sec-nla", &["/sec:nla"], 133, &["ssl", "hybrid"]),
         request("cr-sec-ext", &["/sec:ext"], 133, &["ssl", "hybrid", "hybrid_ex"]),
         request("cr-restricted-admin", &["/restricted-admin"], 143, &["ssl", "hybrid"]),
-        request("cr-lbinfo", &["/load-balance-info:tsv://MS Terminal Services Plugin.1.Farm"], 143, &["ssl", "hybrid"]),
+        // The routing token of a load balancer takes the place of the user's name.
+        request_with(
+            "cr-lbinfo",
+            &["/load-balance-info:tsv://MS Terminal Services Plugin.1.Farm"],
+            143,
+            BOTH,
+            |expect| {
+                let token = json!("tsv://MS Terminal Services Plugin.1.Farm");
+                expect.is("rdp.routing_token", token).without("rdp.cookie")
+            },
+        ),
         request("cr-longuser", &[LONG], 143, &["ssl", "hybrid"]),
         request("cr-pcb", &["/pcb:11111111-2222-3333-4444-555555555555"], 143, &["ssl", "hybrid"]),
         request("cr-pcid", &["/pcid:7"], 143, &["ssl", "hybrid"]),
     ];
     pairs.push(
-        Pair::new("cr-rdesktop", Host::Front(Front::NegotiationFailure(5)), rdesktop(&[]), 76)
-            .session(failed("any", "any", "any")),
+        Pair::new("cr-rdesktop", Host::Front(Front::NegotiationFailure(5)), rdesktop(&[]), 76).session(
+            failed("nla_required", "any", "x224")
+                .proven()
+                .refused(5)
+                .is("rdp.requested_protocols", json!(["ssl", "hybrid"])),
+        ),
     );
     pairs.extend(strangers());
     pairs

@@ -4,9 +4,10 @@ use crate::client::{Script, Then, tls};
 use crate::expect::{failed, ok};
 use crate::host::{Host, Running, Xrdp};
 use crate::lab::{Lab, STARTUP, free_port, run, wait_until};
-use crate::proxy::{Options, Proxy, at, text};
+use crate::proxy::{Options, Proxy, action, at, text};
 use crate::runner::{Case, Outcome, Row};
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -82,9 +83,9 @@ fn host_sees_the_proxy(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     }
     let proxy = start(lab, NAME, host.local_addr()?.port())?;
     let through = connect(proxy.address())?;
-    let (_stream, seen) = host.accept()?;
+    let (stream, seen) = host.accept()?;
     ensure!(seen.ip() == Ipv4Addr::LOCALHOST, "the host sees {seen}");
-    drop(through);
+    drop((through, stream));
     let sessions = proxy.sessions(1)?;
     let told = sessions.first().map(|event| text(event, "client.ip")).unwrap_or_default();
     ensure!(told == "127.0.0.2", "the event names the client {told}");
@@ -134,25 +135,31 @@ fn udp_is_not_relayed(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     Ok(Outcome::of(Row::note(NAME, "-", "port unreachable")))
 }
 
-/// Every nftables block that the documentation shows is one that nft accepts.
+/// Every nftables file that we ship, and every block that the README shows, is one that nft accepts.
 fn documented_rules(lab: &Arc<Lab>, _: bool) -> Result<Outcome> {
     const NAME: &str = "presence-documented-nft-rules";
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let Ok(text) = std::fs::read_to_string(&readme) else { return Ok(Outcome::skip("there is no README.md")) };
-    let blocks = nft_blocks(&text);
-    ensure!(!blocks.is_empty(), "README.md shows no nftables rules for UDP 3389");
-    let room = lab.room(NAME)?;
-    for (number, block) in blocks.iter().enumerate() {
-        let file = room.join(format!("block{number}.nft"));
-        std::fs::write(&file, block)?;
-        let check = Command::new("nft").arg("-c").arg("-f").arg(&file).output()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut rules = vec![];
+    for entry in std::fs::read_dir(root.join("deploy/nftables"))? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "nft") {
+            rules.push((file.display().to_string(), std::fs::read_to_string(&file)?));
+        }
+    }
+    ensure!(!rules.is_empty(), "deploy/nftables has no rules for UDP 3389");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap_or_default();
+    rules.extend(nft_blocks(&readme).into_iter().map(|block| ("README.md".to_owned(), block)));
+    let copy = lab.room(NAME)?.join("rules.nft");
+    for (origin, text) in &rules {
+        std::fs::write(&copy, text)?;
+        let check = Command::new("nft").arg("-c").arg("-f").arg(&copy).output()?;
         let said = String::from_utf8_lossy(&check.stderr).into_owned();
         if said.contains("Operation not permitted") {
             return Ok(Outcome::skip("nft may not talk to the kernel here; run as root"));
         }
-        ensure!(check.status.success(), "nft refuses block {number} of README.md:\n{block}\n{said}");
+        ensure!(check.status.success(), "nft refuses the rules of {origin}:\n{text}\n{said}");
     }
-    Ok(Outcome::of(Row::note(NAME, "-", format!("{} block(s) accepted by nft", blocks.len()))))
+    Ok(Outcome::of(Row::note(NAME, "-", format!("{} rule sets accepted by nft", rules.len()))))
 }
 
 /// Fenced blocks with the language `nft` or `nftables`, or whose text is a table.
@@ -232,11 +239,17 @@ fn hanging_session_shows(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     }
     let room = lab.room(NAME)?;
     let host = Host::Front(crate::host::Front::HangAfterHello).start(lab, &room)?;
-    let proxy = start(lab, NAME, host.port)?;
+    let options = Options { settings: Some(""), live_events: true, ..Options::default() };
+    let proxy = Proxy::start(lab, &room, &format!("127.0.0.1:{}", host.port), &options)?;
     let mut client = tls(&[]).start(lab, &room, proxy.address())?;
     ensure!(proxy.wait_in_phase("tls_hello", 1.0, LIMIT), "no session in tls_hello in /metrics");
     let live = proxy.page("/api/sessions?state=live")?;
     ensure!(live.contains("tls_hello"), "/api/sessions does not show the phase: {live}");
+    let shown = || proxy.events().ok()?.into_iter().find(|event| shows_phase(event, "tls_hello"));
+    let event = wait_until(LIMIT, shown).context("no session_phase event while the session hangs")?;
+    let id = text(&event, "session.id").to_owned();
+    let timeline = proxy.page(&format!("/api/sessions/{id}"))?;
+    ensure!(timeline.contains(&id) && timeline.contains("tls_hello"), "/api/sessions/{id} says {timeline}");
     client.stop();
     let sessions = proxy.sessions(1)?;
     let event = sessions.first().context("no session")?;
@@ -247,6 +260,10 @@ fn hanging_session_shows(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     )
     .check(event)?;
     Ok(Outcome::of(Row::note(NAME, "-", "tls_hello in /metrics and /api/sessions while it hung")))
+}
+
+fn shows_phase(event: &Value, phase: &str) -> bool {
+    action(event) == "session_phase" && text(event, "rdpscope.phase") == phase
 }
 
 fn healthy(lab: &Arc<Lab>, name: &str) -> Result<(Running, Proxy)> {
