@@ -84,6 +84,8 @@ fn main() -> Result<ExitCode> {
     let table = report.table();
     println!("\n{table}{:.0} s", started.elapsed().as_secs_f64());
     let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers-report.md");
-    std::fs::write(target, table)?;
+    if let Err(error) = std::fs::write(&target, table) {
+        println!("{} is not written: {error}", target.display());
+    }
     Ok(if report.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -89,6 +89,9 @@ impl Pair {
     }
 
     fn run(&self, lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
+        if let Some(why) = self.host.unavailable() {
+            return Ok(Outcome::skip(why));
+        }
         let direct = self.direct(lab)?;
         if direct_only {
             return Ok(Outcome::of(Row::direct(&self.name, direct)));

@@ -47,9 +47,8 @@ impl Mini {
         };
         host.set_read_timeout(Some(PATIENCE))?;
         host.set_nodelay(true)?;
-        host.write_all(REQUEST)?;
         let mut confirm = [0; 19];
-        if let Err(error) = host.read_exact(&mut confirm) {
+        if let Err(error) = host.write_all(REQUEST).and_then(|()| host.read_exact(&mut confirm)) {
             return ended(TCP, error.to_string(), None);
         }
         if confirm[11] != 2 {

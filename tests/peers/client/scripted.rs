@@ -39,8 +39,11 @@ impl Script {
         let ended = |exit, bytes| Ok(Ended { exit, output: String::new(), bytes: Some(bytes) });
         let Ok(mut host) = TcpStream::connect(to) else { return ended(Exit::Code(NO_CONNECTION), (0, 0)) };
         host.set_read_timeout(Some(limit))?;
-        SockRef::from(&host).set_tcp_nodelay(true)?;
-        host.write_all(self.first)?;
+        // The other side may have reset the connection by now.
+        let started = SockRef::from(&host).set_tcp_nodelay(true).and_then(|()| host.write_all(self.first));
+        if started.is_err() {
+            return ended(Exit::Code(RST), (0, 0));
+        }
         let sent = self.first.len() as u64;
         let mut received = 0;
         let mut bytes = [0; 4096];
@@ -48,7 +51,7 @@ impl Script {
             received += host.read(&mut bytes).unwrap_or(0) as u64;
         }
         if self.then != Then::Wait {
-            host.shutdown(Shutdown::Write)?;
+            let _ = host.shutdown(Shutdown::Write);
         }
         loop {
             match host.read(&mut bytes) {

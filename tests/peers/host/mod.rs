@@ -55,6 +55,11 @@ pub(crate) struct Running {
 pub(crate) type Wire = Arc<Mutex<Vec<(u64, u64)>>>;
 
 impl Host {
+    /// Why this host cannot be run here.
+    pub(crate) fn unavailable(&self) -> Option<String> {
+        if let Host::Xrdp(xrdp) = self { xrdp.unavailable() } else { None }
+    }
+
     /// Starts it; it accepts connections when this returns.
     pub(crate) fn start(&self, lab: &Arc<Lab>, room: &Path) -> Result<Running> {
         // Between choosing a port and listening on it somebody else may take it.

@@ -77,6 +77,13 @@ impl Xrdp {
         Xrdp { layer, ..self }
     }
 
+    /// Why this one cannot be run here: standard RDP security needs a key that the package makes for root and xrdp only.
+    pub(super) fn unavailable(&self) -> Option<String> {
+        const KEY: &str = "/etc/xrdp/rsakeys.ini";
+        let unreadable = self.layer != Layer::Tls && std::fs::File::open(KEY).is_err();
+        unreadable.then(|| format!("{KEY} cannot be read; run as root"))
+    }
+
     /// Starts it on `port`.
     pub(crate) fn start(&self, lab: &Arc<Lab>, room: &Path, port: u16) -> Result<Process> {
         let ini = room.join("xrdp.ini");
