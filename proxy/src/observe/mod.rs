@@ -303,7 +303,8 @@ impl Observer {
     }
 }
 
-fn sessions(count: usize) -> String {
+/// `1 session`, `3 sessions`.
+pub(crate) fn sessions(count: usize) -> String {
     if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }
 
