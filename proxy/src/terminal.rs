@@ -13,3 +13,26 @@ pub fn width() -> usize {
         None => WIDEST,
     }
 }
+
+/// Pieces of a line that are not to be broken, each with the spaces behind it: words, and what stands between
+/// backticks, because commands and registry paths are there to be copied.
+pub fn pieces(line: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    line.split_inclusive(move |c| {
+        quoted ^= c == '`';
+        c == ' ' && !quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_not_broken() {
+        let line = "run `change logon /query` on  it";
+        assert_eq!(pieces(line).collect::<Vec<_>>(), ["run ", "`change logon /query` ", "on ", " ", "it"]);
+        assert_eq!(pieces("a `b c").collect::<String>(), "a `b c");
+        assert_eq!(pieces("").count(), 0);
+    }
+}

@@ -161,11 +161,12 @@ fn document(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// Text broken at spaces to the width of the terminal, lines after the first indented. What has no space (a command) is not broken.
+/// Text broken at spaces to the width of the terminal, lines after the first indented. A command or a path between
+/// backticks stays whole, however long it is.
 fn wrapped(text: &str, indent: usize) -> String {
     let (mut out, width) = (String::new(), terminal::width());
     let mut column = indent;
-    for word in text.split(' ') {
+    for word in terminal::pieces(text).map(str::trim_end).filter(|word| !word.is_empty()) {
         let length = word.chars().count();
         if column > indent && column + 1 + length > width {
             let _ = write!(out, "\n{:indent$}", "");
@@ -194,7 +195,8 @@ mod tests {
     fn no_line_of_any_page_is_longer_than_a_terminal_unless_it_cannot_be_broken() {
         for cause in Cause::ALL {
             for line in anstream::adapter::strip_str(&page(*cause)).to_string().lines() {
-                let breakable = line.trim_start().contains(' ');
+                let text = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit() || ". ".contains(c));
+                let breakable = terminal::pieces(text).count() > 1;
                 assert!(line.chars().count() <= terminal::WIDEST || !breakable, "{line}");
             }
         }

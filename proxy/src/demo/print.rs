@@ -102,7 +102,7 @@ fn is_numbered(line: &str) -> bool {
 fn wrapped(out: &mut dyn Write, line: &str, margin: usize, hanging: usize, columns: usize) -> io::Result<()> {
     let mut row = " ".repeat(margin);
     let mut column = margin;
-    for word in line.split_inclusive(' ') {
+    for word in terminal::pieces(line) {
         let width = strip_str(word.trim_end()).to_string().chars().count();
         if column > hanging && column + width > columns {
             writeln!(out, "{}", row.trim_end())?;
