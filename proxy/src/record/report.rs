@@ -94,7 +94,7 @@ fn shown(text: &mut String, style: &ReportStyle, verdict: &Verdict) -> fmt::Resu
     if places.is_empty() {
         return Ok(());
     }
-    line(text, style, "shows as", format_args!("{} (a prediction)", places.join(", ")))
+    line(text, style, "shows as", format_args!("{} (predicted)", places.join(", ")))
 }
 
 /// `a`, `a or b`, `a, b or c`.
@@ -148,7 +148,7 @@ mod tests {
             "cert_expired  The client refused",
             "     who  host (proven), in tls_finish",
             "    from  10.1.2.3 to rds07.example.net:3389, ended after 20 ms (session 0190",
-            "shows as  0x1B07 or 0x904 in mstsc, Schannel event 36887 on a Windows host (a prediction)",
+            "shows as  0x1B07 or 0x904 in mstsc, Schannel event 36887 on a Windows host (predicted)",
             " because  the host's certificate expired 6 h before",
             " missing  on the host: TLS 1.3",
             "  change  a certificate that is valid today",
