@@ -49,7 +49,7 @@ pub async fn run(once: bool) -> anyhow::Result<bool> {
             writeln!(out, "\nStill open until Ctrl-C: http://{admin}/ lists what can be asked there.")?;
         }
         if let Some(healthy) = tour.proxy().address(HEALTHY).await {
-            writeln!(out, "A client of yours can try it too: listener `{HEALTHY}` is on {healthy}.")?;
+            writeln!(out, "Listener `{HEALTHY}` too: {healthy}, for a client of yours.")?;
         }
         out.flush()?;
         tokio::signal::ctrl_c().await?;
