@@ -11,6 +11,7 @@ pub mod observe;
 pub mod record;
 pub mod run;
 pub mod sys;
+pub mod terminal;
 pub mod tls_provider;
 pub mod upstream;
 

@@ -26,6 +26,9 @@ Signals:
   SIGHUP           read the file again; a bad file leaves the running configuration in force, and
                    the log says why
 
+Log level:
+  RUST_LOG=warn writes failures alone; RUST_LOG=debug also sessions that hang, and every scanner.
+
 User names:
   In events they are hashed with a random key (`user_names` in the file changes that). The key is
   kept in $STATE_DIRECTORY, which systemd sets by StateDirectory=, so that hashes stay the same over

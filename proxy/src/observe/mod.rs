@@ -91,9 +91,9 @@ impl Observer {
     /// A drain goes on.
     pub fn drain(&self, step: Drain) {
         let (success, message, live) = match step {
-            Drain::Begun { live } => (true, format!("draining: {live} sessions may go on"), live),
+            Drain::Begun { live } => (true, format!("draining: {} may go on", sessions(live)), live),
             Drain::Done => (true, "drained: no session was cut".to_owned(), 0),
-            Drain::CutShort { live } => (false, format!("drain cut short: {live} sessions were ended"), live),
+            Drain::CutShort { live } => (false, format!("drain cut short: {} ended", sessions(live)), live),
         };
         self.of_proxy(Action::Drain, success, message, Some(live));
     }
@@ -237,7 +237,9 @@ impl Observer {
         self.metrics.judged(&record, &verdict, &upstream);
         let revised = Arc::new(SessionRecord { verdict, ..SessionRecord::clone(&record) });
         let cause = revised.verdict.cause.id();
-        tracing::info!(session = %revised.identity.id, cause, was = record.verdict.cause.id(), "{}", revised.verdict.message);
+        let client = revised.identity.client.ip().to_canonical();
+        let was = record.verdict.cause.id();
+        tracing::info!(cause, was, %client, session = %revised.identity.id, "revised: {}", revised.verdict.message);
         if self.file.is_some() || self.feed.wanted() {
             let event = Event::ended(Action::Verdict, &revised, clock::now(), &self.names, &told);
             self.tell(Action::Verdict, Some(&revised.identity), Some(cause), &event);
@@ -299,6 +301,11 @@ impl Observer {
     fn notify(&self, notice: &Notice) {
         lock(&self.notices).retain(|sender| sender.send(notice.clone()).is_ok());
     }
+}
+
+/// `1 session`, `3 sessions`.
+pub(crate) fn sessions(count: usize) -> String {
+    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
