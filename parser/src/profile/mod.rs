@@ -6,9 +6,11 @@
 
 mod known;
 mod plan;
+mod replay;
 
 pub use known::{GROUPS_OF_TLS12, GROUPS_OF_TLS13, SCHEMES_OF_TLS13, SIGNATURE_SCHEMES, strength, suites_of};
 pub use plan::{HELLO_SIZES, Options, Plan, Question, Reply, VERSIONS};
+pub use replay::{Ladder, RecordedHello};
 
 use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts, CloseKind};
