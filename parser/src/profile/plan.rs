@@ -12,7 +12,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use super::{Completeness, HostProfile, NegotiationAnswer, Reaction};
+use super::{Completeness, HostProfile, LadderStep, NegotiationAnswer, Reaction};
 use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts};
 use crate::wire::tls::Offer;
@@ -118,6 +118,12 @@ impl Plan {
             unanswered: 0,
             stopped: false,
         }
+    }
+
+    /// Takes the steps of a client's own hello, which were made before: what an ordinary client gets need not be asked then.
+    pub fn climbed(&mut self, steps: Vec<LadderStep>) {
+        self.answered |= steps.iter().any(|step| step.reaction.accepted());
+        self.profile.ladder = steps;
     }
 
     /// The next question; `None` when all are answered, or when it is time to stop.

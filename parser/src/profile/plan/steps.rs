@@ -107,7 +107,10 @@ impl Plan {
                 let ability = self.profile.versions.get(*at).filter(|ability| self.order_is_open(ability))?;
                 Some(self.offer(ability.version, ability.suites.iter().rev().copied().collect()))
             }
-            Step::Together => (!self.accepts(TlsVersion::TLS13)).then(|| self.ordinary()),
+            Step::Together => {
+                let asked = !self.profile.ladder.is_empty();
+                (!asked && !self.accepts(TlsVersion::TLS13)).then(|| self.ordinary())
+            }
             Step::Groups13 => {
                 let suites = self.suites(TlsVersion::TLS13)?;
                 let groups = self.unseen13();

@@ -1,0 +1,4 @@
+//! What hosts really accept: asked with hand-made hellos, one connection at a time.
+
+pub mod ask;
+pub mod inside;
