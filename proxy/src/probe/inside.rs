@@ -58,10 +58,9 @@ pub async fn certificate(ask: &Ask, protocols: Option<Protocols>) -> Result<Cert
 pub async fn http_answer(ask: &Ask, host: &str, path: &str) -> Result<HttpAnswer, String> {
     let deadline = Instant::now() + ask.timeout;
     let mut stream = handshake(ask, None, deadline).await?;
-    // The verb that each transport begins with. [MS-TSGU] 3.3.5.1, [MS-RPCH] 2.1.2.1.1
-    let verb = if path.starts_with("/rpc") { "RPC_IN_DATA" } else { "RDG_OUT_DATA" };
+
     let request = format!(
-        "{verb} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: rdpscope\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: rdpscope\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
     let words = |error: std::io::Error| format!("the connection ended: {error}");
     stream.write_all(request.as_bytes()).await.map_err(words)?;
