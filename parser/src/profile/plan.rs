@@ -25,6 +25,8 @@ pub const VERSIONS: [TlsVersion; 5] =
     [TlsVersion::TLS13, TlsVersion::TLS12, TlsVersion::TLS11, TlsVersion::TLS10, TlsVersion::SSL3];
 /// Sizes of hellos in bytes, when the largest is not accepted.
 pub const HELLO_SIZES: [u16; 5] = [300, 600, 1400, 1700, 3000];
+/// The order in which they are asked about: small ones in between, so that lost ones do not look like a host that is gone.
+const SIZE_ORDER: [u16; 5] = [3000, 300, 1700, 600, 1400];
 /// Unanswered questions in a row after which the host is left alone.
 const UNANSWERED_MAX: u8 = 3;
 /// `requestedProtocols` that ask for TLS: the first hellos are sent behind these, so they cost no connection of their own.
