@@ -1,6 +1,6 @@
 //! Which questions are asked of a host, in which order, and what its answers mean. No socket, no clock.
 //!
-//! [`Plan::next`] gives the next [`Question`], [`Plan::answer`] takes what came back, [`Plan::finish`] gives the profile.
+//! [`Plan::next_question`] gives the next [`Question`], [`Plan::answer`] takes what came back, [`Plan::finish`] gives the profile.
 //! Questions are few because each costs the host a handshake: a hello also tells what a Connection Request gets, the
 //! flight that answers it shows certificate, group and signature, and every hello puts what has not been seen yet first.
 //!
@@ -129,7 +129,7 @@ impl Plan {
     }
 
     /// The next question; `None` when all are answered, or when it is time to stop.
-    pub fn next(&mut self) -> Option<Question> {
+    pub fn next_question(&mut self) -> Option<Question> {
         while !self.stopped {
             let Some(question) = self.question() else {
                 let next = self.after();

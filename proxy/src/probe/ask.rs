@@ -83,7 +83,7 @@ pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, mut progress: im
     let options = Options { max_handshakes: ask.options.max_handshakes.saturating_sub(made), ..ask.options.clone() };
     let mut plan = Plan::new(options, begun);
     plan.climbed(steps);
-    while let Some(question) = plan.next() {
+    while let Some(question) = plan.next_question() {
         if Instant::now() >= deadline {
             plan.stop(format!("the bound of {} s", ask.within.as_secs_f32()));
             break;
@@ -123,7 +123,7 @@ async fn replays(
     requests.dedup();
     requests.reverse();
     let (mut ladder, mut made) = (Ladder::new(recorded), 0);
-    while let Some(change) = ladder.next() {
+    while let Some(change) = ladder.next_change() {
         let Some(hello) = recorded.replay(&change, &fresh()) else { break };
         let request = requests.last().copied();
         if made >= ask.options.max_handshakes

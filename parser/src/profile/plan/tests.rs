@@ -99,7 +99,7 @@ impl Model {
 
 fn probe(options: Options, mut host: impl FnMut(&Question) -> Reply) -> HostProfile {
     let mut plan = Plan::new(options, Timestamp(1));
-    while let Some(question) = plan.next() {
+    while let Some(question) = plan.next_question() {
         plan.answer(host(&question));
     }
     plan.finish()
