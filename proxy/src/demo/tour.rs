@@ -182,6 +182,7 @@ async fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
     Settings {
         listeners,
         timeouts: Timeouts { connect: 2 * short, negotiate: short, client_hello: short, server_hello: short },
+        probe: config::Probe { mode: config::ProbeMode::Off, ..config::Probe::default() },
         events: Events { path: EventPath::Off, user_names: UserNames::Hash, live: false },
         admin: Some(Admin { listen: free(ADMIN).await }),
         limits: Limits::default(),

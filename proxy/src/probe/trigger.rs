@@ -1,0 +1,34 @@
+//! Which failures a probe can decide.
+
+use super::Target;
+use crate::record::SessionRecord;
+use parser::diagnosis::{Confidence, Observer, Outcome, Verdict, diagnose};
+use parser::profile::HostProfile;
+use parser::session::{Opening, Timeline, Upstream};
+
+/// The host to ask about this session, when its answers could change the verdict.
+pub(super) fn target(record: &SessionRecord) -> Option<Target> {
+    let timeline = &record.timeline;
+    let address = match timeline.upstream {
+        Upstream::Connected(address) => address,
+        _ => return None,
+    };
+    let tls_first = match timeline.opening {
+        Opening::X224 => false,
+        Opening::TlsFirst => true,
+        Opening::Unknown | Opening::GatewayHttp | Opening::NotRdp => return None,
+    };
+    Some(Target { address: std::net::SocketAddr::new(address.ip().to_canonical(), address.port()), tls_first })
+}
+
+/// A profile of the host could change this verdict.
+pub(super) fn needs_profile(verdict: &Verdict) -> bool {
+    verdict.outcome() == Outcome::Failure
+        && verdict.confidence < Confidence::Proven
+        && verdict.cause.entry().decided_by.contains(&Observer::Probe)
+}
+
+/// What a session comes to with what its host is known to accept.
+pub(crate) fn judge(timeline: &Timeline, _profile: &HostProfile) -> Verdict {
+    diagnose(timeline)
+}
