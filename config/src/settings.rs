@@ -169,7 +169,7 @@ impl Default for Probe {
             min_interval: Duration::from_secs(5 * 60),
             interval: Duration::from_secs(60 * 60),
             timeout: Duration::from_secs(3),
-            max_handshakes: 100,
+            max_handshakes: 160,
             hold: Duration::ZERO,
             state: true,
         }

@@ -222,7 +222,7 @@ async fn a_probe_that_fails_or_panics_leaves_the_verdict_as_it_is_and_the_host_c
 async fn on_a_schedule_a_host_is_asked_without_a_failure() {
     let host = Host::new(ALL, Key::Rsa, Manner::Dead).await;
     let (ask, asked) = scripted(|question, _| {
-        assert!(question.client_hello.is_none());
+        assert!(question.recorded.is_none());
         only_chacha()
     });
     let probe = probing(|probe| {

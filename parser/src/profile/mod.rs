@@ -4,6 +4,14 @@
 //! mismatch is proven when the client's recorded offer and the host's probed ability do not meet, and refuted when they
 //! do. Nothing here knows a socket or a clock.
 
+mod known;
+mod plan;
+mod replay;
+
+pub use known::{GROUPS_OF_TLS12, GROUPS_OF_TLS13, SCHEMES_OF_TLS13, SIGNATURE_SCHEMES, strength, suites_of};
+pub use plan::{HELLO_SIZES, Options, Plan, Question, Reply, VERSIONS};
+pub use replay::{Ladder, RecordedHello};
+
 use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts, CloseKind};
 use crate::wire::{AlertDescription, CipherSuite, NamedGroup, Protocols, SignatureScheme, TlsVersion};
@@ -33,6 +41,8 @@ pub struct HostProfile {
     pub signature_schemes: Vec<SignatureScheme>,
     /// The certificate, when a version up to TLS 1.2 shows it in clear.
     pub certificate: Option<CertificateFacts>,
+    /// The certificate of another key type, when the host has two.
+    pub second_certificate: Option<CertificateFacts>,
     /// CredSSP and NTLM target information; only asked for when that is switched on.
     pub credssp: Option<CredsspFacts>,
     /// Hellos of growing size in bytes, and what came back.

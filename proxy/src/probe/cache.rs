@@ -320,10 +320,10 @@ fn contradicts(timeline: &Timeline, profile: &HostProfile) -> bool {
             (ability.complete || ability.suites.is_empty()) && !ability.suites.contains(&hello.suite)
         })
     });
-    // A host may have a certificate of each kind; the profile shows one.
-    let shown = match (&timeline.certificate, &profile.certificate) {
-        (Some(seen), Some(known)) => seen.sha256 != known.sha256 && seen.key_algorithm == known.key_algorithm,
-        _ => false,
-    };
+    // A host may have a certificate of each kind of key.
+    let mut known = profile.certificate.iter().chain(&profile.second_certificate);
+    let shown = timeline.certificate.as_ref().is_some_and(|seen| {
+        known.any(|known| known.key_algorithm == seen.key_algorithm && known.sha256 != seen.sha256)
+    });
     chose || shown
 }

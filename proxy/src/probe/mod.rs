@@ -12,6 +12,10 @@
 //!
 //! A probe is an ordinary connection that ends in order after the host's answer; a host never sees two at once.
 
+pub mod ask;
+pub mod findings;
+pub mod inside;
+
 mod cache;
 mod prober;
 mod schedule;
@@ -23,6 +27,7 @@ pub use prober::{Asker, Prober};
 pub(crate) use prober::{Probed, REVISED_WITHIN, Standing};
 pub(crate) use trigger::judge;
 
+use parser::profile::{Options, RecordedHello};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,11 +37,14 @@ use std::time::Duration;
 #[must_use]
 pub fn over_the_wire() -> Asker {
     Arc::new(|question| {
-        let now = crate::clock::now();
-        let completeness = parser::profile::Completeness::Unreachable(format!("{} was not asked", question.target));
-        Box::pin(
-            async move { parser::profile::HostProfile { begun: now, ended: now, completeness, ..Default::default() } },
-        )
+        Box::pin(async move {
+            let Question { target, upstream, recorded, timeout, max_handshakes, within } = question;
+            let host = upstream.rsplit_once(':').map_or(&*upstream, |(host, _)| host);
+            let server_name = ask::server_name(host.trim_start_matches('[').trim_end_matches(']'));
+            let options = Options { tls_first: target.tls_first, server_name, max_handshakes };
+            let ask = ask::Ask { address: target.address, options, timeout, within };
+            ask::probe(&ask, recorded.as_deref(), |_| ()).await
+        })
     })
 }
 
@@ -88,8 +96,8 @@ pub struct Question {
     pub target: Target,
     /// `host:port` as configured: its name is the server name to ask for, if it is one.
     pub upstream: Arc<str>,
-    /// A client's ClientHello as sent, handshake header included, to be replayed and then changed step by step.
-    pub client_hello: Option<Arc<[u8]>>,
+    /// A client's hello as recorded, to be replayed and then changed step by step.
+    pub recorded: Option<Arc<RecordedHello>>,
     /// Longest wait for one answer, the connect included.
     pub timeout: Duration,
     /// Connections at most.

@@ -10,7 +10,7 @@ use config::{ProbeMode, Settings};
 use futures_util::future::BoxFuture;
 use parser::Timestamp;
 use parser::diagnosis::Outcome;
-use parser::profile::{Completeness, HostProfile};
+use parser::profile::{Completeness, HostProfile, RecordedHello};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -176,9 +176,9 @@ impl Prober {
             }
             return;
         }
-        let client_hello: Option<Arc<[u8]>> = client_hello.map(Arc::from);
-        let replayed = facts.filter(|_| client_hello.is_some()).map(Hello::of);
-        let question = Self::question(&settings, target, &record.identity.upstream, client_hello);
+        let recorded = trigger::recorded(record, client_hello).map(Arc::new);
+        let replayed = facts.filter(|_| recorded.is_some()).map(Hello::of);
+        let question = Self::question(&settings, target, &record.identity.upstream, recorded);
         let (cause, session) = (record.verdict.cause, record.identity.id);
         tracing::info!(%session, "asking {} ({}) what it accepts: a session ended in {cause}", target, question.upstream);
         let prober = Arc::clone(self);
@@ -239,10 +239,10 @@ impl Prober {
         settings: &config::Probe,
         target: Target,
         upstream: &Arc<str>,
-        client_hello: Option<Arc<[u8]>>,
+        recorded: Option<Arc<RecordedHello>>,
     ) -> Question {
         let (timeout, max_handshakes) = (settings.timeout, settings.max_handshakes);
-        Question { target, upstream: Arc::clone(upstream), client_hello, timeout, max_handshakes, within: WITHIN }
+        Question { target, upstream: Arc::clone(upstream), recorded, timeout, max_handshakes, within: WITHIN }
     }
 
     /// One probe that [`Hosts::begin`] has announced.

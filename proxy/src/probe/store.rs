@@ -135,6 +135,7 @@ struct Host {
     refused_groups: Vec<u16>,
     signature_schemes: Vec<u16>,
     certificate: Option<Certificate>,
+    second_certificate: Option<Certificate>,
     credssp: Option<Credssp>,
     hello_sizes: Vec<(u16, Reacted)>,
 }
@@ -231,6 +232,7 @@ impl Host {
             refused_groups: profile.refused_groups.iter().map(|group| group.0).collect(),
             signature_schemes: profile.signature_schemes.iter().map(|scheme| scheme.0).collect(),
             certificate: profile.certificate.as_ref().map(certificate),
+            second_certificate: profile.second_certificate.as_ref().map(certificate),
             credssp: profile.credssp.as_ref().map(|facts| Credssp {
                 version: facts.version,
                 target: facts.target.clone(),
@@ -262,6 +264,7 @@ impl Host {
             refused_groups: self.refused_groups.into_iter().map(NamedGroup).collect(),
             signature_schemes: self.signature_schemes.into_iter().map(SignatureScheme).collect(),
             certificate: self.certificate.map(Certificate::meant),
+            second_certificate: self.second_certificate.map(Certificate::meant),
             credssp: self.credssp.map(|facts| CredsspFacts {
                 version: facts.version,
                 target: facts.target,

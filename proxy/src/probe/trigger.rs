@@ -3,7 +3,7 @@
 use super::Target;
 use crate::record::SessionRecord;
 use parser::diagnosis::{Confidence, Observer, Outcome, Verdict, diagnose};
-use parser::profile::HostProfile;
+use parser::profile::{HostProfile, RecordedHello};
 use parser::session::{Opening, Timeline, Upstream};
 
 /// The host to ask about this session, when its answers could change the verdict.
@@ -19,6 +19,17 @@ pub(super) fn target(record: &SessionRecord) -> Option<Target> {
         Opening::Unknown | Opening::GatewayHttp | Opening::NotRdp => return None,
     };
     Some(Target { address: std::net::SocketAddr::new(address.ip().to_canonical(), address.port()), tls_first })
+}
+
+/// The client's hello with what came before it, as it can be replayed.
+pub(super) fn recorded(record: &SessionRecord, client_hello: Option<Box<[u8]>>) -> Option<RecordedHello> {
+    let timeline = &record.timeline;
+    Some(RecordedHello {
+        tls_first: timeline.opening == Opening::TlsFirst,
+        protocols: timeline.request.as_ref().and_then(|request| request.protocols),
+        record_version: timeline.client_hello.as_ref()?.record_version,
+        message: client_hello?.into_vec(),
+    })
 }
 
 /// A profile of the host could change this verdict.

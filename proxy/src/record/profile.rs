@@ -39,6 +39,7 @@ pub fn profile_json(profile: &HostProfile) -> Value {
         "refused_groups": profile.refused_groups.iter().copied().map(group).collect::<Vec<_>>(),
         "signature_algorithms": profile.signature_schemes.iter().copied().map(scheme).collect::<Vec<_>>(),
         "certificate": profile.certificate.as_ref().map(certificate),
+        "second_certificate": profile.second_certificate.as_ref().map(certificate),
         "credssp": credssp,
         "hello_sizes": sizes.collect::<Vec<_>>(),
         "ladder": ladder.collect::<Vec<_>>(),
