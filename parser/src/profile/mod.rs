@@ -4,9 +4,26 @@
 //! mismatch is proven when the client's recorded offer and the host's probed ability do not meet, and refuted when they
 //! do. Nothing here knows a socket or a clock.
 
+mod meet;
+mod offer;
+mod operator;
+mod order;
+mod smallest;
+mod windows;
+
+pub use meet::{Meeting, Mismatch, meet, mismatch_between};
+pub use offer::{Ability, KeyType, Offer};
+pub use order::Strength;
+pub use smallest::{Changing, Part, SmallestChange, smallest_change, smallest_changes};
+pub use windows::WindowsVersion;
+
 use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts, CloseKind};
 use crate::wire::{AlertDescription, CipherSuite, NamedGroup, Protocols, SignatureScheme, TlsVersion};
+
+/// A profile that was finished further than this from a connection's end weakens what it says of it to `likely`:
+/// services are restarted, policies applied and certificates replaced within minutes.
+pub const FRESH: core::time::Duration = core::time::Duration::from_secs(600);
 
 /// What one host accepts, with its age and what is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

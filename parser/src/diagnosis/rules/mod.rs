@@ -20,6 +20,7 @@ mod hello;
 mod negotiation;
 mod opening;
 mod ours;
+pub(super) mod probed;
 mod reach;
 mod session;
 mod stalled;
