@@ -26,7 +26,7 @@ pub use notice::{Drain, Notice, Readiness, Rejection};
 pub use open::OutputError;
 
 use crate::clock;
-use crate::probe::{Prober, REVISED_WITHIN, Standing, judge};
+use crate::probe::{Prober, REVISED_WITHIN, Standing};
 use crate::record::{Action, Event, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Told, Writer};
 use feed::Feed;
 use history::History;
@@ -34,7 +34,7 @@ use latency::Latencies;
 use live::Live;
 use metrics::{Metrics, UpstreamMetrics};
 use parser::Timestamp;
-use parser::diagnosis::{Cause, Marks, Outcome};
+use parser::diagnosis::{Cause, Marks, Outcome, diagnose_with};
 use parser::session::{PerPeer, Phase};
 use sample::Sampler;
 use settle::{Settled, Settling, Tell};
@@ -165,7 +165,7 @@ impl Observer {
         match prober.map_or(Standing::Settled, |prober| prober.standing(&record)) {
             Standing::Settled => {}
             Standing::Known(known) => {
-                record.verdict = judge(&record.timeline, &known);
+                record.verdict = diagnose_with(&record.timeline, &known);
                 profile = Some(known);
             }
             Standing::Undecided(target) => undecided = Some((target, record.ended.plus(REVISED_WITHIN))),

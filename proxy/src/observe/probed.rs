@@ -2,9 +2,9 @@
 
 use super::Observer;
 use crate::clock;
-use crate::probe::{HostView, Probed, Prober, Target, judge};
+use crate::probe::{HostView, Probed, Prober, Target};
 use crate::record::{Action, Event, SessionRecord};
-use parser::diagnosis::Verdict;
+use parser::diagnosis::{Verdict, diagnose_with};
 use parser::profile::HostProfile;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -36,7 +36,7 @@ impl Observer {
         let Some(prober) = self.prober.get() else { return };
         let judged = |record: &SessionRecord| -> Option<(Verdict, Arc<HostProfile>)> {
             let profile = prober.profile_for(target, record)?;
-            Some((judge(&record.timeline, &profile), profile))
+            Some((diagnose_with(&record.timeline, &profile), profile))
         };
         let settled = self.settling.probed(target, judged);
         settled.into_iter().for_each(|session| self.settled(session));

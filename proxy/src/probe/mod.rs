@@ -1,7 +1,7 @@
 //! What hosts really accept: asked after a failure that only their answers explain, or on a schedule, and remembered.
 //!
 //! ```text
-//! session ended ─► trigger: can a profile decide it? ─► cache: fresh? ─► judged at once
+//! session ended ─► can a profile decide it? whose? (trigger) ─► cache: fresh? ─► judged at once
 //!                                                        │ no
 //!                                                        ▼
 //!        schedule ─────────────────────────────► prober: one probe per host at a time, at most one per
@@ -25,7 +25,6 @@ mod trigger;
 pub(crate) use cache::{HostView, Noticed};
 pub use prober::{Asker, Prober};
 pub(crate) use prober::{Probed, REVISED_WITHIN, Standing};
-pub(crate) use trigger::judge;
 
 use parser::profile::{Options, RecordedHello};
 use std::fmt;

@@ -9,7 +9,7 @@ use crate::record::SessionRecord;
 use config::{ProbeMode, Settings};
 use futures_util::future::BoxFuture;
 use parser::Timestamp;
-use parser::diagnosis::Outcome;
+use parser::diagnosis::{Outcome, needs_profile};
 use parser::profile::{Completeness, HostProfile, RecordedHello};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -143,7 +143,7 @@ impl Prober {
         let mut hosts = self.lock();
         hosts.met(target, &record.identity.upstream, &record.timeline);
         let settings = self.settings();
-        if settings.mode == ProbeMode::Off || !trigger::needs_profile(&record.verdict) {
+        if settings.mode == ProbeMode::Off || !needs_profile(&record.verdict) {
             return Standing::Settled;
         }
         let hello = record.timeline.client_hello.as_ref();

@@ -1,12 +1,11 @@
-//! Which failures a probe can decide.
+//! What a session that ended says of its host: whom to ask, and which hello to replay.
 
 use super::Target;
 use crate::record::SessionRecord;
-use parser::diagnosis::{Confidence, Observer, Outcome, Verdict, diagnose};
-use parser::profile::{HostProfile, RecordedHello};
-use parser::session::{Opening, Timeline, Upstream};
+use parser::profile::RecordedHello;
+use parser::session::{Opening, Upstream};
 
-/// The host to ask about this session, when its answers could change the verdict.
+/// The host of this session, as far as it can be asked.
 pub(super) fn target(record: &SessionRecord) -> Option<Target> {
     let timeline = &record.timeline;
     let address = match timeline.upstream {
@@ -30,16 +29,4 @@ pub(super) fn recorded(record: &SessionRecord, client_hello: Option<Box<[u8]>>) 
         record_version: timeline.client_hello.as_ref()?.record_version,
         message: client_hello?.into_vec(),
     })
-}
-
-/// A profile of the host could change this verdict.
-pub(super) fn needs_profile(verdict: &Verdict) -> bool {
-    verdict.outcome() == Outcome::Failure
-        && verdict.confidence < Confidence::Proven
-        && verdict.cause.entry().decided_by.contains(&Observer::Probe)
-}
-
-/// What a session comes to with what its host is known to accept.
-pub(crate) fn judge(timeline: &Timeline, _profile: &HostProfile) -> Verdict {
-    diagnose(timeline)
 }

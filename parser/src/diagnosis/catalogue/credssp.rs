@@ -100,7 +100,7 @@ pub(super) static CLOSED_AFTER_TLS_UNKNOWN: Entry = Entry {
     sees: "TLS finished, too few records for any known step, then a close.",
     decided_by: &[Bridge],
     side: Side::Both,
-    phases: &[Phase::TlsFinish, Phase::Credssp, Phase::Mcs],
+    phases: &[Phase::TlsFinish, Phase::Credssp, Phase::Rdstls, Phase::Mcs],
     remedy: &[
         "If the client closed: it may have shown a certificate or credential prompt that was cancelled; ask the user, look for the client's next connection.",
         "If the host closed: read its Security log (4625), System log (LsaSrv, Schannel) and TerminalServices logs at this second.",

@@ -8,10 +8,13 @@ use crate::session::Phase;
 /// From the first byte to the end of the session.
 const ANY: &[Phase] = &[
     Phase::Accept,
+    Phase::Resolve,
+    Phase::Tcp,
     Phase::X224,
     Phase::TlsHello,
     Phase::TlsFinish,
     Phase::Credssp,
+    Phase::Rdstls,
     Phase::Mcs,
     Phase::ClientInfo,
     Phase::Licensing,
@@ -180,7 +183,7 @@ pub(super) static REDIRECT_BYPASSES_PROXY: Entry = Entry {
     side: Side::Host,
     phases: &[Phase::Mcs, Phase::ClientInfo, Phase::Licensing, Phase::Activation, Phase::Active],
     remedy: &[
-        "Let the broker redirect by routing token: `Set-RDSessionCollectionConfiguration`, and on the hosts GPO RD Connection Broker > \"Use IP Address Redirection\" = Disabled.",
+        "Let the broker redirect by routing token instead of by address: on the hosts GPO RD Connection Broker > \"Use IP Address Redirection\" = Disabled.",
         "Or publish each host of the farm through its own listener of this proxy.",
     ],
     predicted: Predicted::same(&["0x204"]),

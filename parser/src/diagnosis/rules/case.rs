@@ -7,11 +7,14 @@ use crate::session::{
     Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, ProxyAct, RecordShape,
     ServerHelloFacts, Timeline, Upstream,
 };
-use crate::wire::{PlaintextLen, Protocols, plaintext_len};
+use crate::wire::{PlaintextLen, Protocols, Sealing};
 use std::net::SocketAddr;
 
 /// No opening, its certificate chain included, sends this many bytes to the client: what does is a session.
 const SESSION_BYTES: u64 = 64 * 1024;
+
+/// Extension `encrypt_then_mac` of a ServerHello. RFC 7366 2
+const ENCRYPT_THEN_MAC: u16 = 22;
 
 /// One connection under judgement.
 pub(super) struct Case<'a> {
@@ -82,6 +85,20 @@ impl<'a> Case<'a> {
         self.seen(self.timeline.tls.encrypted_alert[peer])
     }
 
+    /// The client left, and the host had not said goodbye before.
+    ///
+    /// A host that reads a close_notify closes at once, and its FIN may win the race against the client's own: who sent
+    /// the first alert-sized record decides before who closed first.
+    pub(super) fn client_left(&self) -> bool {
+        let goodbye = |peer| self.timeline.tls.encrypted_alert[peer].filter(|at| *at <= self.end());
+        match (goodbye(Peer::Client), goodbye(Peer::Host)) {
+            (Some(client), Some(host)) => client <= host,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => self.closed_first(Closer::Client),
+        }
+    }
+
     pub(super) fn is_gateway(&self) -> bool {
         matches!(self.timeline.opening, Opening::TlsFirst | Opening::GatewayHttp)
     }
@@ -141,24 +158,30 @@ impl<'a> Case<'a> {
         shape.content_type == 21 || shape.content_type == 23 && self.exactly(shape) == Some(2)
     }
 
-    fn exactly(&self, shape: RecordShape) -> Option<u16> {
-        let hello = self.server_hello()?;
-        match plaintext_len(hello.version, hello.suite, shape.length) {
+    /// The plaintext size of a record, where the suite gives it to the byte.
+    pub(super) fn exactly(&self, shape: RecordShape) -> Option<u16> {
+        match self.plaintext(shape) {
             PlaintextLen::Exact(size) => Some(size),
             _ => None,
         }
     }
 
     pub(super) fn can_hold(&self, shape: RecordShape, size: u16) -> bool {
-        if shape.content_type == 0 {
-            return shape.length == size;
-        }
-        let Some(hello) = self.server_hello() else { return false };
-        match plaintext_len(hello.version, hello.suite, shape.length) {
+        match self.plaintext(shape) {
             PlaintextLen::Exact(held) => held == size,
             PlaintextLen::Range(low, high) => low <= size && size <= high,
             PlaintextLen::Unknown => false,
         }
+    }
+
+    fn plaintext(&self, shape: RecordShape) -> PlaintextLen {
+        if shape.content_type == 0 {
+            return PlaintextLen::Exact(shape.length);
+        }
+        let Some(hello) = self.server_hello() else { return PlaintextLen::Unknown };
+        let encrypt_then_mac = hello.extensions.contains(&ENCRYPT_THEN_MAC);
+        Sealing::of(hello.version, hello.suite, encrypt_then_mac)
+            .map_or(PlaintextLen::Unknown, |sealing| sealing.plaintext_len(shape.length))
     }
 
     /// How long the connection had been silent when it ended.

@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::{bytes, span};
-use crate::session::{Closer, Opening, Peer, Phase};
+use crate::session::{Closer, Opening, Phase};
 use core::time::Duration;
 
 /// Silence inside a gateway tunnel that long before the client left: the gateway was still trying to reach the target.
@@ -34,7 +34,7 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::RdgHttp401Loop, Cause::RdgCookie])
             .in_phase(Phase::TlsFinish)
             .because(format!(
-                "TLS came first and was complete; inside it the client sent {}, the gateway {}.",
+                "TLS came first and was complete; in all the client sent {}, the gateway {}.",
                 bytes(timeline.traffic.client.bytes),
                 bytes(timeline.traffic.host.bytes)
             ))
@@ -65,11 +65,5 @@ pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
 }
 
 fn who_spoke_last(case: &Case<'_>) -> Side {
-    match case.close.map(|close| close.by) {
-        Some(Closer::Client) if case.sealed_alert(Peer::Host) => Side::Host,
-        Some(Closer::Client) => Side::Client,
-        Some(Closer::Host) if case.sealed_alert(Peer::Client) => Side::Client,
-        Some(Closer::Host) => Side::Host,
-        _ => Side::Network,
-    }
+    if case.client_left() { Side::Client } else { Side::Host }
 }

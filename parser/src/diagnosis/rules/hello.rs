@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Missing, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::negotiation::{CLIENT_PATIENCE, wants_negotiation};
-use super::words::{bytes, foreign, span, version_name};
+use super::words::{bytes, foreign, list, span, version_name};
 use crate::session::{Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
 use crate::wire::TlsVersion;
 
@@ -47,7 +47,7 @@ pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
         finding
             .because(format!("The host answered the ClientHello with alert {} after {wait}.", describe(alert)))
             .because_some(case.offer_sentence())
-            .message(format!("Host answered the ClientHello with TLS alert {}", describe(alert))),
+            .message(refusal(hello, alert)),
     )
 }
 
@@ -166,6 +166,20 @@ pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
             .rivals_if(case.end().since(hello.at).as_secs() >= 3, &[Cause::TlsHandshakeTimeout])
             .message(format!("Client left {wait} after its ClientHello, before the host answered ({})", how(case))),
     )
+}
+
+/// The alert in the words of a person.
+fn refusal(hello: &ClientHelloFacts, alert: ClearAlert) -> String {
+    let offer = list(hello.versions().into_iter().map(version_name), 4);
+    let meaning = match alert.description.0 {
+        40 => "Host found nothing it can use in the client's TLS offer (suites, version, curves or kind of key)"
+            .to_owned(),
+        70 => format!("Host speaks none of the TLS versions the client offers ({offer})"),
+        71 => "Host wants stronger cipher suites than the client offers".to_owned(),
+        80 => "Host failed inside its own TLS stack".to_owned(),
+        _ => "Host refused the ClientHello".to_owned(),
+    };
+    format!("{meaning}: TLS alert {}", describe(alert))
 }
 
 /// Alert 40 names nothing; the oldest offers make a version mismatch the better guess.

@@ -19,11 +19,11 @@ const COMMON_BITS: u32 = Protocols::SSL.0 | Protocols::HYBRID.0 | Protocols::HYB
 pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
     let Some(Answer::Failure(code)) = case.timeline.answer else { return None };
     let (cause, side, meaning) = match code {
-        FailureCode(1) => (Cause::NegSslRequired, Side::Client, "it requires TLS, which the client did not offer"),
+        FailureCode(1) => (Cause::NegSslRequired, Side::Client, "it requires TLS"),
         FailureCode(2) => (Cause::NegSslNotAllowed, Side::Host, "it is set to classic RDP security and refuses TLS"),
         FailureCode(3) => (Cause::NegSslCertMissing, Side::Host, "it has no certificate it can use for TLS"),
         FailureCode(4) => (Cause::NegInconsistent, Side::Both, "it finds the client's flags contradictory"),
-        FailureCode(5) => (Cause::NlaRequired, Side::Client, "it requires NLA, which the client did not offer"),
+        FailureCode(5) => (Cause::NlaRequired, Side::Client, "it requires NLA"),
         FailureCode(6) => (Cause::NegUserCertRequired, Side::Both, "it requires a client certificate"),
         _ => (Cause::NegFailureOther, Side::Both, "the code is not a published one"),
     };
@@ -37,8 +37,21 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
             .in_phase(Phase::X224)
             .because(format!("The host answered the Connection Request with RDP_NEG_FAILURE {code}."))
             .because_some(asked(case))
-            .message(format!("Host refused the negotiation with {code}: {meaning}")),
+            .message(format!("Host refused the negotiation with {code}: {meaning}{}", offered(case, code))),
     )
+}
+
+/// Whether the client had offered what the host requires.
+fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
+    let wanted = match code {
+        FailureCode(1) => Protocols::SSL,
+        FailureCode(5) => Protocols::HYBRID,
+        _ => return "",
+    };
+    match case.timeline.request.as_ref().and_then(|request| request.protocols) {
+        Some(asked) if asked.contains(wanted) => ", although the client offered it",
+        _ => ", which the client did not offer",
+    }
 }
 
 /// The answer is neither X.224 nor anything else we know.

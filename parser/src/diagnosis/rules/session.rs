@@ -4,7 +4,8 @@ use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::span;
-use crate::session::{Closer, Peer, Phase};
+use crate::session::{Peer, Phase};
+use crate::wire::Protocols;
 
 /// Set Error Info sized, nine bytes, end: the host gave a reason that only a bridge can read.
 pub(super) fn denied(case: &Case<'_>) -> Option<Finding> {
@@ -99,7 +100,8 @@ pub(super) fn connect_initial_unanswered(case: &Case<'_>) -> Option<Finding> {
     Some(
         in_mcs(case, "after the client's first MCS message")
             .because(format!("MCS Connect Initial (told by its size) was unanswered; the end came {wait} later."))
-            .rivals_if(!client_left(case), &[Cause::McsCoreMismatch]),
+            .rivals_if(!client_left(case), &[Cause::McsCoreMismatch])
+            .rivals_if(case.selected() == Some(Protocols::RDP), &[Cause::NegSslRequired, Cause::FipsMismatch]),
     )
 }
 
@@ -110,8 +112,8 @@ pub(super) fn ended_before_first_message(case: &Case<'_>) -> Option<Finding> {
     }
     let at = case.timeline.tls.established.unwrap_or(case.end());
     let wait = span(case.end().since(at));
-    let client_spoke = case.sealed_alert(Peer::Client);
-    let side = if case.closed_first(Closer::Host) && !client_spoke { Side::Host } else { Side::Client };
+    let client_spoke = case.sealed_alert(Peer::Client) && case.client_left();
+    let side = if case.client_left() { Side::Client } else { Side::Host };
     let finding = Finding::possible(Cause::ClosedAfterTlsUnknown)
         .side(side)
         .because(format!("TLS was complete; the end came {wait} later, before any RDP message."))
@@ -145,7 +147,7 @@ fn in_mcs(case: &Case<'_>, step: &str) -> Finding {
 
 /// The client ended it, and the host had not said goodbye before.
 fn client_left(case: &Case<'_>) -> bool {
-    case.closed_first(Closer::Client) && !case.sealed_alert(Peer::Host) && !case.ended_with(Peer::Host, 9)
+    case.client_left() && !case.ended_with(Peer::Host, 9)
 }
 
 fn who(case: &Case<'_>) -> Side {
