@@ -30,7 +30,7 @@ Probing:
   A session that failed in a way that only the host's own answers explain makes rdpscope ask the
   host what it accepts: one connection at a time, closed in order, at most one probe per host in
   five minutes. A `verdict` event with the same session.id then carries the proof. `--probe off`
-  (or `mode = "off"` in [probe]) never asks. What hosts answered is kept in $STATE_DIRECTORY.
+  (`mode` of [probe] in the file) never asks. What hosts answered is kept in $STATE_DIRECTORY.
 
 User names:
   In events they are hashed with a random key (`user_names` in the file changes that). The key is
