@@ -9,7 +9,7 @@ use crate::observe::{Notice, Observer};
 use crate::record::SessionRecord;
 use crate::run::Proxy;
 use anyhow::Context;
-use config::{Admin, EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
+use config::{Admin, EventPath, Events, Limits, Listener, Probe, Settings, Timeouts, Upstream, UserNames};
 use parser::diagnosis::Verdict;
 use parser::session::Peer;
 use std::io::{ErrorKind, Write};
@@ -182,7 +182,8 @@ async fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
     Settings {
         listeners,
         timeouts: Timeouts { connect: 2 * short, negotiate: short, client_hello: short, server_hello: short },
-        probe: config::Probe { mode: config::ProbeMode::Off, ..config::Probe::default() },
+        // Whoever watches sees the proof in the report itself, not as a revision.
+        probe: Probe { timeout: short / 4, hold: Duration::from_secs(1), ..Probe::default() },
         events: Events { path: EventPath::Off, user_names: UserNames::Hash, live: false },
         admin: Some(Admin { listen: free(ADMIN).await }),
         limits: Limits::default(),
