@@ -55,7 +55,10 @@ impl Session {
                 // The offer that decided is the first one; the second repeats it. RFC 8446 4.1.2
                 self.timeline.client_hello.get_or_insert(*facts);
             }
-            Event::HelloRetryRequest { .. } => self.marks.hello_retry = Some(at),
+            Event::HelloRetryRequest { .. } => {
+                self.marks.hello_retry = Some(at);
+                self.timeline.hello_retry.get_or_insert(at);
+            }
             Event::ServerHello { facts, session_id } => self.server_hello(*facts, &session_id),
             Event::Certificate(certificate) => _ = self.timeline.certificate.get_or_insert(*certificate),
             Event::KeyExchange { group, .. } => {
@@ -160,6 +163,9 @@ impl Session {
         let Some(tls) = &mut self.tls else { return };
         let plain = tls.sizes.plain(length);
         let meaning = tls.handshake.record(from, header, plain.unwrap_or_default(), at, &mut self.timeline.tls);
+        if meaning == Meaning::Data {
+            self.timeline.tls.data[from].get_or_insert(at);
+        }
         // A sealed alert is worth knowing to the end; the rest is not.
         if self.let_go {
             return;
