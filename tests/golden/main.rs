@@ -2,14 +2,18 @@
 //!
 //! * [`fields`]: captures of many projects against tshark and a second reader, field by field.
 //! * [`lab`]: captures of real RDP peers against the verdict that each of them must get.
+//! * [`profiled`]: the same captures with a profile of the host.
 //! * [`attempts`]: the connections of one client put together.
 //!
 //! Data, its origin and licences: `README.md` in this directory.
+
+#![allow(clippy::unwrap_used)] // a test that cannot read its own data has failed
 
 mod attempts;
 mod capture;
 mod fields;
 mod lab;
+mod profiled;
 mod replay;
 mod streams;
 mod truth;

@@ -5,16 +5,31 @@
 //! do. Nothing here knows a socket or a clock.
 
 mod known;
+mod meet;
+mod offer;
+mod operator;
+mod order;
 mod plan;
 mod replay;
+mod smallest;
+mod windows;
 
 pub use known::{GROUPS_OF_TLS12, GROUPS_OF_TLS13, SCHEMES_OF_TLS13, SIGNATURE_SCHEMES, strength, suites_of};
+pub use meet::{Meeting, Mismatch, meet, mismatch_between};
+pub use offer::{Ability, KeyType, Offer};
+pub use order::Strength;
 pub use plan::{HELLO_SIZES, Options, Plan, Question, Reply, VERSIONS};
 pub use replay::{Ladder, RecordedHello};
+pub use smallest::{Changing, Part, SmallestChange, smallest_change, smallest_changes};
+pub use windows::WindowsVersion;
 
 use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts, CloseKind};
 use crate::wire::{AlertDescription, CipherSuite, NamedGroup, Protocols, SignatureScheme, TlsVersion};
+
+/// A profile that was finished further than this from a connection's end weakens what it says of it to `likely`:
+/// services are restarted, policies applied and certificates replaced within minutes.
+pub const FRESH: core::time::Duration = core::time::Duration::from_secs(600);
 
 /// What one host accepts, with its age and what is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

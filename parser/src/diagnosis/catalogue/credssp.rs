@@ -29,10 +29,7 @@ pub(super) static NLA_PUBKEY_MISMATCH: Entry = Entry {
     decided_by: &[Bridge, Probe],
     side: Side::Network,
     phases: NLA,
-    remedy: &[
-        "Take the TLS-terminating device (inspection, balancer) out of the path, or let it pass RDP untouched.",
-        "If it is this proxy's bridge: give it the host's own key pair, or leave this pair to passthrough.",
-    ],
+    remedy: &["Take the TLS-terminating device (inspection, balancer) out of the path, or let it pass RDP untouched."],
     predicted: Predicted::same(&["0x904"]),
     reference: "[MS-CSSP] 3.1.5 pubKeyAuth; PyRDP documentation",
 };
@@ -100,7 +97,7 @@ pub(super) static CLOSED_AFTER_TLS_UNKNOWN: Entry = Entry {
     sees: "TLS finished, too few records for any known step, then a close.",
     decided_by: &[Bridge],
     side: Side::Both,
-    phases: &[Phase::TlsFinish, Phase::Credssp, Phase::Mcs],
+    phases: &[Phase::TlsFinish, Phase::Credssp, Phase::Rdstls, Phase::Mcs],
     remedy: &[
         "If the client closed: it may have shown a certificate or credential prompt that was cancelled; ask the user, look for the client's next connection.",
         "If the host closed: read its Security log (4625), System log (LsaSrv, Schannel) and TerminalServices logs at this second.",

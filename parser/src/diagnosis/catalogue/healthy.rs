@@ -32,7 +32,7 @@ pub(super) static CLIENT_PROMPT_PROBE: Entry = Entry {
     sees: "The client closes after TLS or in CredSSP without any MCS byte, and connects again within seconds and gets further.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: &[Phase::TlsHello, Phase::TlsFinish, Phase::Credssp, Phase::Mcs],
+    phases: &[Phase::TlsHello, Phase::TlsFinish, Phase::Credssp, Phase::Rdstls, Phase::Mcs],
     remedy: &[],
     predicted: Predicted::NOTHING,
     reference: "xrdp issue 2476: mstsc connects once to ask for credentials or to show the certificate, then again",

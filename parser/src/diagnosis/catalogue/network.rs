@@ -8,10 +8,13 @@ use crate::session::Phase;
 /// From the first byte to the end of the session.
 const ANY: &[Phase] = &[
     Phase::Accept,
+    Phase::Resolve,
+    Phase::Tcp,
     Phase::X224,
     Phase::TlsHello,
     Phase::TlsFinish,
     Phase::Credssp,
+    Phase::Rdstls,
     Phase::Mcs,
     Phase::ClientInfo,
     Phase::Licensing,
@@ -180,7 +183,7 @@ pub(super) static REDIRECT_BYPASSES_PROXY: Entry = Entry {
     side: Side::Host,
     phases: &[Phase::Mcs, Phase::ClientInfo, Phase::Licensing, Phase::Activation, Phase::Active],
     remedy: &[
-        "Let the broker redirect by routing token: `Set-RDSessionCollectionConfiguration`, and on the hosts GPO RD Connection Broker > \"Use IP Address Redirection\" = Disabled.",
+        "Let the broker redirect by routing token instead of by address: on the hosts GPO RD Connection Broker > \"Use IP Address Redirection\" = Disabled.",
         "Or publish each host of the farm through its own listener of this proxy.",
     ],
     predicted: Predicted::same(&["0x204"]),
@@ -192,7 +195,7 @@ pub(super) static CLIENT_SENT_NOTHING: Entry = Entry {
     sees: "Not one byte from the client until it closed or the time-out struck.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: &[Phase::Accept, Phase::Resolve, Phase::Tcp, Phase::X224],
+    phases: &[Phase::Accept],
     remedy: &[
         "A health check or a port scan looks like this; if the address is your load balancer or monitoring, nothing is to be done.",
         "If it is a user, look at the client's network: the connection came up but its first packet did not.",
@@ -206,7 +209,7 @@ pub(super) static NOT_RDP: Entry = Entry {
     sees: "The first bytes of the client, or the first answer, are neither X.224 nor TLS.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: &[Phase::Accept, Phase::Tcp, Phase::X224, Phase::TlsHello],
+    phases: &[Phase::X224, Phase::TlsHello, Phase::TlsFinish],
     remedy: &[
         "If the client is the stranger: it is a scanner or a program pointed at the wrong port; nothing is wrong with the host.",
         "If the host is: check the upstream's address and port, another service answers there.",

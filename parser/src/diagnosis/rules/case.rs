@@ -4,14 +4,17 @@ use super::super::Side;
 use super::words::{bytes, span};
 use crate::Timestamp;
 use crate::session::{
-    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, ProxyAct, RecordShape,
-    ServerHelloFacts, Timeline, Upstream,
+    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct,
+    RecordShape, ServerHelloFacts, Timeline, Upstream,
 };
-use crate::wire::{PlaintextLen, Protocols, plaintext_len};
+use crate::wire::{AlertDescription, AlertLevel, PlaintextLen, Protocols, Sealing};
 use std::net::SocketAddr;
 
 /// No opening, its certificate chain included, sends this many bytes to the client: what does is a session.
 const SESSION_BYTES: u64 = 64 * 1024;
+
+/// Extension `encrypt_then_mac` of a ServerHello. RFC 7366 2
+const ENCRYPT_THEN_MAC: u16 = 22;
 
 /// One connection under judgement.
 pub(super) struct Case<'a> {
@@ -67,9 +70,21 @@ impl<'a> Case<'a> {
         self.seen(self.timeline.tls.established)
     }
 
-    /// The first clear alert, unless it only answered a close.
+    /// The phase that was reached before the first close: what came after it changed nothing for anybody.
+    pub(super) fn phase(&self) -> Phase {
+        let reached = |phase: &&Phase| self.seen(self.timeline.phases.entered(**phase));
+        Phase::ALL.iter().rev().find(reached).copied().unwrap_or_default()
+    }
+
+    /// The host's answer to the Connection Request, unless its first byte came after the first close.
+    pub(super) fn answer(&self) -> Option<&'a Answer> {
+        self.timeline.answer.as_ref().filter(|_| self.seen(self.timeline.traffic.host.first))
+    }
+
+    /// The first clear alert that ends something, unless it only answered a close.
     pub(super) fn alert(&self) -> Option<ClearAlert> {
-        self.timeline.alerts.iter().copied().find(|alert| !alert.after_close && alert.at <= self.end())
+        let ends = |alert: &&ClearAlert| !alert.after_close && alert.at <= self.end() && !is_remark(alert);
+        self.timeline.alerts.iter().find(ends).copied()
     }
 
     /// The first clear alert, when it was this peer's.
@@ -82,14 +97,32 @@ impl<'a> Case<'a> {
         self.seen(self.timeline.tls.encrypted_alert[peer])
     }
 
+    /// The client left, and the host had not said goodbye before.
+    ///
+    /// A host that reads a close_notify closes at once, and its FIN may win the race against the client's own: who sent
+    /// the first alert-sized record decides before who closed first.
+    pub(super) fn client_left(&self) -> bool {
+        let goodbye = |peer| self.timeline.tls.encrypted_alert[peer].filter(|at| *at <= self.end());
+        match (goodbye(Peer::Client), goodbye(Peer::Host)) {
+            (Some(client), Some(host)) if client == host => self.timeline.tls.first_encrypted_alert != Some(Peer::Host),
+            (Some(client), Some(host)) => client < host,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => self.closed_first(Closer::Client),
+        }
+    }
+
     pub(super) fn is_gateway(&self) -> bool {
         matches!(self.timeline.opening, Opening::TlsFirst | Opening::GatewayHttp)
     }
 
     /// The session was up. Volume says so where sizes could not: an opening never is that long.
     pub(super) fn was_active(&self) -> bool {
-        let opened = self.established() || self.timeline.opening == Opening::GatewayHttp;
-        self.seen(self.timeline.progress.active) || opened && self.is_long()
+        // Of a gateway's two clear HTTP connections one carries what the client says.
+        let clear_http = self.timeline.opening == Opening::GatewayHttp;
+        let said_much = clear_http && self.timeline.traffic.client.bytes >= SESSION_BYTES;
+        let opened = self.established() || clear_http;
+        self.seen(self.timeline.progress.active) || opened && self.is_long() || said_much
     }
 
     /// More than any opening came from the host.
@@ -104,7 +137,7 @@ impl<'a> Case<'a> {
 
     /// The protocol the host chose; none for the plain answer and without one.
     pub(super) fn selected(&self) -> Option<Protocols> {
-        match self.timeline.answer.as_ref()? {
+        match self.answer()? {
             Answer::Selected { protocol, .. } => Some(*protocol),
             Answer::Plain => Some(Protocols::RDP),
             _ => None,
@@ -141,24 +174,30 @@ impl<'a> Case<'a> {
         shape.content_type == 21 || shape.content_type == 23 && self.exactly(shape) == Some(2)
     }
 
-    fn exactly(&self, shape: RecordShape) -> Option<u16> {
-        let hello = self.server_hello()?;
-        match plaintext_len(hello.version, hello.suite, shape.length) {
+    /// The plaintext size of a record, where the suite gives it to the byte.
+    pub(super) fn exactly(&self, shape: RecordShape) -> Option<u16> {
+        match self.plaintext(shape) {
             PlaintextLen::Exact(size) => Some(size),
             _ => None,
         }
     }
 
     pub(super) fn can_hold(&self, shape: RecordShape, size: u16) -> bool {
-        if shape.content_type == 0 {
-            return shape.length == size;
-        }
-        let Some(hello) = self.server_hello() else { return false };
-        match plaintext_len(hello.version, hello.suite, shape.length) {
+        match self.plaintext(shape) {
             PlaintextLen::Exact(held) => held == size,
             PlaintextLen::Range(low, high) => low <= size && size <= high,
             PlaintextLen::Unknown => false,
         }
+    }
+
+    fn plaintext(&self, shape: RecordShape) -> PlaintextLen {
+        if shape.content_type == 0 {
+            return PlaintextLen::Exact(shape.length);
+        }
+        let Some(hello) = self.server_hello() else { return PlaintextLen::Unknown };
+        let encrypt_then_mac = hello.extensions.contains(&ENCRYPT_THEN_MAC);
+        Sealing::of(hello.version, hello.suite, encrypt_then_mac)
+            .map_or(PlaintextLen::Unknown, |sealing| sealing.plaintext_len(shape.length))
     }
 
     /// How long the connection had been silent when it ended.
@@ -215,7 +254,7 @@ impl<'a> Case<'a> {
     pub(super) fn choice_sentence(&self) -> Option<String> {
         let request = self.timeline.request.as_ref()?;
         let asked = request.protocols.map_or_else(|| "no negotiation".to_owned(), |p| p.to_string());
-        let chosen = match self.timeline.answer.as_ref()? {
+        let chosen = match self.answer()? {
             Answer::Selected { protocol, .. } => protocol.to_string(),
             Answer::Plain => "rdp (a Connection Confirm without negotiation data)".to_owned(),
             _ => return None,
@@ -241,6 +280,11 @@ impl<'a> Case<'a> {
             )
         })
     }
+}
+
+/// Warnings after which the handshake goes on: no_renegotiation and unrecognized_name. RFC 5246 7.2.2, RFC 6066 3
+fn is_remark(alert: &ClearAlert) -> bool {
+    alert.level == AlertLevel(1) && matches!(alert.description, AlertDescription(100 | 112))
 }
 
 /// `FIN`, `RST`, as a packet trace shows it.

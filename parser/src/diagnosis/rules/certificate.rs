@@ -2,7 +2,7 @@
 
 use super::super::Cause;
 use super::case::Case;
-use super::words::date;
+use super::words::{date, foreign_text, list};
 use crate::session::CertificateFacts;
 use std::net::IpAddr;
 
@@ -37,13 +37,13 @@ pub(super) fn objections(case: &Case<'_>) -> Vec<Objection> {
 pub(super) fn sentence(certificate: &CertificateFacts) -> String {
     format!(
         "The host's certificate: subject {}, issuer {}, valid {} to {}, {} {} bits, {}.",
-        certificate.subject,
-        certificate.issuer,
+        foreign_text(&certificate.subject),
+        foreign_text(&certificate.issuer),
         date(certificate.not_before),
         date(certificate.not_after),
-        certificate.key_algorithm,
+        foreign_text(&certificate.key_algorithm),
         certificate.key_bits,
-        certificate.signature_algorithm
+        foreign_text(&certificate.signature_algorithm)
     )
 }
 
@@ -70,7 +70,9 @@ fn weakness(certificate: &CertificateFacts) -> Option<Objection> {
     }
     let sentence = format!(
         "The host's certificate has an {} key of {} bits and is signed with {}.",
-        certificate.key_algorithm, certificate.key_bits, certificate.signature_algorithm
+        foreign_text(&certificate.key_algorithm),
+        certificate.key_bits,
+        foreign_text(&certificate.signature_algorithm)
     );
     Some(Objection { cause: Cause::CertWeak, sentence })
 }
@@ -81,7 +83,10 @@ fn usage(certificate: &CertificateFacts) -> Option<Objection> {
     if usages.is_empty() || usages.iter().any(fits) {
         return None;
     }
-    let sentence = format!("The host's certificate is for {} only, not for servers.", usages.join(", "));
+    let sentence = format!(
+        "The host's certificate is for {} only, not for servers.",
+        list(usages.iter().map(|u| foreign_text(u)), 4)
+    );
     Some(Objection { cause: Cause::CertWrongEku, sentence })
 }
 
@@ -95,14 +100,15 @@ fn name(case: &Case<'_>, certificate: &CertificateFacts) -> Option<Objection> {
     if held.iter().any(|name| covers(name, asked)) {
         return None;
     }
-    let sentence = format!("The client asked for {asked}; the certificate is for {}.", super::words::list(&held, 4));
+    let held = list(held.iter().map(|name| foreign_text(name)), 4);
+    let sentence = format!("The client asked for {}; the certificate is for {held}.", foreign_text(asked));
     Some(Objection { cause: Cause::CertNameMismatch, sentence })
 }
 
 fn issuer(certificate: &CertificateFacts) -> Option<Objection> {
     certificate.self_issued.then(|| Objection {
         cause: Cause::CertUntrustedCa,
-        sentence: format!("The host's certificate is self-signed (issuer {}).", certificate.issuer),
+        sentence: format!("The host's certificate is self-signed (issuer {}).", foreign_text(&certificate.issuer)),
     })
 }
 

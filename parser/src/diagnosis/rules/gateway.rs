@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::{bytes, span};
-use crate::session::{Closer, Opening, Peer, Phase};
+use crate::session::{Closer, Opening, Phase};
 use core::time::Duration;
 
 /// Silence inside a gateway tunnel that long before the client left: the gateway was still trying to reach the target.
@@ -18,6 +18,17 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
     let timeline = case.timeline;
     if !case.is_gateway() || !(case.established() || timeline.opening == Opening::GatewayHttp) {
         return None;
+    }
+    // A gateway's client sends its HTTP request at once. Who never does only looked whether TLS answers.
+    if timeline.opening == Opening::TlsFirst && !case.seen(timeline.tls.data.client) && case.client_left() {
+        return Some(
+            Finding::possible(Cause::NotRdp)
+                .side(Side::Client)
+                .in_phase(Phase::TlsFinish)
+                .because("TLS came first and was complete; the client then left without a byte of data.")
+                .rivals(&[Cause::CertUntrustedCa, Cause::CertNameMismatch, Cause::CertExpired, Cause::RdgTlsFailure])
+                .message("Client opened TLS, sent nothing inside it and left: a health check, a scanner, or a refused certificate"),
+        );
     }
     let waited = case.closed_first(Closer::Client) && case.silence() >= WAITING_FOR_TARGET;
     let in_tunnel = timeline.traffic.host.records >= HTTP_RECORDS;
@@ -34,7 +45,7 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::RdgHttp401Loop, Cause::RdgCookie])
             .in_phase(Phase::TlsFinish)
             .because(format!(
-                "TLS came first and was complete; inside it the client sent {}, the gateway {}.",
+                "TLS came first and was complete; in all the client sent {}, the gateway {}.",
                 bytes(timeline.traffic.client.bytes),
                 bytes(timeline.traffic.host.bytes)
             ))
@@ -65,11 +76,5 @@ pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
 }
 
 fn who_spoke_last(case: &Case<'_>) -> Side {
-    match case.close.map(|close| close.by) {
-        Some(Closer::Client) if case.sealed_alert(Peer::Host) => Side::Host,
-        Some(Closer::Client) => Side::Client,
-        Some(Closer::Host) if case.sealed_alert(Peer::Client) => Side::Client,
-        Some(Closer::Host) => Side::Host,
-        _ => Side::Network,
-    }
+    if case.client_left() { Side::Client } else { Side::Host }
 }

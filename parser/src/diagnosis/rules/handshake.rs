@@ -57,8 +57,10 @@ pub(super) fn client_refused_choice(case: &Case<'_>) -> Option<Finding> {
     if matches!(alert.description.0, 0 | 90) {
         return Some(left_silently(case, choice).because(format!("The client sent alert {} first.", describe(alert))));
     }
-    let objections = certificate::objections(case);
-    let weak = objections.iter().any(|o| o.cause == Cause::CertWeak);
+    // Of all that can be said against the certificate, only its strength is a matter of these alerts.
+    let mut objections = certificate::objections(case);
+    objections.retain(|o| o.cause == Cause::CertWeak);
+    let weak = !objections.is_empty();
     let finding = match alert.description.0 {
         70 => refused_version(case, choice, Finding::proven(Cause::TlsClientRefusedChoice)),
         71 => Finding::proven(Cause::TlsClientRefusedChoice),
@@ -94,14 +96,14 @@ pub(super) fn client_certificate_wanted(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let finding = match alert {
-        Some(alert) => Finding::likely(Cause::NegUserCertRequired)
-            .because(format!("After the client's part it sent alert {}.", describe(alert))),
+        Some(_) => Finding::likely(Cause::NegUserCertRequired),
         None => Finding::possible(Cause::NegUserCertRequired).rivals(&[Cause::UnknownClose]),
     };
     Some(
         finding
             .side(Side::Both)
             .because("The host asked for a client certificate (CertificateRequest).")
+            .because_some(alert.map(|alert| format!("After the client's part it sent alert {}.", describe(alert))))
             .message("Host asked for a client certificate and did not accept what came"),
     )
 }
@@ -130,13 +132,13 @@ pub(super) fn host_alert(case: &Case<'_>) -> Option<Finding> {
 /// The client left without a word.
 pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
-    case.closed_first(Closer::Client).then(|| left_silently(case, choice))
+    case.client_left().then(|| left_silently(case, choice))
 }
 
 /// The host left without a word.
 pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
-    if !case.closed_first(Closer::Host) {
+    if !case.closed_first(Closer::Host) && !case.sealed_alert(Peer::Host) {
         return None;
     }
     Some(
@@ -173,16 +175,23 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
         (_, []) => String::new(),
         _ => format!("; the host had chosen {}, the client had offered {}", choice.version, list(lowered.iter(), 2)),
     };
+    let sealed = case.sealed_alert(Peer::Client);
+    let alert = if sealed { "with an encrypted alert" } else { "without an alert" };
+    let who = if case.closed_first(Closer::Client) { case.closed() } else { "Client left".to_owned() };
     with_certificate(case, finding, &objections)
         .side(side)
         .because(chose(choice))
         .because_some(case.offer_sentence())
-        .because(format!("The client closed {} after the ServerHello; no alert, no Finished.", case.after(choice.at)))
+        .because(format!(
+            "The end came {} after the ServerHello; no clear alert and no Finished came from the client.",
+            case.after(choice.at)
+        ))
+        .because_some(sealed.then(|| "The client's last record is alert-sized, and encrypted.".to_owned()))
         .rivals_if(!lowered.is_empty(), &[Cause::TlsNoCommonVersion])
         .rivals(&seen)
         .rivals_if(certificate::readable(case).is_none(), REFUSALS)
         .rivals(&[Cause::ClientPromptProbe])
-        .message(format!("{} in the middle of the TLS handshake, without an alert{doubt}", case.closed()))
+        .message(format!("{} in the middle of the TLS handshake, {alert}{doubt}", who))
 }
 
 /// The client's alert on the host's choice, while the handshake was not finished.

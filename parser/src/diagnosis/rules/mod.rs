@@ -20,6 +20,7 @@ mod hello;
 mod negotiation;
 mod opening;
 mod ours;
+pub(super) mod probed;
 mod reach;
 mod session;
 mod stalled;
@@ -44,6 +45,7 @@ const TABLE: &[Rule] = &[
     active::ended_in_order_by_host,
     active::lost,
     active::cut_by_host,
+    active::ended_otherwise,
     // Reading stopped early: only volume can still tell a session from an opening.
     active::unread,
     // Nothing, or nothing understood, from the client.
@@ -96,10 +98,33 @@ const TABLE: &[Rule] = &[
     session::ended_before_first_message,
 ];
 
+/// The rules that need no close: what the bytes say while the connection is open, or when a recording ends early.
+const WHILE_OPEN: &[Rule] = &[
+    reach::name_not_resolved,
+    reach::not_connected,
+    reach::connect_unanswered,
+    active::still_up,
+    opening::client_silent,
+    opening::client_not_rdp,
+    negotiation::refused,
+    negotiation::answer_not_rdp,
+    negotiation::disconnected_instead_of_answer,
+    hello::refused_by_alert,
+    hello::clear_disconnect,
+    hello::answer_not_tls,
+    handshake::client_refused_certificate,
+    handshake::client_refused_choice,
+    handshake::client_certificate_wanted,
+    handshake::host_alert,
+    session::denied,
+];
+
 /// The verdict on `timeline`.
 pub(super) fn judge(timeline: &Timeline) -> Verdict {
     let case = Case::new(timeline);
-    let finding = TABLE.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| unexplained(&case));
+    let over = case.close.is_some() || timeline.proxy_act.is_some();
+    let table = if over { TABLE } else { WHILE_OPEN };
+    let finding = table.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| unexplained(&case));
     gateway::in_its_place(&case, finding).into_verdict(&case)
 }
 
@@ -107,8 +132,8 @@ pub(super) fn judge(timeline: &Timeline) -> Verdict {
 fn unexplained(case: &Case<'_>) -> Finding {
     let side = case.side_of_close();
     let message = match case.close {
-        Some(_) => format!("{} in phase {}; nothing seen explains it", case.closed(), case.timeline.phase()),
-        None => format!("No close is on record; the connection was last seen in phase {}", case.timeline.phase()),
+        Some(_) => format!("{} in phase {}; nothing seen explains it", case.closed(), case.phase()),
+        None => format!("No close is on record; the connection was last seen in phase {}", case.phase()),
     };
     Finding::new(Cause::UnknownClose, Confidence::Possible)
         .side(side.unwrap_or(Side::Network))

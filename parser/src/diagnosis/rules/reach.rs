@@ -3,6 +3,7 @@
 use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
+use super::words::foreign_text;
 use crate::session::{ConnectFailure, Phase, ResolveFailure, Upstream};
 
 pub(super) fn name_not_resolved(case: &Case<'_>) -> Option<Finding> {
@@ -12,7 +13,7 @@ pub(super) fn name_not_resolved(case: &Case<'_>) -> Option<Finding> {
         ResolveFailure::ServerFailure => "the resolver failed",
         ResolveFailure::Timeout => "the resolver did not answer within the connect time-out",
     };
-    let words = detail.trim().trim_end_matches('.');
+    let words = foreign_text(detail.trim().trim_end_matches('.'));
     Some(
         Finding::proven(Cause::DnsFailure)
             .in_phase(Phase::Resolve)

@@ -3,6 +3,9 @@
 use crate::wire::TlsVersion;
 use core::time::Duration;
 
+/// A distinguished name of a hostile certificate may fill its whole message; nobody reads more than this of one.
+const LONGEST_FOREIGN_TEXT: usize = 160;
+
 /// `0.4 ms`, `23 ms`, `1.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -30,6 +33,19 @@ pub(super) fn date(unix: i64) -> String {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3_600, second / 60 % 60)
+}
+
+/// A text that a stranger chose, fit for one line: no control characters, at most [`LONGEST_FOREIGN_TEXT`] characters.
+pub(super) fn foreign_text(text: &str) -> String {
+    let mut plain: String = text
+        .chars()
+        .take(LONGEST_FOREIGN_TEXT)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if text.chars().nth(LONGEST_FOREIGN_TEXT).is_some() {
+        plain.push('…');
+    }
+    plain
 }
 
 /// `1 byte`, `9 bytes`.
@@ -102,6 +118,12 @@ mod tests {
         assert_eq!((text(0), text(23), text(1_234)), ("0.0 ms".into(), "23 ms".into(), "1.2 s".into()));
         assert_eq!(text(250_000), "4 min 10 s");
         assert_eq!(text(7_500_000), "2 h 5 min");
+    }
+
+    #[test]
+    fn a_text_of_a_stranger_stays_on_one_line_and_short() {
+        assert_eq!(foreign_text("CN=a\nb\u{1b}[31m"), "CN=a\u{fffd}b\u{fffd}[31m");
+        assert_eq!(foreign_text(&"ä".repeat(10_000)).chars().count(), LONGEST_FOREIGN_TEXT + 1);
     }
 
     #[test]
