@@ -117,7 +117,7 @@ fn negotiation(out: &mut String, probed: &Probed) {
     }
     let _ = writeln!(out, "\n{BOLD}Negotiation{BOLD:#}");
     for (asked, answer) in &probed.profile.negotiation {
-        let asked = asked.map_or_else(|| "(no request)".to_owned(), |asked| protocols(asked));
+        let asked = asked.map_or_else(|| "(no request)".to_owned(), protocols);
         let answer = match answer {
             NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) => {
                 format!("selects {}", protocols(*protocol))
