@@ -48,7 +48,10 @@ fn commands_this_build_does_not_have_are_not_offered() {
 #[test]
 fn help_of_each_command_lists_its_flags_examples_and_exit_codes() {
     for (command, flags) in [
-        ("run", &["--config", "--listen", "--upstream", "--bridge", "--event-log", "--admin", "--log-format"][..]),
+        (
+            "run",
+            &["--config", "--listen", "--upstream", "--bridge", "--probe", "--event-log", "--admin", "--log-format"][..],
+        ),
         ("check", &["--config"]),
         ("explain", &["--json", "[CAUSE]"]),
         ("probe", &["--gateway", "--json", "--timeout", "<HOST[:PORT]>"]),

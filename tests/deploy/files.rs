@@ -1,7 +1,9 @@
 //! The static files.
 
 use crate::programs::{found, installed, root, succeeds};
+use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 #[test]
@@ -49,21 +51,28 @@ fn the_unit_waits_longer_than_the_drain() {
 }
 
 #[test]
-fn the_container_copies_what_is_there() {
+fn the_container_is_given_all_that_cargo_wants_to_see() {
     let containerfile = fs::read_to_string(root().join("deploy/container/Containerfile")).expect("the Containerfile");
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
     let mut copied = Vec::new();
     for line in containerfile.lines().filter_map(|l| l.strip_prefix("COPY ")).filter(|l| !l.starts_with("--from")) {
         let mut names: Vec<&str> = line.split_whitespace().collect();
         names.pop();
-        for name in names {
-            assert!(root().join(name).exists(), "COPY {name}");
-            copied.push(name);
-        }
+        copied.extend(names);
     }
-    // A path that the manifest names must be in the image that builds it.
-    for path in manifest.lines().filter_map(|l| l.strip_prefix("path = \"")?.strip_suffix('"')) {
-        assert!(copied.iter().any(|c| path.starts_with(c)), "{path} is not copied");
+    for name in &copied {
+        assert!(root().join(name).exists(), "COPY {name}: there is no such file");
+    }
+    // A target that the manifest names must be there, even if it is not built.
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version=1", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo");
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    for target in packages.iter().flat_map(|package| package["targets"].as_array().into_iter().flatten()) {
+        let path = Path::new(target["src_path"].as_str().expect("a path")).strip_prefix(root()).expect("in here");
+        assert!(copied.iter().any(|name| path.starts_with(name)), "{} is not copied into the image", path.display());
     }
 }
 

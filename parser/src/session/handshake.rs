@@ -68,7 +68,7 @@ impl Handshake {
             // The first handshake record under the new keys. A later one is renegotiation.
             ContentType::HANDSHAKE if sealed => finish(from, at, tls),
             ContentType::ALERT if sealed => {
-                tls.encrypted_alert[from].get_or_insert(at);
+                sealed_alert(from, at, tls);
                 return Meaning::Alert;
             }
             ContentType::APPLICATION_DATA if tls.finished[from] => return Meaning::Data,
@@ -89,7 +89,7 @@ impl Handshake {
             return Meaning::Handshake;
         }
         if plain.is(ALERT) {
-            tls.encrypted_alert[from].get_or_insert(at);
+            sealed_alert(from, at, tls);
             return Meaning::Alert;
         }
         if tls.finished.client {
@@ -113,6 +113,11 @@ impl Handshake {
         }
         Meaning::Handshake
     }
+}
+
+fn sealed_alert(from: Peer, at: Timestamp, tls: &mut TlsProgress) {
+    tls.encrypted_alert[from].get_or_insert(at);
+    tls.first_encrypted_alert.get_or_insert(from);
 }
 
 fn finish(from: Peer, at: Timestamp, tls: &mut TlsProgress) {

@@ -45,14 +45,20 @@ impl Session {
                 self.marks.request = Some(at);
             }
             Event::Answer(answer) => self.answer(answer, at),
-            Event::ClientHello { facts, session_id } => {
+            Event::ClientHello { facts, session_id, message } => {
+                if self.timeline.client_hello.is_none() && self.timeline.server_hello.is_none() {
+                    self.client_hello = message;
+                }
                 self.marks.client_hello = Some(at);
                 self.marks.session_id = session_id;
                 self.marks.hello_retry = None;
                 // The offer that decided is the first one; the second repeats it. RFC 8446 4.1.2
                 self.timeline.client_hello.get_or_insert(*facts);
             }
-            Event::HelloRetryRequest { .. } => self.marks.hello_retry = Some(at),
+            Event::HelloRetryRequest { .. } => {
+                self.marks.hello_retry = Some(at);
+                self.timeline.hello_retry.get_or_insert(at);
+            }
             Event::ServerHello { facts, session_id } => self.server_hello(*facts, &session_id),
             Event::Certificate(certificate) => _ = self.timeline.certificate.get_or_insert(*certificate),
             Event::KeyExchange { group, .. } => {
@@ -127,6 +133,7 @@ impl Session {
             let may_split = facts.version <= TlsVersion::TLS10;
             Inside::Rdp(AfterTls::new(self.authentication(), handshake.tls13(), may_split))
         };
+        self.client_hello = Box::default();
         self.tls = Some(Tls { handshake, sizes, inside });
         self.timeline.server_hello = Some(facts);
     }
@@ -156,6 +163,9 @@ impl Session {
         let Some(tls) = &mut self.tls else { return };
         let plain = tls.sizes.plain(length);
         let meaning = tls.handshake.record(from, header, plain.unwrap_or_default(), at, &mut self.timeline.tls);
+        if meaning == Meaning::Data {
+            self.timeline.tls.data[from].get_or_insert(at);
+        }
         // A sealed alert is worth knowing to the end; the rest is not.
         if self.let_go {
             return;

@@ -165,6 +165,10 @@ pub struct ClientHelloFacts {
 }
 
 impl ClientHelloFacts {
+    /// Longest hello whose bytes are kept for a replay, in bytes: one TLS record. Two key shares with ML-KEM-1024, a long
+    /// session ticket and every extension together stay below half of it.
+    pub const REPLAYED_MAX: usize = 16 * 1024;
+
     /// The versions the client is ready to speak, best first, GREASE left out.
     ///
     /// Without `supported_versions` a hello formally offers everything up to `legacy_version` (RFC 8446 4.2.1);
@@ -319,10 +323,14 @@ pub struct TlsProgress {
     pub established: Option<Timestamp>,
     /// A record of alert size (close_notify or an encrypted alert) came from the peer after the handshake.
     pub encrypted_alert: PerPeer<Option<Timestamp>>,
+    /// Whose came first: time stamps may be too coarse to tell.
+    pub first_encrypted_alert: Option<Peer>,
     /// A clear TPKT stood where a TLS record should be (xrdp's nine bytes after a failed handshake).
     pub clear_ultimatum: Option<Timestamp>,
     /// Bytes from the host that are neither TLS nor TPKT where a TLS record should be: the first up to 16.
     pub not_tls: Option<[u8; 16]>,
+    /// The peer's first record of data after the handshake: no alert, and as far as order and size tell no Finished.
+    pub data: PerPeer<Option<Timestamp>>,
     /// A record header announced more than came before the close.
     pub partial_record: PerPeer<bool>,
 }
@@ -588,6 +596,8 @@ pub struct Timeline {
     pub answer: Option<Answer>,
     /// The first ClientHello.
     pub client_hello: Option<ClientHelloFacts>,
+    /// When a HelloRetryRequest came. RFC 8446 4.1.4
+    pub hello_retry: Option<Timestamp>,
     /// The ServerHello (the real one, when a HelloRetryRequest came first).
     pub server_hello: Option<ServerHelloFacts>,
     /// The host's leaf certificate, when it crossed in clear.

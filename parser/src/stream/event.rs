@@ -30,6 +30,9 @@ pub enum Event {
         facts: Box<ClientHelloFacts>,
         /// `legacy_session_id`, to be compared with the host's.
         session_id: SessionId,
+        /// The handshake message as it was sent, header included, so that it can be replayed to the host; empty for the
+        /// SSLv2 form and above [`ClientHelloFacts::REPLAYED_MAX`] bytes.
+        message: Box<[u8]>,
     },
     /// A HelloRetryRequest. RFC 8446 4.1.4
     HelloRetryRequest {

@@ -281,6 +281,7 @@ fn client_hello(message: &[u8], record_version: TlsVersion, records: u16, at: Ti
     ClientHello::parse(message).map(|hello| Event::ClientHello {
         facts: Box::new(ClientHelloFacts::from_hello(&hello, at, record_version, records)),
         session_id: SessionId::new(hello.session_id),
+        message: if message.len() <= ClientHelloFacts::REPLAYED_MAX { message.into() } else { Box::default() },
     })
 }
 

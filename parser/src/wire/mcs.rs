@@ -1,4 +1,4 @@
-//! Clear MCS PDUs: what standard RDP security shows, and the ultimatum xrdp sends in clear. [T125] 7, 11; [MS-RDPBCGR] 2.2.1
+//! Clear MCS PDUs: what standard RDP security shows, and the ultimatum xrdp sends in clear. ITU-T T.125 7, 11; [MS-RDPBCGR] 2.2.1
 //!
 //! Only the kind and the few fields that tell phases apart are read, from the first bytes of the PDU.
 
@@ -42,7 +42,7 @@ pub enum PduKind {
     SendDataIndication(SendData),
     /// MCS Disconnect Provider Ultimatum. [MS-RDPBCGR] 2.2.2.3
     Ultimatum(DisconnectReason),
-    /// Another MCS domain PDU, with its choice index. [T125] 7
+    /// Another MCS domain PDU, with its choice index. ITU-T T.125 7
     Domain(u8),
     /// An X.224 TPDU that is not Data, with its code.
     Tpdu(u8),
@@ -98,7 +98,7 @@ impl SecurityFlags {
     }
 }
 
-/// `reason` of an MCS Disconnect Provider Ultimatum. [T125] 7, part 5
+/// `reason` of an MCS Disconnect Provider Ultimatum. ITU-T T.125 7, part 5
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DisconnectReason(pub u8);
 
@@ -135,10 +135,10 @@ pub fn pdu_kind(prefix: &[u8]) -> PduKind {
     }
     let mcs = prefix.get(TPKT_HEADER + 3..).unwrap_or_default();
     match mcs {
-        // BER application tags 101 and 102. [T125] 7
+        // BER application tags 101 and 102. ITU-T T.125 7
         [0x7f, 0x65, ..] => PduKind::ConnectInitial,
         [0x7f, 0x66, ..] => PduKind::ConnectResponse,
-        // PER: six bits of choice. [T125] 7, part 8
+        // PER: six bits of choice. ITU-T T.125 7, part 8
         [choice, rest @ ..] => match choice >> 2 {
             1 => PduKind::ErectDomain,
             8 => PduKind::Ultimatum(ultimatum(mcs).unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! TPKT, the frame of every clear RDP message. RFC 1006 6, [T123] 8
+//! TPKT, the frame of every clear RDP message. RFC 1006 6, ITU-T T.123 8
 
 use super::outcome::{Outcome, Parsed, arriving, unexpected};
 use nom::number::streaming::{be_u8, be_u16};

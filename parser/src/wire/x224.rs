@@ -1,4 +1,4 @@
-//! X.224 TPDUs of class 0 that begin an RDP connection. [MS-RDPBCGR] 2.2.1.1, 2.2.1.2; [X224] 13
+//! X.224 TPDUs of class 0 that begin an RDP connection. [MS-RDPBCGR] 2.2.1.1, 2.2.1.2; ITU-T X.224 13
 //!
 //! Hosts differ in how strictly they check a length indicator, so a wrong one is reported beside the value and refuses
 //! nothing: whether the peer minds is what the observer is there to see.
@@ -167,7 +167,7 @@ fn length_of(packet: &[u8]) -> u16 {
     u16::try_from(packet.len()).unwrap_or(u16::MAX)
 }
 
-/// LI counts the TPDU without itself, and a CR or CC has no user data: LI + 5 is the TPKT length. [X224] 13.2.1
+/// LI counts the TPDU without itself, and a CR or CC has no user data: LI + 5 is the TPKT length. ITU-T X.224 13.2.1
 fn wrong_indicator(packet: &[u8]) -> Option<Malformed> {
     let wrong = usize::from(packet[TPKT_HEADER]) + TPKT_HEADER + 1 != packet.len();
     wrong.then_some(Malformed { offset: TPKT_HEADER, expected: "X.224 length indicator of TPKT length minus 5" })

@@ -1,7 +1,9 @@
 //! A session built from record sizes: real hellos, sealed records of zeros, a clock that steps by itself.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
+pub mod field;
 pub mod scripts;
+pub mod told;
 
 use parser::Timestamp;
 use parser::session::{CloseKind, Closer, Limits, Peer, Session};

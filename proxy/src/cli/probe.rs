@@ -105,6 +105,9 @@ impl Probe {
     fn hint(&self, why: &str) -> &'static str {
         match self.gateway {
             false if why.contains("speaks TLS at once") => "; try `--gateway`",
+            false if why.contains("without an answer to a Connection Request") => {
+                "; if it is an RD Gateway, try `--gateway`"
+            }
             true if why.contains("does not speak TLS") => "; without `--gateway` it is asked as an RDP host",
             _ => "",
         }

@@ -82,7 +82,12 @@ impl Wire {
                 }
                 Ok(())
             }
-            Step::Exchange(turns) => self.exchange(turns, role).await,
+            Step::Exchange(parts) => {
+                for part in parts {
+                    self.exchange(part, role).await?;
+                }
+                Ok(())
+            }
             Step::HalfClose => {
                 if let Some(socket) = self.tcp() {
                     socket.shutdown().await?;
@@ -218,12 +223,12 @@ mod tests {
     #[tokio::test]
     async fn a_whole_session_is_played_and_closed_in_order() {
         let end = meet(
-            &[Step::ReadPacket, Step::Confirm(rdp::HYBRID_EX), HOST_TLS, Step::Exchange(rdp::CREDSSP)],
+            &[Step::ReadPacket, Step::Confirm(rdp::HYBRID_EX), HOST_TLS, Step::Exchange(&[rdp::CREDSSP])],
             &[
                 Step::Request { user: "alice", protocols: rdp::MSTSC },
                 Step::ReadPacket,
                 CLIENT_TLS,
-                Step::Exchange(rdp::CREDSSP),
+                Step::Exchange(&[rdp::CREDSSP]),
             ],
         );
         assert_eq!(end.await.expect("an orderly end"), 0);

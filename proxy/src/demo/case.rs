@@ -42,8 +42,8 @@ pub(super) struct Visit {
 pub(super) struct Expected {
     /// Its cause.
     pub(super) cause: Cause,
-    /// The step at which the connection ended.
-    pub(super) phase: Phase,
+    /// The step in which the connection ended; several where the client may go before or after the host is connected.
+    pub(super) phases: &'static [Phase],
     /// The real fault, where passing bytes on cannot tell it from `cause`: it must then be among the alternatives.
     pub(super) suspect: Option<Cause>,
 }
@@ -51,7 +51,7 @@ pub(super) struct Expected {
 impl Expected {
     /// True when `verdict` says this, and names the suspect where there is one.
     pub(super) fn is_met_by(&self, verdict: &Verdict) -> bool {
-        verdict.phase == self.phase
+        self.phases.contains(&verdict.phase)
             && match self.suspect {
                 None => verdict.cause == self.cause,
                 Some(suspect) => {

@@ -17,6 +17,9 @@ mod tour;
 use std::io::Write;
 use std::time::Instant;
 
+/// The case whose listener is named at the end: its host takes part in a session.
+const HEALTHY: &str = "healthy";
+
 /// Runs the tour and writes to standard output. `Ok(true)` when every verdict was as expected. Unless `once`, the admin
 /// endpoint then stays open until Ctrl-C.
 ///
@@ -37,8 +40,14 @@ pub async fn run(once: bool) -> anyhow::Result<bool> {
     print::summary(&mut out, &findings)?;
     print::latencies(&mut out, &tour.proxy().observer().phase_latencies())?;
     writeln!(out, "\n{} sessions in {:.1} s", findings.len(), started.elapsed().as_secs_f64())?;
-    if let (false, Some(admin)) = (once, admin) {
-        writeln!(out, "\nStill open: http://{admin}/metrics, /api/sessions, /api/events. Ctrl-C ends.")?;
+    if !once {
+        if let Some(admin) = admin {
+            writeln!(out, "\nStill open: http://{admin}/metrics, /api/sessions, /api/events, /api/latency.")?;
+        }
+        if let Some(healthy) = tour.proxy().address(HEALTHY).await {
+            writeln!(out, "Listener `{HEALTHY}` too: {healthy}, to see how a client of yours is judged.")?;
+        }
+        writeln!(out, "Ctrl-C ends.")?;
         out.flush()?;
         tokio::signal::ctrl_c().await?;
     }

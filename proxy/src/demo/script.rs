@@ -31,8 +31,9 @@ pub(super) enum Step {
     HostTls(HostTls),
     /// A TLS handshake as the client.
     ClientTls(ClientTls),
-    /// Messages in turn, one TLS record each; each end writes its own and reads the other's.
-    Exchange(&'static [Turn]),
+    /// Parts of a session, one after the other: messages in turn, one TLS record each; each end writes its own and reads
+    /// the other's.
+    Exchange(&'static [&'static [Turn]]),
     /// FIN, and nothing more is sent. What the other end sends is still read, until it closes.
     HalfClose,
     /// RST: closes with SO_LINGER 0, whatever is unsent or unread.

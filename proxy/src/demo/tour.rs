@@ -6,14 +6,13 @@ use super::hosts::{self, Standing};
 use super::print;
 use super::tls::Credentials;
 use crate::observe::{Notice, Observer};
-use crate::record::SessionRecord;
-use crate::run::Proxy;
+use crate::run::{Proxy, RunError};
 use anyhow::Context;
-use config::{Admin, EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
+use config::{Admin, EventPath, Events, Limits, Listener, Probe, Settings, Timeouts, Upstream, UserNames};
 use parser::diagnosis::Verdict;
 use parser::session::Peer;
 use std::io::{ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpSocket;
@@ -22,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// The admin endpoint of the demo: where that of `run` is, so that what the documents say of it holds here too.
-const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9389);
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9389);
 /// Longest wait for a report, or for a revision that is due.
 const REPORT_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -41,6 +40,11 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    /// A visit of which nothing was said yet.
+    fn due(case: &Case, visit: &Visit) -> Finding {
+        Finding { case: case.name, expected: visit.expected, verdict: None, took: Duration::ZERO, session: None }
+    }
+
     /// True when the right thing was said.
     pub(super) fn as_expected(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| self.expected.is_met_by(verdict))
@@ -64,10 +68,17 @@ impl Tour {
         for case in cases {
             hosts.push(hosts::stand(case.host, &credentials).await.with_context(|| case.name)?);
         }
-        let settings = settings(cases, &hosts).await;
+        let mut settings = settings(cases, &hosts);
         let observer = Observer::start(&settings)?;
         let notices = observer.notices();
-        let proxy = Proxy::start(settings, observer).await?;
+        let proxy = match Proxy::start(settings.clone(), Arc::clone(&observer)).await {
+            // Somebody has that port already, a running rdpscope perhaps: any other will do.
+            Err(RunError::InUse { address: ADMIN, .. }) => {
+                settings.admin = Some(Admin { listen: SocketAddr::new(ADMIN.ip(), 0) });
+                Proxy::start(settings, observer).await?
+            }
+            started => started?,
+        };
         Ok(Tour { cases, proxy, notices, credentials, _hosts: hosts })
     }
 
@@ -85,9 +96,11 @@ impl Tour {
             let client = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 1, 0)) + u32::try_from(index % 250)? + 1);
             let first = findings.len();
             for visit in case.visits {
-                findings.push(self.visit(case, visit, client, out).await?);
+                self.send(case, visit, client).await?;
+                findings.push(Finding::due(case, visit));
+                self.hear(&mut findings[first..], out).await?;
             }
-            self.await_revisions(&mut findings[first..], out).await?;
+            self.hear_revisions(&mut findings[first..], out).await?;
             for finding in findings[first..].iter().filter(|f| !f.as_expected()) {
                 print::unexpected(out, &finding.expected)?;
             }
@@ -102,13 +115,8 @@ impl Tour {
         self.proxy.stop().await;
     }
 
-    async fn visit(
-        &mut self,
-        case: &Case,
-        visit: &Visit,
-        client: Ipv4Addr,
-        out: &mut (dyn Write + Send),
-    ) -> anyhow::Result<Finding> {
+    /// Plays one client, to its end.
+    async fn send(&self, case: &Case, visit: &Visit, client: Ipv4Addr) -> anyhow::Result<()> {
         let listener = self.proxy.address(case.name).await.with_context(|| format!("no listener {}", case.name))?;
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((client, 0))).context("a client address on loopback")?;
@@ -118,55 +126,55 @@ impl Tour {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
             Err(error) => return Err(error).with_context(|| format!("listener {} at {listener}", case.name)),
         }
-
-        let mut finding =
-            Finding { case: case.name, expected: visit.expected, verdict: None, took: Duration::ZERO, session: None };
-        if let Some(record) = self.ended(case).await {
-            finding.took = record.ended.since(record.identity.accepted);
-            finding.session = Some(record.identity.id);
-            print::connection(out, &record)?;
-            finding.verdict = Some(record.verdict.clone());
-        }
-        Ok(finding)
+        Ok(())
     }
 
-    /// The record of the next session of this case.
-    async fn ended(&mut self, case: &Case) -> Option<Arc<SessionRecord>> {
+    /// Waits for the report of the last of these visits, all to one case.
+    async fn hear(&mut self, findings: &mut [Finding], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
         let deadline = Instant::now() + REPORT_DEADLINE;
-        loop {
-            match timeout_at(deadline, self.notices.recv()).await {
-                Ok(Some(Notice::Ended(record))) if *record.identity.listener == *case.name => return Some(record),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return None,
-            }
+        while findings.last().is_some_and(|f| f.verdict.is_none()) {
+            let Ok(Some(notice)) = timeout_at(deadline, self.notices.recv()).await else { break };
+            note(notice, findings, out)?;
         }
+        Ok(())
     }
 
-    /// Waits for the revision of verdicts that are not yet what they should become.
-    async fn await_revisions(&mut self, findings: &mut [Finding], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-        // A single connection is judged at its end; only what the next one shows can change that.
-        if findings.len() < 2 {
-            return Ok(());
-        }
+    /// Waits for revisions, while a verdict is not yet what it should become. What a client did next changes what is
+    /// known of its visit before, so there must be a next one.
+    async fn hear_revisions(&mut self, findings: &mut [Finding], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
         let deadline = Instant::now() + REPORT_DEADLINE;
-        while findings.iter().any(|f| !f.as_expected()) {
-            match timeout_at(deadline, self.notices.recv()).await {
-                Ok(Some(Notice::Revised { session, verdict })) => {
-                    if let Some(finding) = findings.iter_mut().find(|f| f.session == Some(session)) {
-                        print::revised(out, &verdict)?;
-                        finding.verdict = Some(verdict);
-                    }
-                }
-                Ok(Some(Notice::Ended(_))) => {}
-                Ok(None) | Err(_) => break,
-            }
+        while findings.len() > 1 && !findings.iter().all(Finding::as_expected) {
+            let Ok(Some(notice)) = timeout_at(deadline, self.notices.recv()).await else { break };
+            note(notice, findings, out)?;
         }
         Ok(())
     }
 }
 
+/// Writes what the proxy says, if it is about one of these visits, and keeps the verdict.
+fn note(notice: Notice, findings: &mut [Finding], out: &mut dyn Write) -> anyhow::Result<()> {
+    match notice {
+        Notice::Ended(record) => {
+            let due = findings.iter_mut().find(|f| f.session.is_none() && *record.identity.listener == *f.case);
+            if let Some(finding) = due {
+                print::connection(out, &record)?;
+                finding.took = record.ended.since(record.identity.accepted);
+                finding.session = Some(record.identity.id);
+                finding.verdict = Some(record.verdict.clone());
+            }
+        }
+        Notice::Revised { session, verdict } => {
+            if let Some(finding) = findings.iter_mut().find(|f| f.session == Some(session)) {
+                print::revised(out, &verdict)?;
+                finding.verdict = Some(verdict);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What `run` would read from a file: a listener per case, and time-outs short enough for somebody who watches.
-async fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
+fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
     let listeners = cases
         .iter()
         .zip(hosts)
@@ -182,18 +190,12 @@ async fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
     Settings {
         listeners,
         timeouts: Timeouts { connect: 2 * short, negotiate: short, client_hello: short, server_hello: short },
+        // Whoever watches sees the proof in the report itself, not as a revision.
+        probe: Probe { timeout: short / 4, hold: Duration::from_secs(1), ..Probe::default() },
         events: Events { path: EventPath::Off, user_names: UserNames::Hash, live: false },
-        admin: Some(Admin { listen: free(ADMIN).await }),
+        admin: Some(Admin { listen: ADMIN }),
         limits: Limits::default(),
         state_directory: None,
-    }
-}
-
-/// `address`, or any other port of its host when somebody has that one already.
-async fn free(address: SocketAddr) -> SocketAddr {
-    match tokio::net::TcpListener::bind(address).await {
-        Ok(_) => address,
-        Err(_) => SocketAddr::new(address.ip(), 0),
     }
 }
 
@@ -207,10 +209,10 @@ mod tests {
 
     const RIGHT: Visit = Visit {
         client: &[Step::Request { user: "alice", protocols: 0 }, Step::ReadPacket],
-        expected: Expected { cause: Cause::NegSslRequired, phase: Phase::X224, suspect: None },
+        expected: Expected { cause: Cause::NegSslRequired, phases: &[Phase::X224], suspect: None },
     };
     const WRONG: Visit =
-        Visit { expected: Expected { cause: Cause::NlaRequired, phase: Phase::X224, suspect: None }, ..RIGHT };
+        Visit { expected: Expected { cause: Cause::NlaRequired, phases: &[Phase::X224], suspect: None }, ..RIGHT };
     const HOST: Host = Host::Plays(&[&[Step::ReadPacket, Step::Refuse(1), Step::AwaitEnd]]);
 
     #[tokio::test(flavor = "multi_thread")]

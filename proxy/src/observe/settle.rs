@@ -1,12 +1,14 @@
 //! When a verdict is final, and which connections of a client belong together.
 //!
-//! A session's end is told at once. When its client's next connection may still change what we know, counting waits for
-//! it, at most half a minute.
+//! A session's end is told at once, or after `probe.hold`. When its client's next connection or a probe of its host may
+//! still change what we know, counting waits for it, at most half a minute.
 
 use super::metrics::UpstreamMetrics;
+use crate::probe::Target;
 use crate::record::{Attempt, SessionRecord, Told};
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Cause, Marks, Verdict};
+use parser::profile::HostProfile;
 use parser::session::Phase;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,12 +20,25 @@ const HELD: usize = 4096;
 /// Attempts whose upstream is remembered: what [`Attempts`] itself bounds, with room for one burst.
 const ATTEMPTS: usize = 16_384;
 
-/// A session whose verdict is final now, to be counted.
-pub(super) struct Final {
+/// Something to be told of an ended session, or counted.
+pub(super) struct Settled {
+    /// With the verdict as it is now.
     pub(super) record: Arc<SessionRecord>,
     pub(super) upstream: Arc<UpstreamMetrics>,
-    /// What takes the place of the record's verdict.
-    pub(super) revised: Option<(Verdict, Told)>,
+    /// `is_final`: the session is to be counted.
+    pub(super) told: Told,
+    pub(super) tell: Tell,
+}
+
+/// How it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tell {
+    /// As the end of the session, which was not told yet.
+    End,
+    /// As a verdict that takes the place of the one before; the payload is its cause.
+    Verdict(Cause),
+    /// Not at all: what was told stands.
+    Nothing,
 }
 
 #[derive(Default)]
@@ -42,7 +57,32 @@ struct State {
 struct Held {
     record: Arc<SessionRecord>,
     upstream: Arc<UpstreamMetrics>,
-    attempt: Option<Attempt>,
+    told: Told,
+    /// The client's next connection may change the verdict.
+    prompt: bool,
+    /// The probe that may change it, and until when it is waited for.
+    probe: Option<(Target, Timestamp)>,
+    /// Its end was told.
+    written: bool,
+}
+
+impl Held {
+    fn settle(mut self) -> Settled {
+        self.told.is_final = true;
+        let tell = if self.written { Tell::Nothing } else { Tell::End };
+        Settled { record: self.record, upstream: self.upstream, told: self.told, tell }
+    }
+
+    /// Another verdict takes the place of the one before.
+    fn judge(&mut self, verdict: Verdict) -> Tell {
+        let tell = match self.written {
+            false => Tell::End,
+            true if verdict == self.record.verdict => Tell::Nothing,
+            true => Tell::Verdict(self.record.verdict.cause),
+        };
+        self.record = Arc::new(SessionRecord { verdict, ..SessionRecord::clone(&self.record) });
+        tell
+    }
 }
 
 impl Settling {
@@ -52,25 +92,31 @@ impl Settling {
     }
 
     /// A session got further; earlier ones of the same client may now be understood.
-    pub(super) fn reached(&self, id: Uuid, phase: Phase, marks: Marks, at: Timestamp) -> Vec<Final> {
+    pub(super) fn reached(&self, id: Uuid, phase: Phase, marks: Marks, at: Timestamp) -> Vec<Settled> {
         let mut state = self.lock();
         let revisions = state.attempts.reached(id.as_u128(), phase, marks, at);
         let mut revised = Vec::new();
         for revision in revisions {
-            if let Some(held) = state.held.remove(&revision.session) {
-                let told = Told { attempt: held.attempt, is_final: true };
-                revised.push(Final {
-                    record: held.record,
-                    upstream: held.upstream,
-                    revised: Some((revision.verdict, told)),
-                });
+            if let Some(mut held) = state.held.remove(&revision.session) {
+                held.told.is_final = true;
+                let tell = held.judge(revision.verdict);
+                revised.push(Settled { record: held.record, upstream: held.upstream, told: held.told, tell });
             }
         }
         revised
     }
 
     /// Where an ended session stands. When its verdict is final it is the caller's to count.
-    pub(super) fn ended(&self, record: &Arc<SessionRecord>, upstream: &Arc<UpstreamMetrics>) -> Told {
+    ///
+    /// `probe` is what may still decide it and until when; with `hold` the caller does not tell of the end yet.
+    pub(super) fn ended(
+        &self,
+        record: &Arc<SessionRecord>,
+        upstream: &Arc<UpstreamMetrics>,
+        profile: Option<Arc<HostProfile>>,
+        probe: Option<(Target, Timestamp)>,
+        hold: bool,
+    ) -> Told {
         let id = record.identity.id.as_u128();
         let mut state = self.lock();
         let placement = state.attempts.ended(id, &record.verdict, &record.timeline, record.ended);
@@ -82,25 +128,76 @@ impl Settling {
         if state.targets.len() < ATTEMPTS {
             state.targets.entry(placement.attempt).or_insert_with(|| Arc::clone(upstream));
         }
-        let is_final = placement.may_be_revised.is_none() || state.held.len() >= HELD;
+        let prompt = placement.may_be_revised.is_some();
+        let is_final = !(prompt || probe.is_some()) || state.held.len() >= HELD;
+        let told = Told { attempt, is_final, profile };
         if !is_final {
-            let held = Held { record: Arc::clone(record), upstream: Arc::clone(upstream), attempt: attempt.clone() };
+            let held = Held {
+                record: Arc::clone(record),
+                upstream: Arc::clone(upstream),
+                told: told.clone(),
+                prompt,
+                probe,
+                written: !hold,
+            };
             state.held.insert(id, held);
         }
-        Told { attempt, is_final }
+        told
+    }
+
+    /// The time is over for which the end of a session was held back.
+    pub(super) fn held_long_enough(&self, id: Uuid) -> Option<Settled> {
+        let mut state = self.lock();
+        let held = state.held.get_mut(&id.as_u128()).filter(|held| !held.written)?;
+        held.written = true;
+        let (record, upstream) = (Arc::clone(&held.record), Arc::clone(&held.upstream));
+        Some(Settled { record, upstream, told: held.told.clone(), tell: Tell::End })
+    }
+
+    /// A probe of `target` is over. `judge` says what a session comes to with it, `None` when it learns nothing from it.
+    pub(super) fn probed(
+        &self,
+        target: Target,
+        judge: impl Fn(&SessionRecord) -> Option<(Verdict, Arc<HostProfile>)>,
+    ) -> Vec<Settled> {
+        let mut state = self.lock();
+        let waiting: Vec<u128> =
+            state.held.iter().filter(|(_, h)| h.probe.is_some_and(|(of, _)| of == target)).map(|(id, _)| *id).collect();
+        let mut settled = Vec::with_capacity(waiting.len());
+        for id in waiting {
+            let Some(mut held) = state.held.remove(&id) else { continue };
+            held.probe = None;
+            let mut tell = if held.written { Tell::Nothing } else { Tell::End };
+            if let Some((verdict, profile)) = judge(&held.record) {
+                held.prompt &= state.attempts.judged_again(id, &verdict);
+                held.told.profile = Some(profile);
+                tell = held.judge(verdict);
+            }
+            held.written = true;
+            held.told.is_final = !held.prompt;
+            let (record, upstream) = (Arc::clone(&held.record), Arc::clone(&held.upstream));
+            settled.push(Settled { record, upstream, told: held.told.clone(), tell });
+            if held.prompt {
+                state.held.insert(id, held);
+            }
+        }
+        settled
     }
 
     /// What has become final by the passing of time: sessions, and attempts that are over.
-    pub(super) fn expire(&self, now: Timestamp) -> (Vec<Final>, Vec<(Arc<UpstreamMetrics>, Cause)>) {
+    pub(super) fn expire(&self, now: Timestamp) -> (Vec<Settled>, Vec<(Arc<UpstreamMetrics>, Cause)>) {
         let mut state = self.lock();
-        let settled = state.attempts.expire(now);
-        let sessions = settled.sessions.iter().filter_map(|id| {
-            let held = state.held.remove(id)?;
-            Some(Final { record: held.record, upstream: held.upstream, revised: None })
-        });
-        let sessions = sessions.collect();
+        let expired = state.attempts.expire(now);
+        for id in &expired.sessions {
+            if let Some(held) = state.held.get_mut(id) {
+                held.prompt = false;
+            }
+        }
+        let over = |held: &Held| !held.prompt && held.probe.is_none_or(|(_, until)| until <= now);
+        let ids: Vec<u128> = state.held.iter().filter(|(_, held)| over(held)).map(|(id, _)| *id).collect();
+        let sessions = ids.iter().filter_map(|id| state.held.remove(id)).map(Held::settle).collect();
         let over =
-            settled.attempts.iter().filter_map(|attempt| Some((state.targets.remove(&attempt.id)?, attempt.cause)));
+            expired.attempts.iter().filter_map(|attempt| Some((state.targets.remove(&attempt.id)?, attempt.cause)));
         (sessions, over.collect())
     }
 

@@ -92,6 +92,15 @@ impl Client {
         }
     }
 
+    /// Another verdict on a connection that has ended. Says whether it may still turn out to be a prompt.
+    pub(super) fn judge_again(&mut self, session: u128, verdict: &Verdict, revisable: bool) -> bool {
+        let Some(index) = self.index(session) else { return false };
+        let Some(ended) = self.members[index].ended.as_mut() else { return false };
+        ended.verdict = verdict.clone();
+        ended.revisable &= revisable;
+        ended.revisable
+    }
+
     /// Where a connection stands.
     pub(super) fn place(&self, session: u128, may_be_revised: Option<Timestamp>) -> Option<Placement> {
         let index = self.index(session)?;
@@ -111,11 +120,15 @@ impl Client {
         for member in before.iter_mut().filter(|m| m.attempt == successor.attempt) {
             let Some(ended) = member.ended.as_mut() else { continue };
             let in_time = at.since(ended.at) <= Attempts::WINDOW;
-            if !ended.revisable || !in_time || successor.phase <= ended.verdict.phase {
+            let in_turn = ended.at.since(successor.opened) <= Attempts::OVERLAP;
+            // Behind TLS at least: a scanner that asks one more question each time is at no prompt.
+            let further = successor.phase > ended.verdict.phase && successor.phase >= Phase::Credssp;
+            if !ended.revisable || !in_time || !in_turn || !further || !member.marks.agrees(successor.marks) {
                 continue;
             }
             ended.revisable = false;
-            ended.verdict = revise::as_prompt(&ended.verdict, successor, ended.at);
+            let same_user = member.marks.same_user(successor.marks);
+            ended.verdict = revise::as_prompt(&ended.verdict, successor, ended.at, same_user);
             revisions.push(Revision { session: member.session, successor: session, verdict: ended.verdict.clone() });
         }
         revisions

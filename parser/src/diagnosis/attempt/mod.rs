@@ -34,7 +34,8 @@ mod revise;
 
 use super::{Cause, Verdict};
 use crate::Timestamp;
-use crate::session::{Phase, Timeline};
+use crate::session::{ClientHelloFacts, Phase, Timeline};
+use crate::wire::tls::is_grease;
 use client::{Client, Member};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -61,21 +62,45 @@ impl Marks {
     #[must_use]
     pub fn of(timeline: &Timeline) -> Marks {
         let user = timeline.request.as_ref().and_then(|request| request.cookie.as_deref()).map(hash);
-        let fingerprint = timeline.client_hello.as_ref().map(|hello| hash(&hello.fingerprints.ja3));
+        let fingerprint = timeline.client_hello.as_ref().map(program);
         Marks { user, fingerprint }
     }
 
     /// Nothing that both show speaks against one and the same client.
     fn agrees(self, other: Marks) -> bool {
+        // A client that retries with another security layer shows another hello, or none: the user decides, where both
+        // name one.
         let same = |a: Option<u64>, b: Option<u64>| a.is_none() || b.is_none() || a == b;
-        // A client that retries with another security layer shows another hello, or none: the user decides.
-        same(self.user, other.user) && (self.user.is_some() || same(self.fingerprint, other.fingerprint))
+        if self.user.is_some() && other.user.is_some() {
+            return self.user == other.user;
+        }
+        same(self.fingerprint, other.fingerprint)
+    }
+
+    /// Both name the same user.
+    fn same_user(self, other: Marks) -> bool {
+        self.user.is_some() && self.user == other.user
     }
 
     fn merge(&mut self, newer: Marks) {
         self.user = newer.user.or(self.user);
         self.fingerprint = newer.fingerprint.or(self.fingerprint);
     }
+}
+
+/// What one program offers every time. Extensions are left out: some stacks shuffle them, and a client that comes back
+/// offers the ticket it has got meanwhile.
+fn program(hello: &ClientHelloFacts) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let plain = |value: &u16| !is_grease(*value);
+    let suites = hello.suites.iter().map(|s| s.0).filter(plain);
+    let groups = hello.groups.iter().map(|g| g.0).filter(plain);
+    let schemes = hello.signature_schemes.iter().map(|s| s.0).filter(plain);
+    let versions = hello.versions().into_iter().map(|v| v.0);
+    for list in [suites.collect::<Vec<_>>(), groups.collect(), schemes.collect(), versions.collect()] {
+        list.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn hash(text: &str) -> u64 {
@@ -152,6 +177,9 @@ pub struct Attempts {
 impl Attempts {
     /// How long after a connection's end the next one still belongs to it, and its verdict may be revised.
     pub const WINDOW: Duration = Duration::from_secs(30);
+    /// A client that comes back may open its next connection this long before we see the end of the one it gave up. Two
+    /// connections that live side by side for longer are two users of one address.
+    const OVERLAP: Duration = Duration::from_secs(1);
 
     /// Nobody has connected yet.
     #[must_use]
@@ -198,6 +226,13 @@ impl Attempts {
         let deadline = at.plus(Self::WINDOW);
         self.deadlines.insert((deadline, session));
         client.place(session, revisable.then_some(deadline)).unwrap_or(alone)
+    }
+
+    /// A probe of the host has changed the verdict of a session that has ended. Says whether its client's next connection
+    /// may still change it: no longer, when the new verdict leaves no room for a prompt.
+    pub fn judged_again(&mut self, session: u128, verdict: &Verdict) -> bool {
+        let client = self.sessions.get(&session).and_then(|key| self.clients.get_mut(key));
+        client.is_some_and(|client| client.judge_again(session, verdict, revise::may_be_prompt(verdict)))
     }
 
     /// Everything whose window is over at `now`. To be called about once a second.

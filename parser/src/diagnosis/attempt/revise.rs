@@ -3,6 +3,7 @@
 use super::Member;
 use crate::Timestamp;
 use crate::diagnosis::{Cause, Confidence, Side, Verdict};
+use crate::session::Phase;
 
 /// The client left where clients show prompts, and nobody refused anything.
 ///
@@ -21,8 +22,12 @@ pub(super) fn may_be_prompt(verdict: &Verdict) -> bool {
     refused_certificate || verdict.alternatives.contains(&Cause::ClientPromptProbe)
 }
 
-/// The verdict on a connection whose client came back and got further.
-pub(super) fn as_prompt(before: &Verdict, successor: &Member, ended: Timestamp) -> Verdict {
+/// The verdict on a connection whose client came back and got further. Proven, when both name the same user and the
+/// second passed the place where prompts are shown; without a name, another user of the same address may have come.
+pub(super) fn as_prompt(before: &Verdict, successor: &Member, ended: Timestamp, same_user: bool) -> Verdict {
+    let proven = same_user && successor.phase >= Phase::Mcs;
+    // Behind Client Info no client shows a prompt; there a connection broker sends it on.
+    let what = if before.phase >= Phase::ClientInfo { "was sent on" } else { "left at a prompt" };
     let pause = successor.opened.since(ended);
     let mut evidence = before.evidence.clone();
     evidence.push(format!(
@@ -36,14 +41,14 @@ pub(super) fn as_prompt(before: &Verdict, successor: &Member, ended: Timestamp) 
         cause: Cause::ClientPromptProbe,
         side: Side::Client,
         phase: before.phase,
-        confidence: Confidence::Proven,
+        confidence: if proven { Confidence::Proven } else { Confidence::Likely },
         evidence,
         alternatives: Vec::new(),
         remedy: Vec::new(),
         missing: before.missing.clone(),
         smallest_change: Vec::new(),
         end: None,
-        message: format!("Client left at a prompt in phase {} and came back: not a failure", before.phase),
+        message: format!("Client {what} in phase {} and came back: not a failure", before.phase),
     }
 }
 

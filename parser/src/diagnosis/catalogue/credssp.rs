@@ -29,10 +29,7 @@ pub(super) static NLA_PUBKEY_MISMATCH: Entry = Entry {
     decided_by: &[Bridge, Probe],
     side: Side::Network,
     phases: NLA,
-    remedy: &[
-        "Take the TLS-terminating device (inspection, balancer) out of the path, or let it pass RDP untouched.",
-        "If it is this proxy's bridge: give it the host's own key pair, or leave this pair to passthrough.",
-    ],
+    remedy: &["Take the TLS-terminating device (inspection, balancer) out of the path, or let it pass RDP untouched."],
     predicted: Predicted::same(&["0x904"]),
     reference: "[MS-CSSP] 3.1.5 pubKeyAuth; PyRDP documentation",
 };

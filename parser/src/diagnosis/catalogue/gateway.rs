@@ -177,7 +177,6 @@ pub(super) static RDG_CLOSED_AFTER_TLS: Entry = Entry {
     remedy: &[
         "Read the gateway's TerminalServices-Gateway > Operational log at this second: 200 and 201 connection policy, 300 and 301 resource policy, 302 and 303 connected and ended, 304 target not reached.",
         "If the log has nothing, the web server refused: IIS log of the gateway, status 401, 403, 404 or 503.",
-        "A bridge with the gateway's own key pair lets this proxy name it.",
     ],
     predicted: Predicted::same(&["0x3000008", "0x904"]),
     reference: "[MS-TSGU] 1.3.3; TerminalServices-Gateway events 200 to 304",

@@ -237,7 +237,7 @@ pub(super) static TLS_HELLO_WITHOUT_NEGOTIATION: Entry = Entry {
     sees: "The first client byte is a TLS handshake; the host closes with no TLS byte.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: &[Phase::X224, Phase::TlsHello],
+    phases: X224,
     remedy: &[
         "If it is a health check or a scanner, let the balancer check by TCP connect or send an X.224 request.",
         "If it is a gateway client, this listener points at an RDP host: send gateway traffic to a listener whose upstream is the gateway.",

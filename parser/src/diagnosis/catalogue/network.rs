@@ -195,7 +195,7 @@ pub(super) static CLIENT_SENT_NOTHING: Entry = Entry {
     sees: "Not one byte from the client until it closed or the time-out struck.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: &[Phase::Accept, Phase::Resolve, Phase::Tcp, Phase::X224],
+    phases: &[Phase::Accept],
     remedy: &[
         "A health check or a port scan looks like this; if the address is your load balancer or monitoring, nothing is to be done.",
         "If it is a user, look at the client's network: the connection came up but its first packet did not.",
@@ -209,7 +209,7 @@ pub(super) static NOT_RDP: Entry = Entry {
     sees: "The first bytes of the client, or the first answer, are neither X.224 nor TLS.",
     decided_by: &[Passthrough],
     side: Side::Client,
-    phases: &[Phase::Accept, Phase::Tcp, Phase::X224, Phase::TlsHello],
+    phases: &[Phase::X224, Phase::TlsHello, Phase::TlsFinish],
     remedy: &[
         "If the client is the stranger: it is a scanner or a program pointed at the wrong port; nothing is wrong with the host.",
         "If the host is: check the upstream's address and port, another service answers there.",

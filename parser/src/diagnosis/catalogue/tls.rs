@@ -20,7 +20,6 @@ pub(super) static TLS_NO_COMMON_VERSION: Entry = Entry {
         "Windows 7 and 2008 R2 need the RDP update for TLS 1.2 (KB3080079) besides the registry value.",
         r"On a Windows client the same keys under `...\TLS 1.2\Client`; update clients that stop at TLS 1.0.",
         "xrdp.ini: `ssl_protocols=TLSv1.2, TLSv1.3`.",
-        "Where a side cannot be changed, the bridge of this proxy can speak one version to each.",
     ],
     predicted: Predicted::tls(&[36874, 36888, 36871]),
     reference: "RFC 8446 4.2.1, RFC 5246 E.1; Remmina issue 684",

@@ -24,11 +24,11 @@ pub(super) fn ended_by_client(case: &Case<'_>) -> Option<Finding> {
     if !case.was_active() || !case.closed_first(Closer::Client) || case.by_timeout() {
         return None;
     }
-    if case.ended_with(Peer::Host, ULTIMATUM) && !case.ended_with(Peer::Client, ULTIMATUM) && case.by_reset() {
+    if case.by_reset() && host_said_goodbye_last(case) {
         // How mstsc ends every session that its host ended: RST after the host's nine bytes.
         return Some(by_host(case).because("The client then reset the connection, as mstsc does."));
     }
-    let orderly = case.ended_with(Peer::Client, ULTIMATUM) || case.sealed_alert(Peer::Client);
+    let orderly = client_disconnected(case) || case.sealed_alert(Peer::Client);
     let (end, how) = match (orderly, case.by_reset()) {
         (true, _) => (End::UserClosed, "The client said goodbye (a 9-byte disconnect or a close_notify)."),
         (false, false) => (End::UserClosed, "The client closed with FIN."),
@@ -48,17 +48,33 @@ pub(super) fn ended_in_order_by_host(case: &Case<'_>) -> Option<Finding> {
     if !case.was_active() || !case.closed_first(Closer::Host) || case.by_timeout() {
         return None;
     }
-    if case.sealed_alert(Peer::Client) || case.ended_with(Peer::Client, ULTIMATUM) {
+    let by_client = ok(case)
+        .end(End::UserClosed)
+        .side(Side::Client)
+        .message(format!("Session of {} ended by the client", age(case)));
+    if case.sealed_alert(Peer::Client) && case.client_left() {
         return Some(
-            ok(case)
-                .end(End::UserClosed)
-                .side(Side::Client)
-                .because("The client said goodbye first (a 9-byte disconnect or a close_notify); the host's close is its answer.")
-                .message(format!("Session of {} ended by the client", age(case))),
+            by_client.because("The client said goodbye first (a close_notify); the host's close is its answer."),
         );
     }
     if case.ended_with(Peer::Host, ULTIMATUM) {
         return Some(by_host(case));
+    }
+    // A host that closes on a goodbye does so with FIN; nine bytes of the client may also be the last move of a mouse.
+    if client_disconnected(case) && !case.by_reset() {
+        return Some(by_client.weakened(Confidence::Possible).rivals(&[Cause::HostClosedActive]).because(
+            "The client's last record has the size of a disconnect (9 bytes); the host's close is its answer.",
+        ));
+    }
+    // A host that crashed or was cut off says nothing at all.
+    if case.sealed_alert(Peer::Host) {
+        return Some(
+            in_order_by_host(case)
+                .weakened(Confidence::Possible)
+                .rivals(&[Cause::HostClosedActive])
+                .rivals_if(case.is_gateway(), &[Cause::RdgTimeout])
+                .because("The host ended TLS in order (an alert-sized record) before it closed."),
+        );
     }
     // Bytes were spliced past us: whether a goodbye was among them is not known, and a good session must not be blamed.
     if !case.timeline.tail.host.known && !case.by_reset() {
@@ -70,6 +86,21 @@ pub(super) fn ended_in_order_by_host(case: &Case<'_>) -> Option<Finding> {
         );
     }
     None
+}
+
+/// The client's last record is a 9-byte disconnect. Nine bytes are also one move of the mouse, and those come in a row;
+/// block ciphers hide which it was, and a good session must not be blamed.
+fn client_disconnected(case: &Case<'_>) -> bool {
+    let mut last = case.last_records(Peer::Client);
+    let Some(newest) = last.next().filter(|shape| case.can_hold(*shape, ULTIMATUM)) else { return false };
+    case.exactly(newest).is_none() || !last.next().is_some_and(|shape| case.can_hold(shape, ULTIMATUM))
+}
+
+/// The host's last record is a 9-byte disconnect, and the client said nothing after it.
+fn host_said_goodbye_last(case: &Case<'_>) -> bool {
+    let at = |peer| case.last_records(peer).next().map(|shape| shape.at);
+    let last = at(Peer::Host) > at(Peer::Client) || !client_disconnected(case);
+    case.ended_with(Peer::Host, ULTIMATUM) && last
 }
 
 /// The kernel gave up on one leg of a live session.
@@ -124,6 +155,7 @@ pub(super) fn cut_by_host(case: &Case<'_>) -> Option<Finding> {
             .rivals_if(UDP_DROP.contains(&lived.as_secs()), &[Cause::UdpTransportBlocked])
             .rivals(&[Cause::ServerResetInSession])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .rivals_if(case.is_gateway(), &[Cause::RdgTimeout])
             .message(format!("{} in a running session, without the usual goodbye", case.closed())),
     )
 }
@@ -159,6 +191,13 @@ pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
         .as_ref()
         .is_some_and(|a| !matches!(a, crate::session::Answer::Selected { .. } | crate::session::Answer::Plain));
     let handshake_failed = case.alert().is_some() || case.timeline.tls.not_tls.is_some();
+    // Let go after ten minutes at a prompt, and nothing but the end came then: nothing was missed.
+    let tail = &case.timeline.tail;
+    let later = |at| [Peer::Client, Peer::Host].iter().any(|peer| case.last_records(*peer).any(|shape| shape.at > at));
+    let released = case.timeline.gave_up.filter(|(why, _)| *why == GiveUp::Released).map(|(_, at)| at);
+    if released.is_some_and(|at| tail.client.known && tail.host.known && !later(at)) {
+        return None;
+    }
     if decided_before || answered || handshake_failed {
         return None;
     }
@@ -168,7 +207,7 @@ pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
         GiveUp::Budget => "the memory budget for openings was used up",
         GiveUp::Released => "the opening took too long or too many records",
     };
-    let sentence = format!("Reading stopped in phase {}: {reason}.", case.timeline.phase());
+    let sentence = format!("Reading stopped in phase {}: {reason}.", case.phase());
     if case.is_long() && (case.closed_first(Closer::Client) || !case.by_reset()) {
         return Some(
             Finding::possible(Cause::Ok)
@@ -187,6 +226,7 @@ pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
         return Some(
             Finding::possible(Cause::NotRdp)
                 .side(Side::Client)
+                .in_phase(Phase::X224)
                 .because(sentence)
                 .because(case.volume())
                 .rivals(&[Cause::UnknownClose])
@@ -236,7 +276,7 @@ fn ok(case: &Case<'_>) -> Finding {
     let by_size = case.seen(case.timeline.progress.active);
     let confidence = if by_size { Confidence::Likely } else { Confidence::Possible };
     let finding = Finding::new(Cause::Ok, confidence)
-        .in_phase(if case.is_gateway() { case.timeline.phase() } else { Phase::Active })
+        .in_phase(if case.timeline.opening == Opening::TlsFirst { case.phase() } else { Phase::Active })
         .because(format!("The session was up for {}.", span(lifetime(case))))
         .because(case.volume());
     finding.because_some((readable && by_size).then(|| "Standard RDP security: every message is readable.".to_owned()))

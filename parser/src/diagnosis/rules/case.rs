@@ -4,10 +4,10 @@ use super::super::Side;
 use super::words::{bytes, span};
 use crate::Timestamp;
 use crate::session::{
-    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, ProxyAct, RecordShape,
-    ServerHelloFacts, Timeline, Upstream,
+    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct,
+    RecordShape, ServerHelloFacts, Timeline, Upstream,
 };
-use crate::wire::{PlaintextLen, Protocols, Sealing};
+use crate::wire::{AlertDescription, AlertLevel, PlaintextLen, Protocols, Sealing};
 use std::net::SocketAddr;
 
 /// No opening, its certificate chain included, sends this many bytes to the client: what does is a session.
@@ -70,9 +70,21 @@ impl<'a> Case<'a> {
         self.seen(self.timeline.tls.established)
     }
 
-    /// The first clear alert, unless it only answered a close.
+    /// The phase that was reached before the first close: what came after it changed nothing for anybody.
+    pub(super) fn phase(&self) -> Phase {
+        let reached = |phase: &&Phase| self.seen(self.timeline.phases.entered(**phase));
+        Phase::ALL.iter().rev().find(reached).copied().unwrap_or_default()
+    }
+
+    /// The host's answer to the Connection Request, unless its first byte came after the first close.
+    pub(super) fn answer(&self) -> Option<&'a Answer> {
+        self.timeline.answer.as_ref().filter(|_| self.seen(self.timeline.traffic.host.first))
+    }
+
+    /// The first clear alert that ends something, unless it only answered a close.
     pub(super) fn alert(&self) -> Option<ClearAlert> {
-        self.timeline.alerts.iter().copied().find(|alert| !alert.after_close && alert.at <= self.end())
+        let ends = |alert: &&ClearAlert| !alert.after_close && alert.at <= self.end() && !is_remark(alert);
+        self.timeline.alerts.iter().find(ends).copied()
     }
 
     /// The first clear alert, when it was this peer's.
@@ -92,7 +104,8 @@ impl<'a> Case<'a> {
     pub(super) fn client_left(&self) -> bool {
         let goodbye = |peer| self.timeline.tls.encrypted_alert[peer].filter(|at| *at <= self.end());
         match (goodbye(Peer::Client), goodbye(Peer::Host)) {
-            (Some(client), Some(host)) => client <= host,
+            (Some(client), Some(host)) if client == host => self.timeline.tls.first_encrypted_alert != Some(Peer::Host),
+            (Some(client), Some(host)) => client < host,
             (Some(_), None) => true,
             (None, Some(_)) => false,
             (None, None) => self.closed_first(Closer::Client),
@@ -105,8 +118,11 @@ impl<'a> Case<'a> {
 
     /// The session was up. Volume says so where sizes could not: an opening never is that long.
     pub(super) fn was_active(&self) -> bool {
-        let opened = self.established() || self.timeline.opening == Opening::GatewayHttp;
-        self.seen(self.timeline.progress.active) || opened && self.is_long()
+        // Of a gateway's two clear HTTP connections one carries what the client says.
+        let clear_http = self.timeline.opening == Opening::GatewayHttp;
+        let said_much = clear_http && self.timeline.traffic.client.bytes >= SESSION_BYTES;
+        let opened = self.established() || clear_http;
+        self.seen(self.timeline.progress.active) || opened && self.is_long() || said_much
     }
 
     /// More than any opening came from the host.
@@ -121,7 +137,7 @@ impl<'a> Case<'a> {
 
     /// The protocol the host chose; none for the plain answer and without one.
     pub(super) fn selected(&self) -> Option<Protocols> {
-        match self.timeline.answer.as_ref()? {
+        match self.answer()? {
             Answer::Selected { protocol, .. } => Some(*protocol),
             Answer::Plain => Some(Protocols::RDP),
             _ => None,
@@ -238,7 +254,7 @@ impl<'a> Case<'a> {
     pub(super) fn choice_sentence(&self) -> Option<String> {
         let request = self.timeline.request.as_ref()?;
         let asked = request.protocols.map_or_else(|| "no negotiation".to_owned(), |p| p.to_string());
-        let chosen = match self.timeline.answer.as_ref()? {
+        let chosen = match self.answer()? {
             Answer::Selected { protocol, .. } => protocol.to_string(),
             Answer::Plain => "rdp (a Connection Confirm without negotiation data)".to_owned(),
             _ => return None,
@@ -264,6 +280,11 @@ impl<'a> Case<'a> {
             )
         })
     }
+}
+
+/// Warnings after which the handshake goes on: no_renegotiation and unrecognized_name. RFC 5246 7.2.2, RFC 6066 3
+fn is_remark(alert: &ClearAlert) -> bool {
+    alert.level == AlertLevel(1) && matches!(alert.description, AlertDescription(100 | 112))
 }
 
 /// `FIN`, `RST`, as a packet trace shows it.

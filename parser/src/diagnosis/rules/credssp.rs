@@ -4,11 +4,14 @@ use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::records;
-use crate::session::{Peer, Phase};
+use crate::session::{Closer, Peer, Phase};
 use core::time::Duration;
 
 /// A pause this long inside CredSSP speaks for a domain controller that is not found.
 const KERBEROS_PAUSE: Duration = Duration::from_secs(4);
+
+/// Hosts give a client that says nothing up after a minute or two: its user was still at a prompt.
+const HOST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Four bytes after CredSSP and an end: Early User Authorization Result, access denied. [MS-RDPBCGR] 2.2.10.2
 pub(super) fn logon_right_missing(case: &Case<'_>) -> Option<Finding> {
@@ -36,22 +39,31 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
     let told = case.seen(progress.credssp_error);
     let shown = case.seen(progress.credssp_authenticate);
     let accepted = case.seen(progress.credssp_accepted);
-    if !case.nla() || accepted || !(told || shown && !case.client_left()) {
+    let host_left = !case.client_left() && case.close.is_some_and(|close| close.by != Closer::Proxy);
+    if !case.nla() || accepted || !(told || shown && host_left) {
         return None;
     }
     let last = progress.credssp_last.host.filter(|_| told).map(|size| format!(" of {size} bytes")).unwrap_or_default();
     let how = if told {
-        format!("The host answered the client's credentials with a small record{last}, the size of an error code.")
+        let what = if shown { "credentials" } else { "first message" };
+        format!("The host answered the client's {what} with a small record{last}, the size of an error code.")
     } else {
         "The host answered the client's credentials with an alert-sized record or a close.".to_owned()
     };
+    // An error before any credentials, a reset without a word, or a long wait: other things explain these as well.
+    let reset = !told && case.by_reset();
+    let waited = !told && case.silence() >= KERBEROS_PAUSE;
+    let base = if shown && !reset && !waited { Finding::likely } else { Finding::possible };
     Some(
-        Finding::likely(Cause::NlaAuthRefused)
+        base(Cause::NlaAuthRefused)
             .side(Side::Both)
             .in_phase(Phase::Credssp)
             .because(how)
             .because(exchange(case))
             .rivals(&[Cause::NlaPubkeyMismatch])
+            .rivals_if(!shown, &[Cause::CredsspOracleRemediation, Cause::KerberosUnreachable])
+            .rivals_if(waited, &[Cause::KerberosUnreachable])
+            .rivals_if(reset, &[Cause::RstByMiddlebox, Cause::ClosedAfterTlsUnknown])
             .message("Host refused the logon during NLA (password, account or policy); its Security log, event 4625, says which"),
     )
 }
@@ -113,9 +125,14 @@ pub(super) fn ended_early(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::ClientPromptProbe])
             .rivals_if(paused, &[Cause::KerberosUnreachable])
             .rivals(&[Cause::CredsspOracleRemediation, Cause::CredsspDelegationPolicy])
-            .message("Client left in the middle of NLA, before it showed credentials"),
+            .message(if case.seen(progress.credssp_authenticate) {
+                "Client left in the middle of NLA, before the host had answered its credentials"
+            } else {
+                "Client left in the middle of NLA, before it showed credentials"
+            }),
         (false, _) => finding
             .side(Side::Host)
+            .rivals_if(case.silence() >= HOST_PATIENCE, &[Cause::ClientPromptProbe])
             .rivals(&[Cause::CredsspOracleRemediation, Cause::NlaAuthRefused, Cause::TlsAlertInternalError])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .message(format!("{} after TLS, before the client showed credentials", case.closed())),

@@ -145,7 +145,7 @@ impl Finding {
         Verdict {
             cause: self.cause,
             side: self.side,
-            phase: self.phase.unwrap_or_else(|| case.timeline.phase()),
+            phase: self.phase.unwrap_or_else(|| case.phase()),
             confidence: self.confidence,
             evidence,
             alternatives: if self.confidence == Confidence::Proven { Vec::new() } else { self.alternatives },

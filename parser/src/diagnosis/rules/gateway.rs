@@ -19,6 +19,17 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
     if !case.is_gateway() || !(case.established() || timeline.opening == Opening::GatewayHttp) {
         return None;
     }
+    // A gateway's client sends its HTTP request at once. Who never does only looked whether TLS answers.
+    if timeline.opening == Opening::TlsFirst && !case.seen(timeline.tls.data.client) && case.client_left() {
+        return Some(
+            Finding::possible(Cause::NotRdp)
+                .side(Side::Client)
+                .in_phase(Phase::TlsFinish)
+                .because("TLS came first and was complete; the client then left without a byte of data.")
+                .rivals(&[Cause::CertUntrustedCa, Cause::CertNameMismatch, Cause::CertExpired, Cause::RdgTlsFailure])
+                .message("Client opened TLS, sent nothing inside it and left: a health check, a scanner, or a refused certificate"),
+        );
+    }
     let waited = case.closed_first(Closer::Client) && case.silence() >= WAITING_FOR_TARGET;
     let in_tunnel = timeline.traffic.host.records >= HTTP_RECORDS;
     let finding = Finding::possible(Cause::RdgClosedAfterTls).side(who_spoke_last(case));

@@ -138,7 +138,7 @@ pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
 /// The host left without a word.
 pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
-    if !case.closed_first(Closer::Host) {
+    if !case.closed_first(Closer::Host) && !case.sealed_alert(Peer::Host) {
         return None;
     }
     Some(

@@ -27,6 +27,11 @@ pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
     let finding = match alert.description.0 {
         0 => Finding::possible(Cause::TlsServerRefusedHelloSilently)
             .rivals(&[Cause::CertPrivateKeyUnusable, Cause::TlsAlertOther]),
+        // Version and suite were settled by the HelloRetryRequest; what is left to disagree on is the rest.
+        40 | 47 if retried(case) => Finding::possible(Cause::TlsNoCommonGroupOrSigalg)
+            .side(Side::Both)
+            .because("The host had asked for another key share (HelloRetryRequest).")
+            .rivals(MISMATCHES),
         40 => handshake_failure(hello),
         70 => no_common_version(hello, Finding::likely(Cause::TlsNoCommonVersion)),
         71 => Finding::likely(Cause::TlsNoCommonCipher)
@@ -86,6 +91,16 @@ pub(super) fn answer_not_tls(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
     let hello = unanswered_hello(case)?;
     let waited = case.end().since(hello.at);
+    if retried(case) && case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ClientHello)) {
+        return Some(
+            Finding::possible(Cause::ClientHelloTimeout)
+                .because(
+                    "The host asked for another key share (HelloRetryRequest); the client's second hello never came.",
+                )
+                .rivals(&[Cause::TlsNoCommonGroupOrSigalg, Cause::LargeClienthelloLost])
+                .message("Client did not send the second ClientHello that the host asked for"),
+        );
+    }
     let ours = case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ServerHello));
     let host_leg_died = case.closed_first(Closer::Host) && case.by_timeout();
     let patient = case.closed_first(Closer::Client) && waited >= CLIENT_PATIENCE;
@@ -159,6 +174,19 @@ pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let wait = case.after(hello.at);
+    if retried(case) {
+        return Some(
+            Finding::possible(Cause::TlsNoCommonGroupOrSigalg)
+                .side(Side::Both)
+                .because(format!(
+                    "The host asked for another key share (HelloRetryRequest); the client left {wait} after its ClientHello."
+                ))
+                .because_some(case.alert_from(Peer::Client).map(|a| format!("The client sent alert {}.", describe(a))))
+                .because_some(case.offer_sentence())
+                .rivals(&[Cause::ClientLeftBeforeServerHello, Cause::TlsHandshakeTimeout])
+                .message("Client left when the host asked for another key share: they may have no group in common"),
+        );
+    }
     Some(
         Finding::likely(Cause::ClientLeftBeforeServerHello)
             .because(format!("The client left {wait} after its ClientHello; no TLS byte had come from the host."))
@@ -202,6 +230,11 @@ fn no_common_version(hello: &ClientHelloFacts, finding: Finding) -> Finding {
 /// The client's hello, while no ServerHello had come.
 fn unanswered_hello<'a>(case: &Case<'a>) -> Option<&'a ClientHelloFacts> {
     if case.server_hello().is_some() { None } else { case.hello() }
+}
+
+/// TLS records came from the host, and no ServerHello, alert or goodbye among them: a HelloRetryRequest. RFC 8446 4.1.4
+fn retried(case: &Case<'_>) -> bool {
+    case.timeline.hello_retry.is_some_and(|at| at <= case.end())
 }
 
 /// HTTPS: what listens there is a gateway, not an RDP host.

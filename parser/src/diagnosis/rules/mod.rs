@@ -134,8 +134,8 @@ pub(super) fn judge(timeline: &Timeline) -> Verdict {
 fn unexplained(case: &Case<'_>) -> Finding {
     let side = case.side_of_close();
     let message = match case.close {
-        Some(_) => format!("{} in phase {}; nothing seen explains it", case.closed(), case.timeline.phase()),
-        None => format!("No close is on record; the connection was last seen in phase {}", case.timeline.phase()),
+        Some(_) => format!("{} in phase {}; nothing seen explains it", case.closed(), case.phase()),
+        None => format!("No close is on record; the connection was last seen in phase {}", case.phase()),
     };
     Finding::new(Cause::UnknownClose, Confidence::Possible)
         .side(side.unwrap_or(Side::Network))

@@ -17,7 +17,7 @@ const COMMON_BITS: u32 = Protocols::SSL.0 | Protocols::HYBRID.0 | Protocols::HYB
 
 /// RDP_NEG_FAILURE: the host says why. [MS-RDPBCGR] 2.2.1.2.2
 pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
-    let Some(Answer::Failure(code)) = case.timeline.answer else { return None };
+    let Some(&Answer::Failure(code)) = case.answer() else { return None };
     let (cause, side, meaning) = match code {
         FailureCode(1) => (Cause::NegSslRequired, Side::Client, "it requires TLS"),
         FailureCode(2) => (Cause::NegSslNotAllowed, Side::Host, "it is set to classic RDP security and refuses TLS"),
@@ -56,7 +56,7 @@ fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
 
 /// The answer is neither X.224 nor anything else we know.
 pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
-    let Some(Answer::NotRdp(sample)) = &case.timeline.answer else { return None };
+    let Some(Answer::NotRdp(sample)) = case.answer() else { return None };
     if case.timeline.opening != Opening::X224 || case.server_hello().is_some() {
         return None;
     }
@@ -73,7 +73,7 @@ pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
 
 /// A clear disconnect in place of the Connection Confirm.
 pub(super) fn disconnected_instead_of_answer(case: &Case<'_>) -> Option<Finding> {
-    let how = match case.timeline.answer.as_ref()? {
+    let how = match case.answer()? {
         Answer::Ultimatum(reason) => format!("a clear MCS disconnect (reason {reason})"),
         Answer::Refused(tpdu) => format!("an X.224 disconnect or error (TPDU 0x{tpdu:02x})"),
         _ => return None,
@@ -142,10 +142,21 @@ pub(super) fn client_left_unanswered(case: &Case<'_>) -> Option<Finding> {
     if !case.closed_first(Closer::Client) {
         return None;
     }
-    let connected = matches!(case.timeline.upstream, Upstream::Connected(_) | Upstream::Unknown);
+    // Live, the host may not even be connected: then it was not its turn, and what is in the way is not known.
+    let in_the_way: &[Cause] = match case.timeline.upstream {
+        Upstream::Resolving => &[Cause::DnsFailure],
+        Upstream::Connecting(_) => &[Cause::TcpTimeoutSynDrop, Cause::BacklogSaturated],
+        _ => &[],
+    };
+    let connected = in_the_way.is_empty();
     let before = if connected { "before the host answered" } else { "before the host was connected" };
+    let finding = if connected {
+        Finding::likely(Cause::ClientClosedBeforeCc).in_phase(Phase::X224)
+    } else {
+        Finding::possible(Cause::ClientClosedBeforeCc).side(Side::Network).rivals(in_the_way)
+    };
     Some(
-        Finding::likely(Cause::ClientClosedBeforeCc)
+        finding
             .because_some((!connected).then(|| "The connection to the host was not up yet.".to_owned()))
             .because(format!("The client left {} after its Connection Request; {}.", span(waited), came_back(case)))
             .rivals_if(waited > Duration::from_secs(3), &[Cause::HalfOpenAfterAccept])
@@ -172,18 +183,23 @@ pub(super) fn chose_what_was_not_asked(case: &Case<'_>) -> Option<Finding> {
 /// Restricted Admin or Remote Credential Guard was asked for and is not offered.
 pub(super) fn restricted_admin_not_offered(case: &Case<'_>) -> Option<Finding> {
     let request = case.timeline.request.as_ref()?;
-    let Some(Answer::Selected { flags, .. }) = case.timeline.answer else { return None };
+    let Some(&Answer::Selected { flags, .. }) = case.answer() else { return None };
     let admin = request.flags.contains(RequestFlags::RESTRICTED_ADMIN);
     let guard = request.flags.contains(RequestFlags::REDIRECTED_AUTHENTICATION);
     let offered = admin && flags.contains(ResponseFlags::RESTRICTED_ADMIN)
         || guard && flags.contains(ResponseFlags::REDIRECTED_AUTHENTICATION);
     let handshake_failed = case.hello().is_some() && !case.established();
-    if !(admin || guard) || offered || handshake_failed || case.seen(case.timeline.progress.connect_initial) {
+    let ours = case.closed_first(Closer::Proxy) || case.by_timeout();
+    if !(admin || guard) || offered || handshake_failed || ours || case.seen(case.timeline.progress.connect_initial) {
         return None;
     }
     let mode = if admin { "Restricted Admin" } else { "Remote Credential Guard" };
+    // Who wants it leaves before credentials are in play. After that, or when the host left, other things explain it too.
+    let at_once = case.client_left() && !case.seen(case.timeline.progress.credssp_authenticate);
+    let base = if at_once { Finding::likely } else { Finding::possible };
     Some(
-        Finding::likely(Cause::RestrictedAdminDenied)
+        base(Cause::RestrictedAdminDenied)
+            .rivals_if(!at_once, &[Cause::NlaAuthRefused, Cause::ClosedAfterTlsUnknown, Cause::HostClosedAfterCc])
             .because(format!(
                 "The request demands {mode} (flags 0x{:02x}); the Connection Confirm does not offer it (flags 0x{:02x}).",
                 request.flags.0, flags.0
@@ -251,6 +267,7 @@ pub(super) fn host_closed_after_confirm(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn wants_negotiation(case: &Case<'_>) -> Finding {
     Finding::proven(Cause::TlsHelloWithoutNegotiation)
         .side(Side::Client)
+        .in_phase(Phase::X224)
         .because("The client's first bytes are a TLS handshake record.")
         .message(format!(
             "Client started TLS at once, but this host wants the RDP negotiation first; {}",
@@ -271,7 +288,7 @@ fn part_came(case: &Case<'_>) -> bool {
 /// How long the Connection Request had been waiting when it ended; `None` when it was answered or never made.
 fn waiting_for_answer(case: &Case<'_>) -> Option<Duration> {
     let timeline = case.timeline;
-    if timeline.request.is_none() || timeline.answer.is_some() {
+    if timeline.request.is_none() || case.answer().is_some() {
         return None;
     }
     let asked_at = timeline.traffic.client.last.unwrap_or(timeline.opened);

@@ -4,7 +4,7 @@ use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::{bytes, foreign, span};
-use crate::session::{Awaiting, Closer, Opening, ProxyAct};
+use crate::session::{Awaiting, Closer, Opening, Phase, ProxyAct};
 use core::time::Duration;
 
 /// A host that closes sooner than this on a silent client did not do it out of impatience.
@@ -16,9 +16,25 @@ pub(super) fn client_silent(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let age = case.end().since(case.timeline.opened);
+    // RDP hosts never speak first.
+    let spoke = case.timeline.traffic.host.bytes;
+    if spoke > 0 {
+        return Some(
+            Finding::possible(Cause::NotRdp)
+                .side(Side::Host)
+                .in_phase(Phase::X224)
+                .because(format!("0 bytes from the client; the host sent {} unasked.", bytes(spoke)))
+                .rivals(&[Cause::ClientSentNothing])
+                .message(format!(
+                    "Host spoke first ({}), which no RDP host does, and the client said nothing",
+                    bytes(spoke)
+                )),
+        );
+    }
     if case.closed_first(Closer::Host) && age < HOST_PATIENCE {
         return Some(
             Finding::possible(Cause::ClosedBeforeCc)
+                .in_phase(Phase::X224)
                 .because(format!(
                     "The host closed {} after the connection was opened; the client had not spoken.",
                     span(age)
@@ -32,7 +48,9 @@ pub(super) fn client_silent(case: &Case<'_>) -> Option<Finding> {
         _ if waited => format!("Client connected and sent nothing for {} (a health check, a port scan)", span(age)),
         _ => format!("Client connected and sent nothing; {} after {}", lower(&case.closed()), span(age)),
     };
-    Some(Finding::proven(Cause::ClientSentNothing).because("0 bytes from the client.").message(message))
+    // Whether the way to the host was seen (live) or not (a capture) is no matter.
+    let silent = Finding::proven(Cause::ClientSentNothing).in_phase(Phase::Accept);
+    Some(silent.because("0 bytes from the client.").message(message))
 }
 
 /// Bytes that are neither X.224 nor TLS.
@@ -41,9 +59,24 @@ pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let first = foreign(&case.timeline.first_bytes);
+    // Change of cipher, alert or data: no connection begins with these, but a recording may.
+    if matches!(case.timeline.first_bytes.as_slice(), [20 | 21 | 23, 3, 0..=4, ..]) {
+        return Some(
+            Finding::possible(Cause::NotRdp)
+                .side(Side::Client)
+                .in_phase(Phase::X224)
+                .because(format!(
+                    "The first bytes on record are {first}: a TLS record from the middle of a connection."
+                ))
+                .because(case.volume())
+                .rivals(&[Cause::UnknownClose])
+                .message("The record begins in the middle of a TLS connection, so what it was cannot be told"),
+        );
+    }
     Some(
         Finding::proven(Cause::NotRdp)
             .side(Side::Client)
+            .in_phase(Phase::X224)
             .because(format!("The client's first bytes are {first}: neither X.224 nor TLS."))
             .because(case.volume())
             .message(format!("Client does not speak RDP: its first bytes are {first}")),
@@ -66,6 +99,7 @@ pub(super) fn request_incomplete(case: &Case<'_>) -> Option<Finding> {
     Some(
         Finding::possible(Cause::NotRdp)
             .side(Side::Client)
+            .in_phase(Phase::X224)
             .because(format!("The client sent {sent} of a first message and never completed it."))
             .rivals(&[Cause::ClientSideNetworkLoss, Cause::MtuBlackhole])
             .message(format!("Client sent only the beginning of a first message ({sent}); a scanner does that")),

@@ -2,6 +2,7 @@
 
 use super::super::{Cause, Confidence, Side};
 use super::case::Case;
+use super::certificate;
 use super::finding::Finding;
 use super::words::span;
 use crate::session::{Peer, Phase};
@@ -28,10 +29,15 @@ pub(super) fn activation_broke_off(case: &Case<'_>) -> Option<Finding> {
     if !case.seen(progress.licensed) && !case.seen(progress.demand_active) {
         return None;
     }
-    let step = match (case.seen(progress.demand_active), case.seen(progress.confirm_active)) {
-        (false, _) => "after the licence, before Demand Active",
-        (true, false) => "after Demand Active, before Confirm Active",
-        (true, true) => "after Confirm Active, before the font map",
+    if client_left(case) && case.seen(progress.demand_active) && !case.seen(progress.confirm_active) {
+        return Some(redirected(case, &[Cause::ActivationFailed]));
+    }
+    if !case.seen(progress.demand_active) {
+        return Some(ended_on_licence(case));
+    }
+    let step = match case.seen(progress.confirm_active) {
+        false => "after Demand Active, before Confirm Active",
+        true => "after Confirm Active, before the font map",
     };
     Some(
         Finding::possible(Cause::ActivationFailed)
@@ -45,11 +51,32 @@ pub(super) fn activation_broke_off(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
+/// A grant and a refusal of the licence are the same message with another number in it. [MS-RDPBCGR] 2.2.1.12.1.3
+fn ended_on_licence(case: &Case<'_>) -> Finding {
+    let left = client_left(case);
+    Finding::possible(Cause::LicenseFailure)
+        .side(Side::Host)
+        .because_some(reached(case))
+        .because("A licence message of 34 or 35 bytes came, a grant or a refusal, and no Demand Active after it.")
+        .rivals(&[Cause::ActivationFailed])
+        .rivals_if(!left, &[Cause::ServerDenied0x7, Cause::WinlogonOrProfileFailure])
+        .rivals_if(left, &[Cause::ClientSideNetworkLoss])
+        .rivals_if(case.by_timeout(), &[Cause::MtuBlackhole])
+        .rivals_if(case.by_reset() && !left, &[Cause::RstByMiddlebox])
+        .rivals(&[Cause::UnknownClose])
+        .message(format!("{} after the last licence message, before Demand Active", case.closed()))
+}
+
 /// Client Info was sent; no licence came.
 pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
     let progress = &case.timeline.progress;
     if !case.seen(progress.client_info) {
         return None;
+    }
+    // Where the licence or Demand Active is due, a connection broker's host sends the client somewhere else.
+    let unanswered = case.last_records(Peer::Client).next().is_some_and(|shape| Some(shape.at) <= progress.licensing);
+    if client_left(case) && case.seen(progress.licensing) && unanswered {
+        return Some(redirected(case, &[Cause::LicenseFailure]));
     }
     if client_left(case) {
         return Some(
@@ -61,7 +88,7 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
         );
     }
     let begun = case.seen(progress.licensing);
-    let base = if begun { Confidence::Likely } else { Confidence::Possible };
+    let base = if begun && !unanswered && !case.by_reset() { Confidence::Likely } else { Confidence::Possible };
     Some(
         Finding::new(Cause::LicenseFailure, base)
             .side(Side::Host)
@@ -72,6 +99,7 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
             })
             .because_some(reached(case))
             .rivals(&[Cause::ServerClosedInMcs, Cause::ServerDenied0x7])
+            .rivals_if(begun && unanswered, &[Cause::RedirectBypassesProxy])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .rivals(&[Cause::UnknownClose])
             .message(format!("{} after Client Info, before it granted a licence", case.closed())),
@@ -113,17 +141,32 @@ pub(super) fn ended_before_first_message(case: &Case<'_>) -> Option<Finding> {
     let at = case.timeline.tls.established.unwrap_or(case.end());
     let wait = span(case.end().since(at));
     let client_spoke = case.sealed_alert(Peer::Client) && case.client_left();
-    let side = if case.client_left() { Side::Client } else { Side::Host };
-    let finding = Finding::possible(Cause::ClosedAfterTlsUnknown)
+    let side = if case.client_left() || case.close.is_none() { Side::Client } else { Side::Host };
+    // What the client could object to, when the certificate crossed in clear (TLS 1.2 and below).
+    let objections = if side == Side::Client { certificate::objections(case) } else { Vec::new() };
+    let dated = objections.iter().find(|o| matches!(o.cause, Cause::CertExpired | Cause::CertNotYetValid));
+    let finding = Finding::possible(dated.map_or(Cause::ClosedAfterTlsUnknown, |objection| objection.cause))
         .side(side)
         .because(format!("TLS was complete; the end came {wait} later, before any RDP message."))
         .because_some(client_spoke.then(|| "The client said goodbye first (an alert-sized record).".to_owned()));
     Some(match side {
-        Side::Client => finding
-            .rivals(&[Cause::ClientPromptProbe, Cause::CertUntrustedCa, Cause::CertNameMismatch, Cause::CertExpired])
-            .message(format!(
-                "Client left {wait} after TLS was complete, before any RDP message: a prompt, or a refused certificate"
-            )),
+        Side::Client => objections
+            .iter()
+            .fold(finding, |finding, objection| finding.because(objection.sentence.clone()))
+            .rivals_if(dated.is_some(), &[Cause::ClosedAfterTlsUnknown])
+            .rivals(&[Cause::ClientPromptProbe])
+            .rivals(&objections.iter().map(|objection| objection.cause).collect::<Vec<_>>())
+            .rivals(&[Cause::CertUntrustedCa, Cause::CertNameMismatch])
+            .rivals_if(certificate::readable(case).is_none(), &[Cause::CertExpired])
+            .message(match dated {
+                Some(objection) => format!(
+                    "Client left {wait} after TLS was complete, before any RDP message. {}",
+                    objection.sentence.trim_end_matches('.')
+                ),
+                None => format!(
+                    "Client left {wait} after TLS was complete, before any RDP message: a prompt, or a refused certificate"
+                ),
+            }),
         _ => finding
             .rivals(&[Cause::ServerClosedInMcs, Cause::TlsAlertInternalError, Cause::ClientPromptProbe])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
@@ -141,8 +184,24 @@ fn in_mcs(case: &Case<'_>, step: &str) -> Finding {
             .side(Side::Host)
             .rivals_if(case.by_timeout(), &[Cause::MtuBlackhole])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .rivals(&[Cause::ServerDenied0x7, Cause::UnknownClose])
     };
     finding.in_phase(Phase::Mcs).message(format!("{} {step}", case.closed()))
+}
+
+/// The client left on one big message of the host, without an answer: a Server Redirection PDU looks like that, and
+/// its client comes back on a new connection, through us or past us. [MS-RDPBCGR] 1.3.8
+fn redirected(case: &Case<'_>, rivals: &[Cause]) -> Finding {
+    Finding::possible(Cause::RedirectBypassesProxy)
+        .because_some(reached(case))
+        .because("The client left on a large message of the host without answering it.")
+        .rivals(&[Cause::ClientPromptProbe])
+        .rivals(rivals)
+        .rivals(&[Cause::UnknownClose])
+        .message(format!(
+            "{} on the host's message where activation is due: a connection broker may have sent it elsewhere",
+            case.closed()
+        ))
 }
 
 /// The client ended it, and the host had not said goodbye before.

@@ -15,7 +15,7 @@ pub(super) fn client_leg_lost(case: &Case<'_>) -> Option<Finding> {
         Finding::likely(Cause::ClientSideNetworkLoss)
             .because(format!("The client leg ended by a TCP time-out or a socket error after {silence} of silence."))
             .because(case.volume())
-            .message(format!("The client's network went away in phase {}", case.timeline.phase())),
+            .message(format!("The client's network went away in phase {}", case.phase())),
     )
 }
 
@@ -33,6 +33,6 @@ pub(super) fn host_leg_lost(case: &Case<'_>) -> Option<Finding> {
             .because_some(case.host_leg_sentence())
             .because(case.volume())
             .rivals(&[Cause::UnknownClose])
-            .message(format!("Host stopped answering in phase {} (TCP time-out)", case.timeline.phase())),
+            .message(format!("Host stopped answering in phase {} (TCP time-out)", case.phase())),
     )
 }

@@ -30,8 +30,9 @@ impl ServerKeyExchange {
         };
         let (key_exchange, authentication) =
             suite.info().map_or(("", ""), |suite| (suite.key_exchange, suite.authentication));
-        let hint = if authentication == "PSK" { 2 + list16(body).len() } else { 0 };
-        let parameters = body.get(hint..).unwrap_or_default();
+        // A hint that ends too early leaves nothing behind it, and no offset beyond the message.
+        let hint = if authentication == "PSK" { (2 + list16(body).len()).min(body.len()) } else { 0 };
+        let parameters = &body[hint..];
         let at = |expected| Outcome::Malformed(Malformed { offset: HANDSHAKE_HEADER + hint, expected });
         let value = match (key_exchange, parameters) {
             ("ECDHE" | "ECDH", [NAMED_CURVE, high, low, ..]) => {
@@ -122,5 +123,7 @@ mod tests {
     fn a_message_that_ends_too_early_is_malformed() {
         let outcome = ServerKeyExchange::parse(&[12, 0, 0, 1, 3], CipherSuite(0xc030));
         assert!(matches!(outcome, Outcome::Malformed(m) if m.offset == 4));
+        let cut_in_the_hint = ServerKeyExchange::parse(&[12, 0, 0, 1, 9], CipherSuite(0xc035));
+        assert!(matches!(cut_in_the_hint, Outcome::Malformed(m) if m.offset == 5));
     }
 }

@@ -114,6 +114,13 @@ fn after_tls() -> Vec<Picture> {
     };
     vec![
         ("client leaves after TLS", tls().client_left(200), Cause::ClosedAfterTlsUnknown, Side::Client, Possible),
+        (
+            "client leaves after TLS, the certificate it saw has expired",
+            tls().certificate(|c| c.not_after -= 30 * 86_400).client_left(200),
+            Cause::CertExpired,
+            Side::Client,
+            Possible,
+        ),
         ("host leaves after TLS", tls().host_left(200), Cause::ClosedAfterTlsUnknown, Side::Host, Possible),
         (
             "client leaves before NLA",
@@ -216,10 +223,12 @@ fn active() -> Vec<Picture> {
 
 fn gateway() -> Vec<Picture> {
     let first = || Build::tls_first(443);
-    let done = || first().chose(0x0303).tls_done(30);
+    let looked = || first().chose(0x0303).tls_done(30);
+    let done = || looked().with(|t| t.tls.data.client = Some(at(40)));
     let clear = Build::tls_first(3389).with(|t| t.tls.clear_ultimatum = Some(at(15)));
     let unread = Build::asked(3).with(|t| t.gave_up = Some((GiveUp::Malformed, at(9)))).sent(Peer::Host, 100, 9);
     vec![
+        ("gateway looked at", looked().client_left(90), Cause::NotRdp, Side::Client, Possible),
         ("gateway refuses inside", done().host_left(90), Cause::RdgClosedAfterTls, Side::Host, Possible),
         ("gateway waits for target", done().client_left(11_000), Cause::RdgClosedAfterTls, Side::Client, Possible),
         (

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Installs what the end-to-end tests need on Debian 12: real RDP clients and servers, TLS tools, network tools.
+# Nothing happens when all of it is there. Without the right to install, the line to run is printed and the exit is 1.
+set -eu
+
+# program:package
+programs="
+xrdp:xrdp
+xfreerdp:freerdp2-x11
+freerdp-shadow-cli:freerdp2-shadow-x11
+winpr-hash:winpr-utils
+rdesktop:rdesktop
+Xvfb:xvfb
+gnutls-serv:gnutls-bin
+openssl:openssl
+ip:iproute2
+nft:nftables
+"
+
+PATH="$PATH:/usr/sbin:/sbin"
+packages=
+for pair in $programs; do
+  command -v "${pair%%:*}" >/dev/null 2>&1 || packages="$packages ${pair#*:}"
+done
+[ -n "$packages" ] || exit 0
+
+line="apt-get install -y --no-install-recommends$packages"
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+  echo "The end-to-end tests need RDP peers that are not installed. As root, on Debian 12:" >&2
+  echo "  apt-get update && $line" >&2
+  exit 1
+fi
+
+# xrdp must not start as a service: the tests run their own, on ports of their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq || { echo "apt-get update failed. By hand: apt-get update && $line" >&2; exit 1; }
+# shellcheck disable=SC2086 # one word per package
+apt-get install -y -qq --no-install-recommends $packages >/dev/null ||
+  { echo "Installation failed. By hand: apt-get update && $line" >&2; exit 1; }
+echo "installed:$packages"

@@ -1,0 +1,59 @@
+//! Certificates and keys of the lab's hosts, made anew for each run by the system's `openssl`.
+
+use super::run;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The name every certificate carries. Clients connect to an address, so it never matches.
+pub(crate) const HOST_NAME: &str = "rdp-host.lab.test";
+
+/// Lets OpenSSL peers speak TLS 1.0 and accept SHA-1 and short keys, as hosts of 2008 do.
+const LEGACY_OPENSSL: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = defaults\n\
+    [defaults]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n";
+
+/// `openssl req -x509` takes no dates; `openssl ca` does, and wants a small database.
+const CA: &str = "[ca]\ndefault_ca = lab\n[lab]\ndatabase = index.txt\nserial = serial\nnew_certs_dir = .\n\
+    default_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
+
+/// Writes into `dir`: `rsa ec rsa1024 sha1 expired` as `.crt` (the expired one with the key of `rsa`), their `.key`,
+/// `other.key` that fits no certificate, `garbage.key` that is no key, `legacy.cnf`.
+pub(crate) fn make(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("legacy.cnf"), LEGACY_OPENSSL)?;
+    fs::write(dir.join("garbage.key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")?;
+    self_signed(dir, "rsa", &["-newkey", "rsa:2048"])?;
+    self_signed(dir, "ec", &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])?;
+    self_signed(dir, "rsa1024", &["-newkey", "rsa:1024"])?;
+    self_signed(dir, "sha1", &["-newkey", "rsa:2048", "-sha1"])?;
+    openssl(dir, &["genrsa", "-out", "other.key", "2048"])?;
+    expired(dir)
+}
+
+fn self_signed(dir: &Path, name: &str, key: &[&str]) -> Result<()> {
+    let subject = format!("/CN={HOST_NAME}");
+    let (key_file, certificate) = (format!("{name}.key"), format!("{name}.crt"));
+    let mut args = vec!["req", "-x509", "-nodes", "-days", "365", "-subj", &subject];
+    args.extend_from_slice(key);
+    args.extend_from_slice(&["-keyout", &key_file, "-out", &certificate]);
+    openssl(dir, &args)
+}
+
+fn expired(dir: &Path) -> Result<()> {
+    fs::write(dir.join("ca.cnf"), CA)?;
+    fs::write(dir.join("index.txt"), "")?;
+    fs::write(dir.join("serial"), "01\n")?;
+    let subject = format!("/CN={HOST_NAME}");
+    openssl(dir, &["req", "-new", "-key", "rsa.key", "-subj", &subject, "-out", "expired.csr"])?;
+    let issue = ["ca", "-batch", "-config", "ca.cnf", "-selfsign", "-keyfile", "rsa.key", "-in", "expired.csr"];
+    let dates = ["-out", "expired.crt", "-startdate", "20200101000000Z", "-enddate", "20200701000000Z", "-notext"];
+    openssl(dir, &[&issue[..], &dates[..]].concat())
+}
+
+fn openssl(dir: &Path, args: &[&str]) -> Result<()> {
+    let mut command = Command::new("openssl");
+    command.current_dir(dir).args(args);
+    run(&mut command).with_context(|| format!("openssl {}", args.join(" ")))?;
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! One client against one host: first direct, then through the proxy. The client must not see a difference, and the
+//! proxy must have understood.
+
+use crate::client::{Client, Ended, PATIENCE};
+use crate::expect::{Expect, one_attempt};
+use crate::host::{Host, Running};
+use crate::lab::{Exit, Lab, wait_until};
+use crate::proxy::{Options, Proxy, at, text};
+use crate::runner::{Case, Later, Outcome, Row};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A scenario of the fault matrix.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    name: String,
+    host: Host,
+    client: Client,
+    exit: Exit,
+    behind: Vec<Exit>,
+    limit: Duration,
+    until_active: bool,
+    settings: Option<&'static str>,
+    sessions: Vec<Expect>,
+}
+
+/// How long a client that never ends is watched before it is ended.
+const WATCH: Duration = Duration::from_secs(3);
+/// When counters are final at the latest: 30 s after the session's end, and some for a busy machine.
+const SETTLED: Duration = Duration::from_secs(45);
+
+impl Pair {
+    /// The client must end with `exit`, direct and proxied.
+    pub(crate) fn new(name: impl Into<String>, host: Host, client: Client, exit: i32) -> Pair {
+        Pair {
+            name: name.into(),
+            host,
+            client,
+            exit: Exit::Code(exit),
+            behind: vec![Exit::Code(exit)],
+            limit: PATIENCE,
+            until_active: false,
+            settings: None,
+            sessions: vec![],
+        }
+    }
+
+    /// The client must still be at work when its time is up, direct and proxied.
+    pub(crate) fn running(name: impl Into<String>, host: Host, client: Client) -> Pair {
+        let exit = Exit::Running;
+        Pair { exit, behind: vec![exit], limit: WATCH, ..Pair::new(name, host, client, 0) }
+    }
+
+    /// The same; behind the proxy it is ended as soon as the session is active.
+    pub(crate) fn until_active(name: impl Into<String>, host: Host, client: Client) -> Pair {
+        Pair { until_active: true, ..Pair::running(name, host, client) }
+    }
+
+    /// Behind the proxy the client ends with another code; say why where this is used.
+    pub(crate) fn behind(self, exit: i32) -> Pair {
+        Pair { behind: vec![Exit::Code(exit)], ..self }
+    }
+
+    /// The host cannot be reached, and the client learns it by a reset of a connection that was made. One that looks
+    /// up late sees the reset as a failure to connect.
+    pub(crate) fn or_never_connected(mut self) -> Pair {
+        self.behind.push(Exit::Code(141));
+        self
+    }
+
+    /// Lines for the proxy's configuration file.
+    pub(crate) fn settings(self, settings: &'static str) -> Pair {
+        Pair { settings: Some(settings), ..self }
+    }
+
+    /// One more connection that the proxy must have seen.
+    pub(crate) fn session(mut self, expect: Expect) -> Pair {
+        self.sessions.push(expect);
+        self
+    }
+
+    /// As a case for the runner.
+    pub(crate) fn case(self) -> Case {
+        let name = self.name.clone();
+        Case::new(name, move |lab, direct_only| self.run(lab, direct_only))
+    }
+
+    fn run(&self, lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
+        if let Some(why) = self.host.unavailable() {
+            return Ok(Outcome::skip(why));
+        }
+        let direct = self.direct(lab)?;
+        if direct_only {
+            return Ok(Outcome::of(Row::direct(&self.name, direct)));
+        }
+        let room = lab.room(&format!("{}-proxied", self.name))?;
+        let host = self.host.start(lab, &room)?;
+        let options = Options { settings: self.settings, ..Options::default() };
+        let proxy = Proxy::start(lab, &room, &format!("127.0.0.1:{}", host.port), &options)?;
+        let ended = self.drive(lab, &room, &proxy)?;
+        let judged = self.judge(&ended, &host, &proxy);
+        let story = || {
+            let events = std::fs::read_to_string(room.join("events.jsonl")).unwrap_or_default();
+            format!(
+                "client:\n{}\nhost:\n{}\nproxy:\n{}\nevents:\n{events}",
+                tail(&ended.output),
+                tail(&host.output()),
+                tail(&proxy.output()),
+            )
+        };
+        let sessions = judged.with_context(story)?;
+        let rows = sessions.iter().map(|event| Row::new(&self.name, &direct, &ended.exit, event)).collect();
+        Ok(Outcome { rows, later: Some(counted(proxy, sessions)), skipped: None })
+    }
+
+    fn direct(&self, lab: &Arc<Lab>) -> Result<Exit> {
+        let room = lab.room(&format!("{}-direct", self.name))?;
+        let host = self.host.start(lab, &room)?;
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, host.port));
+        let ended = self.client.run(lab, &room, to, self.limit)?;
+        let (client, server) = (tail(&ended.output), tail(&host.output()));
+        ensure!(
+            ended.exit == self.exit,
+            "direct, the client's exit is {}, not {}\nclient:\n{client}\nhost:\n{server}",
+            ended.exit,
+            self.exit,
+        );
+        Ok(ended.exit)
+    }
+
+    fn drive(&self, lab: &Arc<Lab>, room: &std::path::Path, proxy: &Proxy) -> Result<Ended> {
+        if !self.until_active {
+            let limit = if self.behind.contains(&Exit::Running) { self.limit } else { PATIENCE };
+            return self.client.run(lab, room, proxy.address(), limit);
+        }
+        let mut client = self.client.start(lab, room, proxy.address())?;
+        proxy.wait_in_phase("active", 1.0, PATIENCE);
+        let exit = client.try_exit().unwrap_or(Exit::Running);
+        client.stop();
+        Ok(Ended { exit, output: client.output(), bytes: None })
+    }
+
+    fn judge(&self, ended: &Ended, host: &Running, proxy: &Proxy) -> Result<Vec<Value>> {
+        let sessions = proxy.sessions(self.sessions.len())?;
+        ensure!(
+            self.behind.contains(&ended.exit),
+            "through the proxy, the client's exit is {}, not {:?} (direct: {})",
+            ended.exit,
+            self.behind,
+            self.exit,
+        );
+        let (seen, wanted) = (sessions.len(), self.sessions.len());
+        ensure!(seen == wanted, "{seen} connections seen, not {wanted}");
+        for (number, (event, expect)) in sessions.iter().zip(&self.sessions).enumerate() {
+            expect.check(event).with_context(|| format!("connection {}", number + 1))?;
+        }
+        one_attempt(&sessions)?;
+        bytes_agree(ended, host, &sessions)?;
+        Ok(sessions)
+    }
+}
+
+/// A client or host that counts must have counted what the event says.
+fn bytes_agree(ended: &Ended, host: &Running, sessions: &[Value]) -> Result<()> {
+    let [event] = sessions else { return Ok(()) };
+    let said = |path| at(event, path).as_u64().unwrap_or_default();
+    let (up, down) = (said("source.bytes"), said("destination.bytes"));
+    let reset = text(event, "rdpscope.close.kind") != "fin";
+    if let Some((sent, received)) = ended.bytes {
+        // A reset may destroy what was on its way.
+        ensure!(reset || up == sent, "source.bytes is {up}, the client sent {sent}");
+        ensure!(
+            down == received || (reset && down >= received),
+            "destination.bytes is {down}, the client got {received}"
+        );
+    }
+    if let [(received, sent)] = host.wire()[..] {
+        ensure!(up >= received, "source.bytes is {up}, the host got {received}");
+        ensure!(down == sent || (reset && down <= sent), "destination.bytes is {down}, the host sent {sent}");
+    }
+    Ok(())
+}
+
+/// Counters know the sessions once their verdicts are final, each once; until then other scenarios can run.
+fn counted(proxy: Proxy, sessions: Vec<Value>) -> Later {
+    Box::new(move || {
+        let count = sessions.len() as f64;
+        let all = || proxy.metric("rdpscope_sessions_total", &[]).ok().filter(|sum| *sum >= count);
+        wait_until(SETTLED, all);
+        let codes = proxy.final_codes()?;
+        ensure!(codes.len() == sessions.len(), "{} sessions in the log, not {count}", codes.len());
+        let is = |metric: &str, labels: &[(&str, &str)], wanted: f64| {
+            let got = proxy.metric(metric, labels)?;
+            ensure!(got == wanted, "{metric} {labels:?} is {got}, the log has {wanted}");
+            Ok(())
+        };
+        let total = |path: &str| sessions.iter().filter_map(|event| at(event, path).as_f64()).sum::<f64>();
+        let with = |path: &str, value: &str| sessions.iter().filter(|event| text(event, path) == value).count() as f64;
+        for code in codes.values() {
+            let same = codes.values().filter(|other| *other == code).count() as f64;
+            is("rdpscope_sessions_total", &[("cause", code)], same)?;
+        }
+        is("rdpscope_connections_accepted_total", &[], count)?;
+        is("rdpscope_sessions_active", &[], 0.0)?;
+        is("rdpscope_bytes_total", &[("direction", "client_to_host")], total("source.bytes"))?;
+        is("rdpscope_bytes_total", &[("direction", "host_to_client")], total("destination.bytes"))?;
+        for side in ["client", "host"] {
+            is("rdpscope_tls_alerts_total", &[("side", side)], with("tls.alert.side", side))?;
+        }
+        for version in ["1.0", "1.1", "1.2", "1.3"] {
+            is("rdpscope_tls_negotiated_total", &[("version", version)], with("tls.version", version))?;
+        }
+        let refused = sessions.iter().filter(|event| at(event, "rdp.negotiation.failure_code").is_u64()).count();
+        is("rdpscope_x224_failures_total", &[], refused as f64)
+    })
+}
+
+/// The last lines of a program's output.
+pub(crate) fn tail(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
