@@ -15,6 +15,8 @@ pub use catalogue::{Entry, Observer, Predicted, Room};
 pub use cause::Cause;
 pub use verdict::{Confidence, End, Missing, Outcome, Side, Verdict};
 
+pub(crate) use rules::date;
+
 use crate::profile::HostProfile;
 use crate::session::Timeline;
 

@@ -101,7 +101,11 @@ pub fn meet(offer: &Offer, host: &Ability) -> Result<Meeting, Mismatch> {
 #[must_use]
 pub fn mismatch_between(hello: &ClientHelloFacts, profile: &HostProfile) -> Option<Mismatch> {
     let host = Ability::from(profile);
-    if host.versions.is_empty() { None } else { meet(&Offer::from(hello), &host).err() }
+    if host.versions.is_empty() {
+        return None;
+    }
+    let mismatch = meet(&Offer::from(hello), &host).err()?;
+    Some(meet(&Offer::named(hello), &host).err().unwrap_or(mismatch))
 }
 
 /// Suites in both lists that `version` may use and the host has a key for.

@@ -4,7 +4,10 @@
 //! mismatch is proven when the client's recorded offer and the host's probed ability do not meet, and refuted when they
 //! do. Nothing here knows a socket or a clock.
 
+mod change;
+mod explain;
 mod known;
+mod lack;
 mod meet;
 mod offer;
 mod operator;
@@ -14,6 +17,8 @@ mod replay;
 mod smallest;
 mod windows;
 
+pub use change::{Change, ChangeKind, Difference, changes, compare};
+pub use explain::{Explanation, explain};
 pub use known::{GROUPS_OF_TLS12, GROUPS_OF_TLS13, SCHEMES_OF_TLS13, SIGNATURE_SCHEMES, strength, suites_of};
 pub use meet::{Meeting, Mismatch, meet, mismatch_between};
 pub use offer::{Ability, KeyType, Offer};

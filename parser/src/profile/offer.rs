@@ -128,19 +128,21 @@ impl From<&HostProfile> for Ability {
         let below_13 = versions.iter().filter(|(version, _)| !version.is_tls13()).flat_map(|(_, suites)| suites);
         let from_suites = below_13.filter_map(|suite| KeyType::of_suite(*suite));
         let from_schemes = profile.signature_schemes.iter().filter_map(|scheme| KeyType::of_scheme(*scheme));
-        let from_certificate = certificate.and_then(|c| KeyType::from_name(&c.key_algorithm));
-        for key in from_certificate.into_iter().chain(from_suites).chain(from_schemes) {
+        let second = profile.second_certificate.as_ref().filter(|c| c.unreadable.is_none());
+        let certificates = || certificate.into_iter().chain(second);
+        let from_certificates = certificates().filter_map(|c| KeyType::from_name(&c.key_algorithm));
+        for key in from_certificates.chain(from_suites).chain(from_schemes) {
             if !keys.contains(&key) {
                 keys.push(key);
             }
         }
-        let key_curve =
-            certificate.filter(|c| c.key_algorithm.eq_ignore_ascii_case("ecdsa")).and_then(|c| match c.key_bits {
-                256 => Some(NamedGroup::SECP256R1),
-                384 => Some(NamedGroup::SECP384R1),
-                521 => Some(NamedGroup::SECP521R1),
-                _ => None,
-            });
+        let ecdsa = certificates().find(|c| c.key_algorithm.eq_ignore_ascii_case("ecdsa"));
+        let key_curve = ecdsa.and_then(|c| match c.key_bits {
+            256 => Some(NamedGroup::SECP256R1),
+            384 => Some(NamedGroup::SECP384R1),
+            521 => Some(NamedGroup::SECP521R1),
+            _ => None,
+        });
         Ability {
             // A host without a suite that uses a group cannot show which it has.
             groups: (curves && !profile.groups.is_empty()).then(|| profile.groups.clone()),

@@ -1,5 +1,6 @@
 //! A change in the words of those who make it: Windows commands and registry values, xrdp.ini lines.
 
+use super::lack::{group_name, scheme_name, suite_name, version_name};
 use super::offer::{Ability, KeyType};
 use super::order::Strength;
 use super::smallest::{Changing, Part, SmallestChange};
@@ -73,7 +74,7 @@ fn what(parts: &[Part], verb: &str) -> String {
             Part::Version(version) => version_name(*version),
             Part::Suite(suite) => suite_name(*suite),
             Part::Group(group) => {
-                format!("the group {}", group.name().map_or_else(|| group.to_string(), str::to_owned))
+                format!("the group {}", group_name(*group))
             }
             Part::Scheme(scheme) => format!("signatures with {}", scheme_name(*scheme)),
             Part::Key(KeyType::Rsa) => "an RSA certificate (2048 bits or more, SHA-256)".to_owned(),
@@ -140,21 +141,6 @@ fn openssl_client(parts: &[Part]) -> Option<String> {
         }
     }
     (!steps.is_empty()).then(|| format!("{}.", steps.join("; ")))
-}
-
-fn version_name(version: TlsVersion) -> String {
-    version
-        .name()
-        .filter(|name| name.starts_with('1'))
-        .map_or_else(|| version.to_string(), |name| format!("TLS {name}"))
-}
-
-fn suite_name(suite: CipherSuite) -> String {
-    suite.name().map_or_else(|| suite.to_string(), str::to_owned)
-}
-
-fn scheme_name(scheme: SignatureScheme) -> String {
-    scheme.name().map_or_else(|| scheme.to_string(), str::to_owned)
 }
 
 /// As `ssl_protocols=` and OpenSSL spell it.

@@ -26,6 +26,8 @@ mod session;
 mod stalled;
 mod words;
 
+pub(crate) use words::date;
+
 use super::{Cause, Confidence, Side, Verdict};
 use crate::session::Timeline;
 use case::Case;

@@ -4,9 +4,9 @@
 use super::super::certificate::{self, Objection};
 use super::super::finding::Finding;
 use super::super::words::{list, version_name};
-use super::{Probed, words};
+use super::Probed;
 use crate::diagnosis::{Cause, Confidence, Side, Verdict};
-use crate::profile::{Ability, Mismatch, Offer, meet, smallest_changes};
+use crate::profile::{Ability, Offer, meet, smallest_changes};
 use crate::session::{ClientHelloFacts, Closer, ServerHelloFacts};
 use crate::wire::TlsVersion;
 
@@ -61,10 +61,9 @@ fn refused_choice(
     let silent = first.cause == Cause::TlsClientClosedSilently;
     // Without an alert the choice is the better name only when the client never named it.
     let cause = if silent && !unnamed { first.cause } else { Cause::TlsClientRefusedChoice };
-    let what = if mismatch == Mismatch::Version { Mismatch::Version } else { mismatch };
     let missing = match (unnamed, proven) {
         (_, true) => first.missing.clone(),
-        _ => words::missing(what, &wanted, &host),
+        _ => mismatch.missing(&wanted, &host),
     };
     Some(
         Finding::new(cause, if silent && !unnamed { first.confidence } else { confidence })

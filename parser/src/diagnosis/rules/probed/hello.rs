@@ -35,7 +35,12 @@ pub(super) fn second_look(probed: &Probed<'_>, first: &Verdict) -> Option<Findin
         }
         // Nothing known of its versions, so nothing to hold the offer against.
         (Err(Mismatch::Version), _) if host.versions.is_empty() => None,
-        (Err(mismatch), _) => Some(mismatched(probed, mismatch, &Offer::named(hello), &host, probed.most())),
+        (Err(mismatch), _) => {
+            // What a hello offers only by form is no lack of the host.
+            let named = Offer::named(hello);
+            let mismatch = meet(&named, &host).err().unwrap_or(mismatch);
+            Some(mismatched(probed, mismatch, &named, &host, probed.most()))
+        }
         (Ok(meeting), replayed) => Some(met_on_paper(probed, first, hello, meeting, &host, replayed)),
     }
 }
@@ -94,28 +99,32 @@ fn unanswered(probed: &Probed<'_>, first: &Verdict, hello: &ClientHelloFacts) ->
 
 /// Small hellos are answered, large ones vanish, and this one was large.
 fn lost_by_size(probed: &Probed<'_>, hello: &ClientHelloFacts) -> Option<Finding> {
-    let ladder = probed.profile.ladder.iter().filter_map(|step| match step.change {
-        LadderChange::Size(size) => Some((size, &step.reaction)),
+    let length = u16::try_from(hello.length).unwrap_or(u16::MAX);
+    // A replay that was made smaller also lost extensions: it points to the size, and does not prove it.
+    let replays = probed.profile.ladder.iter().filter_map(|step| match step.change {
+        LadderChange::Size(size) => Some((size, &step.reaction, false)),
+        LadderChange::AsSent => Some((length, &step.reaction, false)),
         _ => None,
     });
-    let sizes: Vec<(u16, &Reaction)> =
-        probed.profile.hello_sizes.iter().map(|(size, reaction)| (*size, reaction)).chain(ladder).collect();
-    let passing = sizes.iter().filter(|(_, reaction)| reaction.accepted()).map(|(size, _)| *size).max()?;
+    let asked = probed.profile.hello_sizes.iter().map(|(size, reaction)| (*size, reaction, true));
+    let sizes: Vec<(u16, &Reaction, bool)> = asked.chain(replays).collect();
+    let accepted = sizes.iter().filter(|(_, reaction, _)| reaction.accepted());
+    let (passing, _, passed) = accepted.max_by_key(|(size, ..)| *size)?;
     let gone = |reaction: &Reaction| matches!(reaction, Reaction::Silence | Reaction::Closed(_));
-    let (lost, reaction) = sizes.iter().filter(|(size, r)| *size > passing && gone(r)).min_by_key(|(size, _)| *size)?;
-    let length = u16::try_from(hello.length).unwrap_or(u16::MAX);
-    if length <= passing {
+    let vanished = sizes.iter().filter(|(size, reaction, _)| size > passing && gone(reaction));
+    let (lost, reaction, asked) = vanished.min_by_key(|(size, _, asked)| (*size, !asked))?;
+    if length <= *passing {
         return None;
     }
     // Between the two sizes the experiment does not reach; a reset may be anybody's.
-    let sure = length >= *lost && matches!(reaction, Reaction::Silence);
+    let sure = *passed && *asked && length >= *lost && matches!(reaction, Reaction::Silence);
     let confidence = if sure { probed.most() } else { Confidence::Likely };
     Some(
         Finding::new(Cause::LargeClienthelloLost, confidence)
             .side(Side::Network)
             .because(format!(
                 "A hello of {} is answered; one of {}: {}.",
-                bytes(passing.into()),
+                bytes((*passing).into()),
                 bytes((*lost).into()),
                 words::reaction(reaction)
             ))
@@ -124,7 +133,7 @@ fn lost_by_size(probed: &Probed<'_>, hello: &ClientHelloFacts) -> Option<Finding
             .message(format!(
                 "ClientHello of {} got lost on the way to the host: hellos up to {} arrive",
                 bytes(hello.length.into()),
-                bytes(passing.into())
+                bytes((*passing).into())
             )),
     )
 }
@@ -156,8 +165,8 @@ fn mismatched(probed: &Probed<'_>, mismatch: Mismatch, offer: &Offer, host: &Abi
             .flatten()
             .all(|group| probed.profile.refused_groups.contains(group) || host.groups.is_some());
     let confidence = if whole && groups { most } else { most.min(Confidence::Likely) };
-    let sentence = words::mismatch(mismatch, offer, host, words::MOST_NAMES);
-    let short = words::mismatch(mismatch, offer, host, 1);
+    let sentence = mismatch.sentence(offer, host, words::MOST_NAMES);
+    let short = mismatch.sentence(offer, host, 1);
     let line = match mismatch {
         Mismatch::Version => "Client and host share no TLS version",
         Mismatch::Suite => "Client and host share no cipher suite",
@@ -168,7 +177,7 @@ fn mismatched(probed: &Probed<'_>, mismatch: Mismatch, offer: &Offer, host: &Abi
     Finding::new(mismatch.cause(), confidence)
         .side(Side::Both)
         .because(sentence)
-        .missing(words::missing(mismatch, offer, host))
+        .missing(mismatch.missing(offer, host))
         .smallest_change(smallest_changes(offer, host).iter().map(|change| change.text(host)).collect())
         .message(format!("{line}. {}", short.trim_end_matches('.')))
 }
@@ -212,6 +221,17 @@ fn met_on_paper(
 
 /// The one change that makes the host take the hello.
 fn by_step(probed: &Probed<'_>, offer: &Offer, host: &Ability) -> Option<Finding> {
+    let older =
+        probed.profile.ladder.iter().any(|s| matches!(s.change, LadderChange::Versions(_)) && s.reaction.accepted());
+    if older {
+        return Some(
+            Finding::likely(Cause::TlsNoCommonVersion)
+                .side(Side::Both)
+                .because("The host takes the client's hello once it offers all versions; with the client's own versions it does not.")
+                .missing(Mismatch::Version.missing(offer, host))
+                .message("Host does not take the client's TLS versions: the same hello with all of them is accepted"),
+        );
+    }
     let (step, cause, what) = [
         (LadderChange::AllSuites, Cause::TlsNoCommonCipher, Mismatch::Suite),
         (LadderChange::AllGroups, Cause::TlsNoCommonGroupOrSigalg, Mismatch::Group),
@@ -230,7 +250,7 @@ fn by_step(probed: &Probed<'_>, offer: &Offer, host: &Ability) -> Option<Finding
             .because(format!(
                 "The host takes the client's hello once it offers all {name}; with the client's own {name} it does not."
             ))
-            .missing(words::missing(what, offer, host))
+            .missing(what.missing(offer, host))
             .message(format!("Host does not take the client's {name}: the same hello with all of them is accepted")),
     )
 }

@@ -2,9 +2,8 @@
 
 use super::super::words::{list, span, version_name};
 use super::Probed;
-use crate::diagnosis::Missing;
-use crate::profile::{Ability, Completeness, LadderChange, Mismatch, Offer, Reaction, Strength};
-use crate::wire::{CipherSuite, TlsVersion};
+use crate::profile::{Ability, Completeness, LadderChange, Reaction};
+use crate::wire::CipherSuite;
 
 /// Names in one sentence; the full lists are in the profile and in `missing`.
 pub(super) const MOST_NAMES: usize = 6;
@@ -75,93 +74,6 @@ pub(super) fn reaction(reaction: &Reaction) -> String {
         Reaction::Silence => "no answer".to_owned(),
         Reaction::NotReached(why) => format!("not reached, {why}"),
     }
-}
-
-/// What is not common, with up to `most` names of each side.
-pub(super) fn mismatch(mismatch: Mismatch, offer: &Offer, host: &Ability, most: usize) -> String {
-    let Missing { client, host: refused } = missing(mismatch, offer, host);
-    let (offered, accepted) = (list(&refused, most), list(&client, most));
-    let nothing = |text: String| if text.is_empty() { "none".to_owned() } else { text };
-    let (offered, accepted) = (nothing(offered), nothing(accepted));
-    let versions = || list(common_versions(offer, host).iter().map(|v| version_name(*v)), most);
-    match mismatch {
-        Mismatch::Version => format!("The client offers {offered}; the host accepts {accepted}: no version in common."),
-        Mismatch::Suite => format!(
-            "In {} the client offers {offered}; the host accepts {accepted}: no cipher suite in common.",
-            versions()
-        ),
-        Mismatch::KeyType => format!(
-            "The host has {} only; what the client offers needs another kind of key.",
-            list(host.keys.iter().map(|key| format!("an {} key", key.name())), 3)
-        ),
-        Mismatch::Group => {
-            format!("The client offers the groups {offered}; the host accepts {accepted}: none in common.")
-        }
-        Mismatch::SignatureScheme => {
-            format!("The client accepts signatures with {offered}; the host signs with {accepted}: none in common.")
-        }
-    }
-}
-
-/// What each side would have to add. Broken suites and SSL 3.0 are nobody's lack.
-pub(super) fn missing(mismatch: Mismatch, offer: &Offer, host: &Ability) -> Missing {
-    let common = common_versions(offer, host);
-    let sound = |version: TlsVersion, suite: &CipherSuite| Strength::of(version, *suite) < Strength::Never;
-    match mismatch {
-        Mismatch::Version => Missing {
-            client: host
-                .versions
-                .iter()
-                .map(|(v, _)| *v)
-                .filter(|v| *v >= TlsVersion::TLS10)
-                .map(version_name)
-                .collect(),
-            host: offer.versions.iter().filter(|v| **v >= TlsVersion::TLS10).map(|v| version_name(*v)).collect(),
-        },
-        Mismatch::Suite | Mismatch::KeyType => {
-            let fitting = |suites: &[CipherSuite]| {
-                let some = suites.iter().filter(|suite| common.iter().any(|version| sound(*version, suite)));
-                some.map(|suite| suite_name(*suite)).collect::<Vec<_>>()
-            };
-            // A client whose suites all need another version shows them all.
-            let offered = match fitting(&offer.suites) {
-                none if none.is_empty() => offer.suites.iter().map(|suite| suite_name(*suite)).collect(),
-                some => some,
-            };
-            let mut accepted = Vec::new();
-            for suite in common.iter().flat_map(|version| host.suites(*version).unwrap_or_default()) {
-                if !accepted.contains(suite) {
-                    accepted.push(*suite);
-                }
-            }
-            Missing { client: fitting(&accepted), host: offered }
-        }
-        Mismatch::Group => Missing {
-            client: host
-                .groups
-                .iter()
-                .flatten()
-                .map(|g| g.name().map_or_else(|| g.to_string(), str::to_owned))
-                .collect(),
-            host: offer
-                .groups
-                .iter()
-                .flatten()
-                .map(|g| g.name().map_or_else(|| g.to_string(), str::to_owned))
-                .collect(),
-        },
-        Mismatch::SignatureScheme => {
-            let name = |s: &crate::wire::SignatureScheme| s.name().map_or_else(|| s.to_string(), str::to_owned);
-            Missing {
-                client: host.signature_schemes.iter().flatten().map(name).collect(),
-                host: offer.signature_schemes.iter().flatten().map(name).collect(),
-            }
-        }
-    }
-}
-
-fn common_versions(offer: &Offer, host: &Ability) -> Vec<TlsVersion> {
-    host.versions.iter().map(|(version, _)| *version).filter(|version| offer.versions.contains(version)).collect()
 }
 
 /// IANA name, or the number.
