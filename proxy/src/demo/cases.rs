@@ -321,7 +321,7 @@ const TLS_HOST: Step = host_tls(Good, Versions::Both, Suites::All);
 const TLS_CLIENT: Step = client_tls(Versions::Both, Suites::All);
 
 const fn is(cause: Cause, phases: &'static [Phase]) -> Expected {
-    Expected { cause, phases, suspect: None }
+    Expected { cause, phases }
 }
 
 const fn host_tls(certificate: Certificate, versions: Versions, suites: Suites) -> Step {
