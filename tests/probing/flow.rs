@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-const AES: Speaks = Speaks { versions: TLS12, suites: "_AES_" };
+const AES: Speaks = Speaks { versions: TLS12, suites: "_AES_", ..ALL };
 
 /// A host that accepts these suites of these versions, and was asked just now.
 pub(crate) fn accepts(versions: &[(TlsVersion, &[u16])]) -> HostProfile {

@@ -253,7 +253,7 @@ impl Observer {
     fn settled(&self, settled: Settled) {
         let Settled { record, upstream, told, tell } = settled;
         if told.is_final {
-            self.metrics.judged(&record, &record.verdict, &upstream);
+            self.metrics.judged(&record, told.profile.as_deref(), &upstream);
             if let Some(prober) = self.prober.get() {
                 prober.came_to(&record);
             }
