@@ -1,6 +1,6 @@
 //! Which questions are asked of a host, in which order, and what its answers mean. No socket, no clock.
 //!
-//! [`Plan::next`] gives the next [`Question`], [`Plan::answer`] takes what came back, [`Plan::finish`] gives the profile.
+//! [`Plan::next_question`] gives the next [`Question`], [`Plan::answer`] takes what came back, [`Plan::finish`] gives the profile.
 //! Questions are few because each costs the host a handshake: a hello also tells what a Connection Request gets, the
 //! flight that answers it shows certificate, group and signature, and every hello puts what has not been seen yet first.
 //!
@@ -25,6 +25,8 @@ pub const VERSIONS: [TlsVersion; 5] =
     [TlsVersion::TLS13, TlsVersion::TLS12, TlsVersion::TLS11, TlsVersion::TLS10, TlsVersion::SSL3];
 /// Sizes of hellos in bytes, when the largest is not accepted.
 pub const HELLO_SIZES: [u16; 5] = [300, 600, 1400, 1700, 3000];
+/// The order in which they are asked about: small ones in between, so that lost ones do not look like a host that is gone.
+const SIZE_ORDER: [u16; 5] = [3000, 300, 1700, 600, 1400];
 /// Unanswered questions in a row after which the host is left alone.
 const UNANSWERED_MAX: u8 = 3;
 /// `requestedProtocols` that ask for TLS: the first hellos are sent behind these, so they cost no connection of their own.
@@ -127,7 +129,7 @@ impl Plan {
     }
 
     /// The next question; `None` when all are answered, or when it is time to stop.
-    pub fn next(&mut self) -> Option<Question> {
+    pub fn next_question(&mut self) -> Option<Question> {
         while !self.stopped {
             let Some(question) = self.question() else {
                 let next = self.after();

@@ -179,7 +179,7 @@ impl Ladder {
 
     /// The next replay; `None` when enough is known.
     #[must_use]
-    pub fn next(&self) -> Option<LadderChange> {
+    pub fn next_change(&self) -> Option<LadderChange> {
         self.left.last().filter(|_| !self.over).cloned()
     }
 
@@ -390,7 +390,7 @@ mod tests {
     fn climb(accepts: impl Fn(&LadderChange) -> bool) -> Vec<LadderChange> {
         let hello = Reaction::Hello { version: TlsVersion::TLS12, suite: CipherSuite(0xc02f), group: None };
         let mut ladder = Ladder::new(&recorded());
-        while let Some(change) = ladder.next() {
+        while let Some(change) = ladder.next_change() {
             let accepted = accepts(&change);
             ladder.answer(if accepted { hello.clone() } else { Reaction::Alert(AlertDescription(40)) });
         }

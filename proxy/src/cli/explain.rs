@@ -162,7 +162,7 @@ fn document(value: &Value) -> String {
 }
 
 /// Text broken at spaces to [`WIDTH`], lines after the first indented. What has no space (a command) is not broken.
-fn wrapped(text: &str, indent: usize) -> String {
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
     let mut out = String::new();
     let mut column = indent;
     for word in text.split(' ') {

@@ -14,6 +14,7 @@ use parser::session::{Answer, CloseKind, ConnectFailure};
 use parser::stream::{Event, HostStream};
 use parser::wire::tls::Fresh;
 use parser::wire::{AlertLevel, CipherSuite, NamedGroup, Protocols, TlsVersion, connection_request};
+use socket2::SockRef;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, mut progress: im
     let options = Options { max_handshakes: ask.options.max_handshakes.saturating_sub(made), ..ask.options.clone() };
     let mut plan = Plan::new(options, begun);
     plan.climbed(steps);
-    while let Some(question) = plan.next() {
+    while let Some(question) = plan.next_question() {
         if Instant::now() >= deadline {
             plan.stop(format!("the bound of {} s", ask.within.as_secs_f32()));
             break;
@@ -122,7 +123,7 @@ async fn replays(
     requests.dedup();
     requests.reverse();
     let (mut ladder, mut made) = (Ladder::new(recorded), 0);
-    while let Some(change) = ladder.next() {
+    while let Some(change) = ladder.next_change() {
         let Some(hello) = recorded.replay(&change, &fresh()) else { break };
         let request = requests.last().copied();
         if made >= ask.options.max_handshakes
@@ -178,7 +179,8 @@ async fn converse(ask: &Ask, deadline: Instant, request: Option<Option<Protocols
             if let Some(hello) = hello.filter(|_| selected) {
                 conversation.greet(hello, &mut reply).await;
             }
-            conversation.close().await;
+            let unanswered = reply.reaction == Some(Reaction::Silence);
+            conversation.close(unanswered).await;
         }
     }
     reply.at = clock::now();
@@ -276,7 +278,10 @@ impl Conversation {
     }
 
     /// FIN, and then whatever the host still sends is read: unread bytes would turn the close into a reset.
-    async fn close(mut self) {
+    ///
+    /// After a hello that was not answered and a FIN that was not either, a reset: the FIN stands behind bytes that the
+    /// path may have lost, and a host that never hears of it would keep the connection.
+    async fn close(mut self, unanswered: bool) {
         let until = Instant::now() + LINGER;
         if timeout_at(until, self.socket.shutdown()).await.is_ok() {
             let mut bytes = vec![0; 16 * 1024];
@@ -285,6 +290,9 @@ impl Conversation {
             {
                 self.read += length;
             }
+        }
+        if unanswered && Instant::now() >= until {
+            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         }
     }
 }

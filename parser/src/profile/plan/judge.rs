@@ -3,7 +3,7 @@
 use super::super::known::suites_of;
 use super::super::{LadderChange, LadderStep, Reaction, VersionAbility};
 use super::steps::{Enumeration, Step};
-use super::{HELLO_SIZES, Plan};
+use super::{Plan, SIZE_ORDER};
 use crate::wire::{NamedGroup, SignatureScheme};
 
 /// What an answer showed for the first time.
@@ -127,12 +127,12 @@ impl Plan {
                 false
             }
             Step::Sizes(at) => {
-                let size = HELLO_SIZES.iter().rev().nth(at).copied().unwrap_or_default();
+                let size = SIZE_ORDER.get(at).copied().unwrap_or_default();
                 let accepted = reaction.accepted();
                 self.profile.hello_sizes.push((size, reaction));
                 if at == 0 && accepted {
                     // Smaller ones were accepted before.
-                    self.step = Step::Sizes(HELLO_SIZES.len());
+                    self.step = Step::Sizes(SIZE_ORDER.len());
                 }
                 true
             }

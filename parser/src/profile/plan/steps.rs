@@ -3,7 +3,7 @@
 use super::super::HostProfile;
 use super::super::known::{SCHEMES_OF_TLS13, suites_of};
 use super::super::{Reaction, VersionAbility};
-use super::{HELLO_SIZES, OTHER_PROTOCOLS, Plan, Question, VERSIONS};
+use super::{OTHER_PROTOCOLS, Plan, Question, SIZE_ORDER, VERSIONS};
 use crate::wire::tls::Offer;
 use crate::wire::{CipherSuite, SuiteClass, TlsVersion};
 
@@ -144,7 +144,7 @@ impl Plan {
                 }
                 Some(Offer { signature_schemes: vec![scheme], ..self.offer(TlsVersion::TLS13, suites) })
             }
-            Step::Sizes(at) => self.sized(*HELLO_SIZES.iter().rev().nth(*at)?),
+            Step::Sizes(at) => self.sized(*SIZE_ORDER.get(*at)?),
             Step::Plain(_) | Step::Done => None,
         }
     }
@@ -162,7 +162,7 @@ impl Plan {
             Step::Groups12 => Step::Schemes12,
             Step::Schemes12 => Step::Schemes13(0),
             Step::Schemes13(_) => Step::Sizes(0),
-            Step::Sizes(at) if at + 1 < HELLO_SIZES.len() => Step::Sizes(at + 1),
+            Step::Sizes(at) if at + 1 < SIZE_ORDER.len() => Step::Sizes(at + 1),
             Step::Sizes(_) => Step::Plain(0),
             Step::Plain(at) if at + 1 < OTHER_PROTOCOLS.len() => Step::Plain(at + 1),
             Step::Plain(_) => Step::Done,

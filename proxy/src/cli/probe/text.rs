@@ -1,5 +1,6 @@
 //! A profile as a person reads it.
 
+use super::super::explain::wrapped;
 use super::Probed;
 use anstyle::{AnsiColor, Style};
 use parser::profile::{Completeness, LadderChange, NegotiationAnswer, Reaction, VersionAbility};
@@ -55,7 +56,8 @@ pub(super) fn report(probed: &Probed) -> String {
             line(&mut out, "signs with", schemes.collect::<Vec<_>>().join(", "));
         }
         for (size, reaction) in &profile.hello_sizes {
-            line(&mut out, "hello size", format!("{size} bytes: {}", words(reaction)));
+            let words = if reaction.accepted() { "accepted".to_owned() } else { words(reaction) };
+            line(&mut out, "hello size", format!("{size} bytes: {words}"));
         }
         for step in profile.ladder.iter().filter(|step| step.change == LadderChange::Everything) {
             line(&mut out, "all at once", words(&step.reaction));
@@ -100,10 +102,11 @@ fn findings(out: &mut String, probed: &Probed) {
             Severity::Weak => colour(AnsiColor::Yellow),
             Severity::Note => DIM,
         };
-        let cause = finding.cause.map(|cause| format!("  {DIM}[{cause}]{DIM:#}")).unwrap_or_default();
-        let _ = writeln!(out, "  {style}{:7}{style:#} {}{cause}", finding.severity.name(), plain(&finding.what));
+        let cause = finding.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let what = format!("{}{cause}", plain(&finding.what));
+        let _ = writeln!(out, "  {style}{:7}{style:#} {}", finding.severity.name(), wrapped(&what, 10));
         if !finding.remedy.is_empty() {
-            let _ = writeln!(out, "          {DIM}do:{DIM:#} {}", plain(&finding.remedy));
+            let _ = writeln!(out, "          {DIM}→{DIM:#} {}", wrapped(&plain(&finding.remedy), 12));
         }
     }
 }
@@ -114,12 +117,12 @@ fn negotiation(out: &mut String, probed: &Probed) {
     }
     let _ = writeln!(out, "\n{BOLD}Negotiation{BOLD:#}");
     for (asked, answer) in &probed.profile.negotiation {
-        let asked = asked.map_or_else(|| "(no request)".to_owned(), |asked| protocols(asked));
+        let asked = asked.map_or_else(|| "(no request)".to_owned(), protocols);
         let answer = match answer {
             NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) => {
                 format!("selects {}", protocols(*protocol))
             }
-            NegotiationAnswer::Answered(Answer::Plain) => "goes on without TLS".to_owned(),
+            NegotiationAnswer::Answered(Answer::Plain) => "confirms without negotiation data".to_owned(),
             NegotiationAnswer::Answered(Answer::Failure(code)) => format!("refuses: {code}"),
             NegotiationAnswer::Answered(Answer::Ultimatum(reason)) => format!("disconnects, reason {reason}"),
             NegotiationAnswer::Answered(Answer::Refused(code)) => format!("refuses: X.224 TPDU 0x{code:02x}"),
@@ -216,7 +219,7 @@ pub(super) fn name_of_group(group: &NamedGroup) -> String {
 }
 
 fn line(out: &mut String, name: &str, value: impl Display) {
-    let _ = writeln!(out, "  {name:COLUMN$} {}", plain(&value.to_string()));
+    let _ = writeln!(out, "  {name:COLUMN$} {}", wrapped(&plain(&value.to_string()), COLUMN + 3));
 }
 
 fn date(seconds: i64) -> String {
