@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod diff;
 mod explain;
 mod probe;
 mod run;
@@ -66,6 +67,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Probe(probe::Probe),
+    Diff(diff::Diff),
     Demo(demo::Demo),
 }
 
@@ -76,6 +78,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(check) => check.main(),
         Command::Explain(explain) => explain.main(),
         Command::Probe(probe) => probe.main(),
+        Command::Diff(diff) => diff.main(),
         Command::Demo(demo) => demo.main(),
     }
 }
