@@ -82,12 +82,12 @@ impl Proxy {
             budget: Arc::new(OpeningBudget::new(settings.limits.opening_memory)),
             sessions: Sessions::new(),
         });
+        let prober = Prober::start(ask, &settings, &shared.observer);
+        shared.observer.attach(Arc::clone(&prober));
         let mut listeners = Vec::with_capacity(bound.len());
         for (bound, listener) in bound.into_iter().zip(&settings.listeners) {
             listeners.push(start_listener(bound, listener, &settings, &shared));
         }
-        let prober = Prober::start(ask, &settings, &shared.observer);
-        shared.observer.attach(Arc::clone(&prober));
         if let Some(address) = admin {
             tracing::info!("admin on http://{address}/");
         }
@@ -164,6 +164,9 @@ impl Proxy {
         }
         if settings.admin != state.settings.admin || settings.events != state.settings.events {
             tracing::warn!("changes of [admin] and [events] take effect after a restart");
+        }
+        if settings.probe.state != state.settings.probe.state {
+            tracing::warn!("a change of `state` in [probe] takes effect after a restart");
         }
         self.shared.budget.resize(settings.limits.opening_memory);
         self.shared.observer.configured(&settings);

@@ -163,7 +163,7 @@ fn the_command_says_why_and_exits_with_one() {
     assert!(words.starts_with("error: ") && words.contains("refused the connection"), "{words}");
     let output = run(&["probe", "--json", &address]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
-    assert_eq!((output.status.code(), &document["completeness"]), (Some(1), &serde_json::json!("unreachable")));
+    assert_eq!((output.status.code(), &document["unreachable"]), (Some(1), &serde_json::json!(true)));
     let output = run(&["probe", "rdp://host"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("it takes a host: `host`"));

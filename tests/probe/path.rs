@@ -55,11 +55,11 @@ fn a_path_that_loses_large_hellos_is_told_by_their_size() {
     let output = space.run("sh", &arguments);
     let words = String::from_utf8_lossy(&output.stderr);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {words}"));
-    let sizes: Vec<(u64, bool)> = document["tls"]["hello_sizes"]
+    let sizes: Vec<(u64, bool)> = document["hello_sizes"]
         .as_array()
         .into_iter()
         .flatten()
-        .map(|step| (step["bytes"].as_u64().unwrap_or_default(), step["reaction"]["kind"] != "silence"))
+        .map(|step| (step["bytes"].as_u64().unwrap_or_default(), step["answer"]["silence"] != true))
         .collect();
     assert_eq!(sizes, [(300, true), (600, true), (1400, true), (1700, false), (3000, false)], "{words}");
     let causes: Vec<&str> =

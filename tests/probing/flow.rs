@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-const AES: Speaks = Speaks { versions: TLS12, suites: "_AES_" };
+const AES: Speaks = Speaks { versions: TLS12, suites: "_AES_", ..ALL };
 
 /// A host that accepts these suites of these versions, and was asked just now.
 pub(crate) fn accepts(versions: &[(TlsVersion, &[u16])]) -> HostProfile {
@@ -148,6 +148,22 @@ async fn switched_off_no_host_is_ever_asked() {
     bench.stop().await;
     assert_eq!((asked.load(SeqCst), host.connections()), (0, 3));
     assert!(bench.events().iter().all(|event| event["event"]["action"] == "session_end"));
+}
+
+#[tokio::test]
+async fn a_prompt_is_waited_for_before_the_host_is_troubled() {
+    let host = Host::new(ALL, Key::Rsa, Manner::Silent).await;
+    let (ask, asked) = scripted(|_, _| only_chacha());
+    // The end is told at once all the same.
+    let probe = probing(|probe| probe.hold = Duration::from_secs(1));
+    let bench = Bench::asking(host.address, probe, ask, directory()).await;
+    visit(bench.front, ALL).await;
+    let end = bench.wait_for("session_end", 1).await.pop().unwrap();
+    let rivals = end["rdpscope"]["alternatives"].as_array().unwrap();
+    assert!(rivals.iter().any(|rival| rival == "client_prompt_probe"), "{end:#}");
+    assert_eq!(end["rdpscope"]["final"], false);
+    bench.stop().await;
+    assert_eq!((asked.load(SeqCst), host.connections()), (0, 1));
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ const NAME: &str = "rds01.example.net";
 pub(crate) struct Speaks {
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
     pub(crate) suites: &'static str,
+    /// A part of the name of each group.
+    pub(crate) groups: &'static str,
 }
 
 pub(crate) static TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -26,7 +28,7 @@ pub(crate) static TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS1
 pub(crate) static BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 /// Everything that rustls has.
-pub(crate) const ALL: Speaks = Speaks { versions: BOTH, suites: "" };
+pub(crate) const ALL: Speaks = Speaks { versions: BOTH, suites: "", groups: "" };
 
 /// A kind of key.
 #[derive(Clone, Copy, PartialEq)]
@@ -166,9 +168,12 @@ async fn serve(
     }
 }
 
-fn provider(suites: &str) -> Arc<CryptoProvider> {
+fn provider(speaks: Speaks) -> Arc<CryptoProvider> {
     let mut provider = CryptoProvider::clone(&rdpscope::tls_provider::provider());
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some() || format!("{:?}", suite.suite()).contains(suites));
+    provider
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_some() || format!("{:?}", suite.suite()).contains(speaks.suites));
+    provider.kx_groups.retain(|group| format!("{:?}", group.name()).contains(speaks.groups));
     Arc::new(provider)
 }
 
@@ -184,7 +189,7 @@ fn server(speaks: Speaks, key: Key) -> Arc<ServerConfig> {
     };
     let certificate = params.self_signed(key).unwrap();
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(provider(speaks.suites))
+    let config = ServerConfig::builder_with_provider(provider(speaks))
         .with_protocol_versions(speaks.versions)
         .unwrap()
         .with_no_client_auth()
@@ -200,7 +205,7 @@ pub(crate) async fn visit(front: SocketAddr, speaks: Speaks) {
     socket.write_all(b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x01\0\0\0").await.unwrap();
     let mut confirm = [0; 19];
     socket.read_exact(&mut confirm).await.unwrap();
-    let config = ClientConfig::builder_with_provider(provider(speaks.suites))
+    let config = ClientConfig::builder_with_provider(provider(speaks))
         .with_protocol_versions(speaks.versions)
         .unwrap()
         .with_root_certificates(RootCertStore::empty())

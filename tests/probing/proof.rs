@@ -25,8 +25,8 @@ fn proves(verdict: &Value, cause: &str) {
 
 #[tokio::test]
 async fn a_version_that_the_host_lacks_is_proven() {
-    let host = Host::new(Speaks { versions: TLS13, suites: "" }, Key::Rsa, Manner::Silent).await;
-    let (bench, end, verdict) = judged(&host, Speaks { versions: TLS12, suites: "" }).await;
+    let host = Host::new(Speaks { versions: TLS13, suites: "", ..ALL }, Key::Rsa, Manner::Silent).await;
+    let (bench, end, verdict) = judged(&host, Speaks { versions: TLS12, suites: "", ..ALL }).await;
     assert_eq!(end["event"]["code"], "tls_server_refused_hello_silently");
     proves(&verdict, "tls_no_common_version");
     assert_eq!(verdict["rdpscope"]["probe"]["versions"], serde_json::json!(["1.3"]));
@@ -42,8 +42,8 @@ async fn a_version_that_the_host_lacks_is_proven() {
 
 #[tokio::test]
 async fn a_suite_that_nobody_shares_is_proven() {
-    let host = Host::new(Speaks { versions: TLS12, suites: "_CHACHA20_" }, Key::Rsa, Manner::Silent).await;
-    let (bench, _, verdict) = judged(&host, Speaks { versions: TLS12, suites: "_AES_" }).await;
+    let host = Host::new(Speaks { versions: TLS12, suites: "_CHACHA20_", ..ALL }, Key::Rsa, Manner::Silent).await;
+    let (bench, _, verdict) = judged(&host, Speaks { versions: TLS12, suites: "_AES_", ..ALL }).await;
     proves(&verdict, "tls_no_common_cipher");
     let upstream = format!("upstream=\"{}\"", host.address);
     bench.metric("tls_mismatch_total", &[&upstream, "what=\"suite\""], 1.0).await;
@@ -55,11 +55,21 @@ async fn a_suite_that_nobody_shares_is_proven() {
 
 #[tokio::test]
 async fn a_key_of_the_wrong_kind_is_proven() {
-    let host = Host::new(Speaks { versions: TLS12, suites: "" }, Key::Ecdsa, Manner::Silent).await;
-    let (bench, _, verdict) = judged(&host, Speaks { versions: TLS12, suites: "_ECDHE_RSA_" }).await;
+    let host = Host::new(Speaks { versions: TLS12, suites: "", ..ALL }, Key::Ecdsa, Manner::Silent).await;
+    let (bench, _, verdict) = judged(&host, Speaks { versions: TLS12, suites: "_ECDHE_RSA_", ..ALL }).await;
     proves(&verdict, "tls_cert_key_type_mismatch");
     let upstream = format!("upstream=\"{}\"", host.address);
     bench.metric("tls_mismatch_total", &[&upstream, "what=\"key_type\""], 1.0).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_shares_is_proven() {
+    let host = Host::new(Speaks { groups: "secp384r1", ..ALL }, Key::Rsa, Manner::Silent).await;
+    let (bench, _, verdict) = judged(&host, Speaks { groups: "X25519", ..ALL }).await;
+    proves(&verdict, "tls_no_common_group_or_sigalg");
+    let upstream = format!("upstream=\"{}\"", host.address);
+    bench.metric("tls_mismatch_total", &[&upstream, "what=\"group\""], 1.0).await;
     bench.stop().await;
 }
 
@@ -112,15 +122,15 @@ async fn a_host_sees_one_connection_of_a_probe_at_a_time_and_few_in_all() {
 
 #[tokio::test]
 async fn what_the_host_no_longer_does_is_told_as_a_change() {
-    let host = Host::new(Speaks { versions: BOTH, suites: "" }, Key::Rsa, Manner::ResetsFirst(1)).await;
+    let host = Host::new(Speaks { versions: BOTH, suites: "", ..ALL }, Key::Rsa, Manner::ResetsFirst(1)).await;
     let least = Duration::from_secs(1);
     let bench = Bench::new(host.address, probing(|probe| probe.min_interval = least)).await;
     visit(bench.front, ALL).await;
     bench.wait_for("probe", 1).await;
     let until = tokio::time::Instant::now() + least;
-    host.becomes(Speaks { versions: TLS13, suites: "" }, Key::Rsa);
+    host.becomes(Speaks { versions: TLS13, suites: "", ..ALL }, Key::Rsa);
     tokio::time::sleep_until(until).await;
-    visit(bench.front, Speaks { versions: TLS12, suites: "" }).await;
+    visit(bench.front, Speaks { versions: TLS12, suites: "", ..ALL }).await;
     let changed = bench.wait_for("host_changed", 1).await;
     assert!(changed.iter().any(|change| change["rdpscope"]["change"]["what"] == "version"), "{changed:#?}");
     let verdict = bench.wait_for("verdict", 2).await.pop().unwrap();

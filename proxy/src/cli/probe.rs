@@ -36,7 +36,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 #[command(after_long_help = "\
 Examples:
   rdpscope probe rds07.example.net
-  rdpscope probe 10.0.0.7:3390 --json | jq .tls.versions
+  rdpscope probe 10.0.0.7:3390 --json | jq '.versions[] | select(.accepted).ciphers'
   rdpscope probe --gateway gw.example.net
 
 What it does not find out: CredSSP and NTLM details, which lie inside TLS. With TLS 1.3 alone, the

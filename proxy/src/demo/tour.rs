@@ -209,10 +209,9 @@ mod tests {
 
     const RIGHT: Visit = Visit {
         client: &[Step::Request { user: "alice", protocols: 0 }, Step::ReadPacket],
-        expected: Expected { cause: Cause::NegSslRequired, phases: &[Phase::X224], suspect: None },
+        expected: Expected { cause: Cause::NegSslRequired, phases: &[Phase::X224] },
     };
-    const WRONG: Visit =
-        Visit { expected: Expected { cause: Cause::NlaRequired, phases: &[Phase::X224], suspect: None }, ..RIGHT };
+    const WRONG: Visit = Visit { expected: Expected { cause: Cause::NlaRequired, phases: &[Phase::X224] }, ..RIGHT };
     const HOST: Host = Host::Plays(&[&[Step::ReadPacket, Step::Refuse(1), Step::AwaitEnd]]);
 
     #[tokio::test(flavor = "multi_thread")]

@@ -161,17 +161,20 @@ impl Observer {
         self.latencies.record(&record.timeline.phases, record.ended);
 
         let prober = self.prober.get();
-        let (mut profile, mut undecided) = (None, None);
+        let (mut profile, mut undecided, mut at_once) = (None, None, false);
         match prober.map_or(Standing::Settled, |prober| prober.standing(&record)) {
             Standing::Settled => {}
             Standing::Known(known) => {
                 record.verdict = diagnose_with(&record.timeline, &known);
                 profile = Some(known);
             }
-            Standing::Undecided(target) => undecided = Some((target, record.ended.plus(REVISED_WITHIN))),
+            Standing::Undecided(target) => {
+                (undecided, at_once) = (Some((target, record.ended.plus(REVISED_WITHIN))), true);
+            }
+            Standing::Prompt(target) => undecided = Some((target, record.ended.plus(REVISED_WITHIN))),
         }
         let record = Arc::new(record);
-        let hold = prober.filter(|_| undecided.is_some()).map(|prober| prober.hold()).filter(|hold| !hold.is_zero());
+        let hold = prober.filter(|_| at_once).map(|prober| prober.hold()).filter(|hold| !hold.is_zero());
         let told = self.settling.ended(&record, &upstream, profile, undecided, hold.is_some());
         match hold.filter(|_| !told.is_final) {
             // Told when the probe is over, or when its time is.
@@ -179,7 +182,10 @@ impl Observer {
             None => self.settled(Settled { record: Arc::clone(&record), upstream, told, tell: Tell::End }),
         }
         if let (Some(prober), Some((target, _))) = (prober, undecided) {
-            prober.want(target, &record, client_hello);
+            match at_once {
+                true => prober.want(target, &record, client_hello),
+                false => prober.want_later(target, record),
+            }
         }
     }
 
@@ -247,7 +253,7 @@ impl Observer {
     fn settled(&self, settled: Settled) {
         let Settled { record, upstream, told, tell } = settled;
         if told.is_final {
-            self.metrics.judged(&record, &record.verdict, &upstream);
+            self.metrics.judged(&record, told.profile.as_deref(), &upstream);
             if let Some(prober) = self.prober.get() {
                 prober.came_to(&record);
             }

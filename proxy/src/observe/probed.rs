@@ -42,6 +42,11 @@ impl Observer {
         settled.into_iter().for_each(|session| self.settled(session));
     }
 
+    /// A session still waits for what its host accepts.
+    pub(crate) fn waits(&self, session: Uuid) -> bool {
+        self.settling.waits(session)
+    }
+
     /// The end of a session was held back for a probe, and the time for that is over.
     pub(crate) fn held_long_enough(&self, session: Uuid) {
         if let Some(settled) = self.settling.held_long_enough(session) {

@@ -145,6 +145,11 @@ impl Settling {
         told
     }
 
+    /// The session waits for a probe.
+    pub(super) fn waits(&self, id: Uuid) -> bool {
+        self.lock().held.get(&id.as_u128()).is_some_and(|held| held.probe.is_some())
+    }
+
     /// The time is over for which the end of a session was held back.
     pub(super) fn held_long_enough(&self, id: Uuid) -> Option<Settled> {
         let mut state = self.lock();

@@ -4,7 +4,7 @@ use super::inside::HttpAnswer;
 use parser::diagnosis::Cause;
 use parser::profile::{Completeness, HostProfile, NegotiationAnswer};
 use parser::session::{Answer, CertificateFacts};
-use parser::wire::{CipherSuite, SuiteClass, TlsVersion};
+use parser::wire::{CipherSuite, Protocols, SuiteClass, TlsVersion};
 
 /// Days before the end of a certificate from which it is worth a word.
 const EXPIRY_DAYS: i64 = 30;
@@ -91,8 +91,9 @@ fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {
         _ => false,
     };
     let tls = selected(|protocol| protocol != 0);
-    let without =
-        profile.negotiation.iter().any(|(asked, answer)| asked.is_none_or(|asked| asked.0 == 0) && plain(answer));
+    // A confirm to a request without negotiation data says nothing: xrdp sends one, and then closes.
+    let plainly = |asked: &Option<Protocols>| asked.is_some_and(|asked| asked.0 == 0);
+    let without = profile.negotiation.iter().any(|(asked, answer)| plainly(asked) && plain(answer));
     if without && tls {
         all.push(finding(
             Severity::Weak,
@@ -290,7 +291,6 @@ fn paths(gateway: &GatewayAnswers, all: &mut Vec<Finding>) {
 mod tests {
     use super::*;
     use parser::profile::{Reaction, VersionAbility};
-    use parser::wire::Protocols;
 
     fn certificate() -> CertificateFacts {
         CertificateFacts {
@@ -313,6 +313,21 @@ mod tests {
         all.clear();
         judge_certificate(&certificate(), "rds.other", 0, &mut all);
         assert!(all.iter().any(|finding| finding.cause == Some(Cause::CertNameMismatch)));
+    }
+
+    #[test]
+    fn a_confirm_to_no_request_is_no_way_in_without_tls() {
+        let selected =
+            NegotiationAnswer::Answered(Answer::Selected { protocol: Protocols(2), flags: Default::default() });
+        let required = NegotiationAnswer::Answered(Answer::Failure(parser::wire::FailureCode(1)));
+        let plain = NegotiationAnswer::Answered(Answer::Plain);
+        let mut profile = HostProfile {
+            negotiation: vec![(Some(Protocols(0x0b)), selected), (Some(Protocols(0)), required), (None, plain.clone())],
+            ..HostProfile::default()
+        };
+        assert_eq!(findings(&profile, "h", &[], 0), []);
+        profile.negotiation[1].1 = plain;
+        assert_eq!(findings(&profile, "h", &[], 0).len(), 1);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::record::SessionRecord;
 use config::{ProbeMode, Settings};
 use futures_util::future::BoxFuture;
 use parser::Timestamp;
-use parser::diagnosis::{Outcome, needs_profile};
-use parser::profile::{Completeness, HostProfile, RecordedHello};
+use parser::diagnosis::{Cause, Outcome, needs_profile};
+use parser::profile::{Change, Completeness, HostProfile, RecordedHello, changes};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -26,6 +26,9 @@ const WITHIN: Duration = Duration::from_secs(25);
 
 /// After it a probe that does not keep its own bound is ended from outside.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// A client that shows a prompt is given this long to come back before its host is asked why it left.
+const PROMPT: Duration = Duration::from_secs(20);
 
 /// A session waits this long for the probe that would decide it.
 pub(crate) const REVISED_WITHIN: Duration = Duration::from_secs(30);
@@ -54,6 +57,8 @@ pub(crate) enum Standing {
     Known(Arc<HostProfile>),
     /// A probe would decide: under way, or to be begun with [`Prober::want`].
     Undecided(Target),
+    /// The same, but the client's next connection is likely to decide first, without troubling the host.
+    Prompt(Target),
 }
 
 /// A probe that is over.
@@ -149,6 +154,9 @@ impl Prober {
         let hello = record.timeline.client_hello.as_ref();
         match hosts.standing(target, hello, clock::now(), settings.min_interval) {
             Known::Fresh(profile) => Standing::Known(profile),
+            Known::Unknown if record.verdict.alternatives.contains(&Cause::ClientPromptProbe) => {
+                Standing::Prompt(target)
+            }
             Known::Asked | Known::Unknown => Standing::Undecided(target),
             Known::Spared => Standing::Settled,
         }
@@ -183,6 +191,18 @@ impl Prober {
         tracing::info!(%session, "asking {} ({}) what it accepts: a session ended in {cause}", target, question.upstream);
         let prober = Arc::clone(self);
         self.runtime.spawn(async move { prober.probe(question, Reason::Failure, replayed, Some(session)).await });
+    }
+
+    /// The same later, if the session still waits then: most prompts are answered, and every user who signs in makes one.
+    pub(crate) fn want_later(self: &Arc<Self>, target: Target, record: Arc<SessionRecord>) {
+        let prober = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            tokio::time::sleep(PROMPT).await;
+            let Some(prober) = prober.upgrade() else { return };
+            if prober.observer.upgrade().is_some_and(|observer| observer.waits(record.identity.id)) {
+                prober.want(target, &record, None);
+            }
+        });
     }
 
     /// A host is due. Does nothing when it was asked lately, or is being asked.
@@ -311,8 +331,8 @@ impl Prober {
 }
 
 fn noticed(before: &HostProfile, now: &HostProfile) -> Vec<Noticed> {
-    let _ = (before, now);
-    Vec::new()
+    let noticed = |Change { what, text }| Noticed { what: what.name(), text, after: before.ended, before: now.begun };
+    changes(before, now).into_iter().map(noticed).collect()
 }
 
 impl std::fmt::Debug for Prober {

@@ -122,7 +122,7 @@ fn negotiation(out: &mut String, probed: &Probed) {
             NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) => {
                 format!("selects {}", protocols(*protocol))
             }
-            NegotiationAnswer::Answered(Answer::Plain) => "goes on without TLS".to_owned(),
+            NegotiationAnswer::Answered(Answer::Plain) => "confirms without negotiation data".to_owned(),
             NegotiationAnswer::Answered(Answer::Failure(code)) => format!("refuses: {code}"),
             NegotiationAnswer::Answered(Answer::Ultimatum(reason)) => format!("disconnects, reason {reason}"),
             NegotiationAnswer::Answered(Answer::Refused(code)) => format!("refuses: X.224 TPDU 0x{code:02x}"),

@@ -272,7 +272,7 @@ impl Families {
         each(&self.connect_errors, &names::CONNECT_REASONS);
         each(&self.selected, &names::PROTOCOLS);
         each(&self.nego_failures, &names::FAILURE_CODES);
-        each(&self.host_changes, &names::HOST_CHANGE_KINDS);
+        each(&self.host_changes, &parser::profile::ChangeKind::ALL.map(parser::profile::ChangeKind::name));
         each(&self.probes, &crate::probe::Reason::ALL.map(crate::probe::Reason::name));
         for version in names::VERSIONS {
             for class in names::SUITE_CLASSES {

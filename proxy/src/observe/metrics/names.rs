@@ -100,8 +100,6 @@ pub(super) const FAILURE_CODES: [&str; 7] = ["1", "2", "3", "4", "5", "6", "othe
 pub(super) const MISMATCHES: [&str; 5] = ["version", "suite", "group", "sigalg", "key_type"];
 pub(super) const CONNECT_REASONS: [&str; 9] =
     ["dns_not_found", "dns_failure", "dns_timeout", "refused", "timeout", "unreachable", "reset", "local", "other"];
-/// What of a host may change.
-pub(super) const HOST_CHANGE_KINDS: [&str; 6] = ["certificate", "version", "suite", "order", "negotiation", "group"];
 /// Steps of a probe: a connection, a Connection Confirm that leads to TLS (or TLS at once), a ServerHello, and every
 /// question answered.
 pub(super) const PROBE_STEPS: [&str; 4] = ["connect", "negotiation", "tls", "complete"];
