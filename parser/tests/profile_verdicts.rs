@@ -47,6 +47,7 @@ fn unanswered(hello: ClientHelloFacts) -> Timeline {
     timeline.traffic.client.bytes = 353;
     timeline.traffic.host.bytes = 19;
     timeline.traffic.client.last = Some(at(10));
+    timeline.traffic.host.first = Some(at(5));
     timeline.traffic.host.last = Some(at(5));
     timeline
 }

@@ -40,7 +40,7 @@ impl Client {
         let open = File::open(file).map_err(|error| format!("{shown}: {error}"))?;
         let mut reader = BufReader::new(open);
         let mut found: Option<(String, Offer)> = None;
-        let mut known = false;
+        let mut known: Option<String> = None;
         loop {
             let mut line = Vec::new();
             let read =
@@ -54,15 +54,15 @@ impl Client {
             else {
                 continue;
             };
-            if found.as_ref().is_some_and(|(other, _)| other != session) {
+            if known.as_ref().is_some_and(|other| other != session) {
                 return Err(format!("more than one session of {shown} begins with `{id}`: write more of the id"));
             }
-            known = true;
+            known = Some(session.to_owned());
             found = offer(&event["tls"]["client"]).map(|offer| (session.to_owned(), offer)).or(found);
         }
         match found {
             Some((session, offer)) => Ok(Client::Recorded { session, offer }),
-            None if known => Err(format!("session `{id}` of {shown} has no ClientHello")),
+            None if known.is_some() => Err(format!("session `{id}` of {shown} has no ClientHello")),
             None => Err(format!("{shown} holds no session `{id}`")),
         }
     }

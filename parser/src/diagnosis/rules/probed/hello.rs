@@ -197,7 +197,15 @@ fn met_on_paper(
         offer.versions.iter().copied().filter(|v| host.accepts(*v)).max().into_iter().collect();
     let insisting = Offer { versions: newest.clone(), ..offer.clone() };
     if let (Err(mismatch), [version]) = (meet(&insisting, host), newest.as_slice()) {
-        return mismatched(probed, mismatch, &insisting, host, Confidence::Likely).because(format!(
+        // The experiment bears the model out: this one widening is enough.
+        let enough = match mismatch {
+            Mismatch::Suite => accepted(probed, &LadderChange::AllSuites),
+            Mismatch::Group => accepted(probed, &LadderChange::AllGroups),
+            Mismatch::SignatureScheme => accepted(probed, &LadderChange::AllSignatureSchemes),
+            Mismatch::Version | Mismatch::KeyType => false,
+        };
+        let most = if enough && replayed.is_some() { probed.most() } else { Confidence::Likely };
+        return mismatched(probed, mismatch, &insisting, host, most).because(format!(
             "An older version would do, but the host insists on {}, the newest that both have.",
             version_name(*version)
         ));
