@@ -262,3 +262,33 @@ fn an_old_or_partial_profile_proves_nothing() {
         }
     }
 }
+
+#[test]
+fn any_connection_with_any_profile_gets_a_verdict_that_can_be_read() {
+    let ports = ports();
+    let profiles: Vec<HostProfile> = cases().into_iter().map(|(_, _, profile)| profile).collect();
+    for row in rows() {
+        let timeline = replay::timeline(&connections(&row.capture, ports[&row.capture])[row.connection - 1]);
+        let first = diagnose(&timeline);
+        for profile in &profiles {
+            let profile = HostProfile { ended: timeline.last_event().plus(Duration::from_secs(2)), ..profile.clone() };
+            let verdict = diagnose_with(&timeline, &profile);
+            let name = format!("{} {}", row.capture, row.connection);
+            assert!(
+                verdict.evidence.iter().all(|e| e.ends_with('.') && !e.contains('\n')),
+                "{name}: {}",
+                text(&verdict)
+            );
+            assert!(verdict.message.len() < 400 && !verdict.message.ends_with('.'), "{name}: {}", verdict.message);
+            assert!(!verdict.alternatives.contains(&verdict.cause), "{name}: {}", text(&verdict));
+            assert!(verdict.alternatives.is_empty() || verdict.confidence < Confidence::Proven, "{name}");
+            assert_eq!(verdict.outcome(), first.outcome(), "{name}: a profile makes no failure and heals none");
+            assert!(
+                verdict.cause.entry().phases.contains(&verdict.phase),
+                "{name}: {} in {}",
+                verdict.cause,
+                verdict.phase
+            );
+        }
+    }
+}

@@ -16,6 +16,10 @@ pub(super) fn second_look(probed: &Probed<'_>, first: &Verdict, choice: &ServerH
             refused_choice(probed, first, probed.case.hello()?, choice)
         }
         Cause::ClosedAfterTlsUnknown => left_after_tls(probed, first),
+        // By the rules alone it could have been any certificate; now it is known that this one is out of date.
+        Cause::CertExpired | Cause::CertNotYetValid if first.confidence == Confidence::Possible => {
+            probed.case.established().then(|| left_after_tls(probed, first)).flatten()
+        }
         _ => None,
     }
 }

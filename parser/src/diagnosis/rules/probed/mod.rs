@@ -74,7 +74,7 @@ pub(in super::super) fn judge(timeline: &Timeline, profile: &HostProfile) -> Ver
         None => hello::second_look(&probed, &first),
         Some(choice) => finish::second_look(&probed, &first, choice),
     };
-    probed.verdict(first, finding)
+    probed.verdict(first, finding.map(|finding| super::gateway::in_its_place(&case, finding)))
 }
 
 /// A connection and the profile of its host.
