@@ -48,6 +48,23 @@ fn a_weak_host_is_told_what_to_do() {
 }
 
 #[test]
+fn an_answer_in_an_older_version_is_no_support_for_the_newer_one() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::openssl("rsa", &["-tls1", "-cipher", "AES128-SHA:@SECLEVEL=0"]);
+    let report = text(host.address, &[]);
+    for part in [
+        "Neither TLS 1.2 nor TLS 1.3",
+        "TLS 1.2        refused: answers in TLS 1.0 instead",
+        "TLS 1.0        1 suite\n",
+        "tls_no_common_version",
+    ] {
+        assert!(report.contains(part), "lacks {part}:\n{report}");
+    }
+}
+
+#[test]
 fn one_document_says_the_same() {
     if !peers_wanted() {
         return;
