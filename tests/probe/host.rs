@@ -88,7 +88,7 @@ impl Host {
         );
         std::fs::write(&ini, text).expect("xrdp.ini is written");
         let mut command = Command::new(find("xrdp").expect("installed"));
-        command.arg("--nodaemon").arg("--config").arg(ini);
+        command.arg("--nodaemon").arg("--config").arg(ini).env("OPENSSL_CONF", scratch().join("legacy.cnf"));
         let process = start(command, port);
         Host { address: (Ipv4Addr::LOCALHOST, port).into(), connections: Arc::default(), process }
     }

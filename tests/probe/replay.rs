@@ -1,11 +1,13 @@
 //! A client's own hello sent again to real hosts: the ladder tells the causes of one refusal apart.
 
 use crate::host::{Host, peers_wanted};
-use parser::profile::{Completeness, LadderChange, LadderStep, RecordedHello};
+use parser::profile::{Completeness, LadderChange, LadderStep, Reaction, RecordedHello};
 use parser::wire::tls::{Fresh, Offer};
 use parser::wire::{CipherSuite, NamedGroup, Protocols, SignatureScheme, TlsVersion};
 use rdpscope::probe::ask::{self, Ask};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 /// A client of 2024 that takes RSA and ECDSA, apart from what `change` does to it.
 fn client(change: impl FnOnce(&mut Offer)) -> RecordedHello {
@@ -93,5 +95,48 @@ fn a_replay_costs_no_more_than_its_bound() {
         assert!(matches!(profile.completeness, Completeness::Partial(_)), "{:?}", profile.completeness);
         assert_eq!(profile.ladder.first().map(|step| &step.change), Some(&LadderChange::AsSent));
         assert_eq!(profile.ladder.iter().filter(|step| step.change == LadderChange::Everything).count(), 1);
+    }
+}
+
+/// A TLS 1.3 host that takes one group alone, with a library that checks the shares it is sent.
+fn strict_host(group: &'static dyn rustls::crypto::SupportedKxGroup) -> SocketAddr {
+    let pair = rcgen::generate_simple_self_signed(vec!["host.lab.test".to_owned()]).expect("a certificate");
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![group];
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .expect("a pair");
+    let (listener, config) = (TcpListener::bind("127.0.0.1:0").expect("a port"), Arc::new(config));
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let mut request = [0; 19];
+            let _ = socket.read_exact(&mut request);
+            let _ = socket.write_all(&[3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0, 8, 0, 1, 0, 0, 0]);
+            let mut server = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let _ = server.complete_io(&mut socket);
+        }
+    });
+    address
+}
+
+#[test]
+fn made_up_key_shares_pass_the_checks_of_a_tls_library() {
+    use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
+    for (group, code) in [(X25519, 0x1d), (SECP256R1, 0x17), (SECP384R1, 0x18), (X25519MLKEM768, 0x11ec)] {
+        let client = client(|offer| {
+            offer.groups = vec![NamedGroup(code)];
+            offer.key_shares = Some(vec![NamedGroup(code)]);
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let steps = runtime.block_on(ask::ladder(&Ask::new(strict_host(group)), &client));
+        let [LadderStep { change: LadderChange::AsSent, reaction: Reaction::Hello { group, .. } }] = &steps[..] else {
+            panic!("{code:#x}: {steps:?}");
+        };
+        assert_eq!(*group, Some(NamedGroup(code)));
     }
 }

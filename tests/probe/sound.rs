@@ -217,6 +217,15 @@ fn xrdp_with_few_suites() {
 }
 
 #[test]
+fn xrdp_with_old_versions_alone() {
+    if peers_wanted() {
+        let lines = "ssl_protocols=TLSv1, TLSv1.1\ntls_ciphers=ALL:@SECLEVEL=0";
+        let profile = compared("xrdp, TLS 1.0 and 1.1", Host::xrdp(("rsa", "rsa"), lines));
+        assert_eq!(accepted(&profile), ["1.1", "1.0"]);
+    }
+}
+
+#[test]
 fn xrdp_with_a_key_it_cannot_read_takes_no_hello() {
     if peers_wanted() {
         let host = Host::xrdp(("rsa", "garbage"), "ssl_protocols=TLSv1.2, TLSv1.3");

@@ -321,6 +321,7 @@ mod tests {
     use super::*;
     use crate::wire::tls::Offer;
     use crate::wire::{AlertDescription, ClientHello};
+    use proptest::prelude::*;
 
     const FRESH: Fresh = Fresh { random: [5; 32], seed: [6; 32] };
 
@@ -385,6 +386,36 @@ mod tests {
         assert!(all.versions().contains(&TlsVersion::TLS10) && all.suites.contains(&CipherSuite(0x000a)));
         let versions = replayed(&LadderChange::Versions(vec![TlsVersion::TLS11]));
         assert_eq!(versions.legacy_version, TlsVersion::TLS11);
+    }
+
+    proptest! {
+        #[test]
+        fn no_recorded_bytes_make_it_panic(
+            at in prop::collection::vec((0..2000usize, any::<u8>()), 0..6),
+            cut in 0..2000usize,
+            change in 0..10usize,
+        ) {
+            let mut recorded = recorded();
+            for (at, byte) in at {
+                let at = at % recorded.message.len();
+                recorded.message[at] = byte;
+            }
+            recorded.message.truncate(cut.max(4));
+            let changes = [
+                LadderChange::AsSent,
+                LadderChange::Versions(vec![TlsVersion::TLS13]),
+                LadderChange::AllSuites,
+                LadderChange::AllGroups,
+                LadderChange::AllSignatureSchemes,
+                LadderChange::OnlyAuth("ECDSA"),
+                LadderChange::Size(300),
+                LadderChange::Size(3000),
+                LadderChange::Without13,
+                LadderChange::Everything,
+            ];
+            let _ = recorded.replay(&changes[change], &FRESH);
+            let _ = Ladder::new(&recorded);
+        }
     }
 
     fn climb(accepts: impl Fn(&LadderChange) -> bool) -> Vec<LadderChange> {

@@ -129,7 +129,7 @@ impl Probe {
                     ask.options.tls_first = self.gateway;
                     ask.options.server_name = ask::server_name(&upstream.host);
                     ask.options.max_handshakes = CONNECTIONS;
-                    let mut line = ProgressLine::new(self.json);
+                    let mut line = ProgressLine::new();
                     profile = ask::probe(&ask, None, |progress| line.show(&progress)).await;
                     address = Some(candidate);
                     if !matches!(profile.completeness, Completeness::Unreachable(_)) {
@@ -192,7 +192,7 @@ struct ProgressLine {
 }
 
 impl ProgressLine {
-    fn new(_json: bool) -> ProgressLine {
+    fn new() -> ProgressLine {
         ProgressLine { shown: std::io::stderr().is_terminal(), begun: Instant::now(), used: false }
     }
 
