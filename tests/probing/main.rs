@@ -6,5 +6,6 @@
 mod bench;
 mod flow;
 mod host;
+mod old;
 mod proof;
 mod state;

@@ -216,3 +216,81 @@ impl std::fmt::Debug for Settling {
         f.debug_struct("Settling").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::Metrics;
+    use super::*;
+    use crate::record::fixture::{identity, record, verdict};
+    use std::time::Duration;
+
+    const TARGET: Target = Target {
+        address: std::net::SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 3389)),
+        tls_first: false,
+    };
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A session that waits for a probe of [`TARGET`], its end told or held back.
+    fn waiting(settling: &Settling, hold: bool) -> (Arc<SessionRecord>, Timestamp) {
+        let record = Arc::new(record(1, Cause::TlsServerRefusedHelloSilently));
+        let upstream = Metrics::new().unwrap().upstream(&identity(1).upstream);
+        settling.opened(&record.identity);
+        let until = record.ended.plus(PATIENCE);
+        let told = settling.ended(&record, &upstream, None, Some((TARGET, until)), hold);
+        assert!(!told.is_final);
+        assert!(settling.waits(record.identity.id));
+        (record, until)
+    }
+
+    #[test]
+    fn a_probe_that_never_ends_leaves_the_verdict_final_after_its_time() {
+        let settling = Settling::default();
+        let (record, until) = waiting(&settling, false);
+        assert!(settling.expire(record.ended.plus(PATIENCE / 2)).0.is_empty());
+        let (settled, _) = settling.expire(until);
+        let [settled] = settled.as_slice() else { panic!("one session") };
+        assert_eq!((settled.told.is_final, settled.tell), (true, Tell::Nothing), "counted as it was told");
+        assert!(!settling.waits(record.identity.id));
+        let late = settling.probed(TARGET, |_| Some((verdict(Cause::TlsNoCommonCipher), Arc::default())));
+        assert!(late.is_empty(), "it is counted already");
+    }
+
+    #[test]
+    fn an_end_that_is_held_back_is_told_once_whatever_comes_first() {
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, true);
+        let first = settling.held_long_enough(record.identity.id).expect("its time is over");
+        assert_eq!((first.told.is_final, first.tell), (false, Tell::End));
+        assert!(settling.held_long_enough(record.identity.id).is_none());
+        let judged = settling.probed(TARGET, |_| Some((verdict(Cause::TlsNoCommonCipher), Arc::default())));
+        assert_eq!(judged[0].tell, Tell::Verdict(Cause::TlsServerRefusedHelloSilently));
+        assert_eq!(judged[0].record.verdict.cause, Cause::TlsNoCommonCipher);
+
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, true);
+        let judged = settling.probed(TARGET, |_| None);
+        assert_eq!((judged[0].tell, judged[0].told.is_final), (Tell::End, true), "nothing was learned: told as it is");
+        assert!(settling.held_long_enough(record.identity.id).is_none());
+
+        let settling = Settling::default();
+        waiting(&settling, true);
+        assert_eq!(settling.expire(Timestamp(u64::MAX)).0[0].tell, Tell::End, "the proxy ends");
+    }
+
+    #[test]
+    fn the_probe_of_one_host_judges_nobody_elses_session() {
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, false);
+        let gateway = Target { tls_first: true, ..TARGET };
+        assert!(settling.probed(gateway, |_| Some((verdict(Cause::Ok), Arc::default()))).is_empty());
+        assert!(settling.waits(record.identity.id));
+    }
+
+    #[test]
+    fn a_verdict_that_stands_is_not_told_twice() {
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, false);
+        let judged = settling.probed(TARGET, |_| Some((record.verdict.clone(), Arc::default())));
+        assert_eq!((judged[0].tell, judged[0].told.is_final), (Tell::Nothing, true));
+    }
+}

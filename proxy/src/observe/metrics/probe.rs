@@ -3,7 +3,7 @@
 use super::names::{self, PROBE_STEPS};
 use super::{Metrics, UpstreamMetrics};
 use crate::probe::Probed;
-use parser::profile::{Completeness, HostProfile, NegotiationAnswer, Reaction};
+use parser::profile::{Completeness, HostProfile, NegotiationAnswer, Reaction, VersionAbility};
 use parser::session::Answer;
 use parser::wire::Protocols;
 
@@ -20,17 +20,27 @@ impl Metrics {
             self.families.host_changes.with_label_values(&[label, noticed.what]).inc();
         }
         for ability in &profile.versions {
-            // Silence and a connection that failed say nothing of the version.
-            let refused =
-                matches!(ability.reaction, Reaction::Alert(_) | Reaction::Closed(_) | Reaction::ClearDisconnect);
-            let accepted = ability.accepted() || ability.reaction.accepted();
-            if let Some(version) = names::version(ability.version).filter(|_| accepted || refused) {
-                self.families.host_tls.with_label_values(&[label, version]).set(i64::from(accepted));
+            if let Some((version, supported)) = names::version(ability.version).zip(supported(ability)) {
+                self.families.host_tls.with_label_values(&[label, version]).set(i64::from(supported));
             }
         }
         if let Some(certificate) = profile.certificate.as_ref().filter(|c| c.unreadable.is_none()) {
             self.families.certificate.with_label_values(&[label]).set(certificate.not_after as f64);
         }
+    }
+}
+
+/// The host speaks this version; `None` when silence or a connection that failed leaves it open.
+fn supported(ability: &VersionAbility) -> Option<bool> {
+    if ability.accepted() {
+        return Some(true);
+    }
+    match ability.reaction {
+        // An old host answers a newer hello in its own version.
+        Reaction::Hello { version, .. } => Some(version == ability.version),
+        Reaction::Retry { .. } => Some(true),
+        Reaction::Alert(_) | Reaction::Closed(_) | Reaction::ClearDisconnect => Some(false),
+        Reaction::NotTls | Reaction::Silence | Reaction::NotReached(_) => None,
     }
 }
 
