@@ -137,6 +137,18 @@ fn alerts_without_end() {
 }
 
 #[test]
+fn the_end_of_the_time_is_no_answer_of_the_host() {
+    let address = target(|mut socket| {
+        request(&mut socket);
+        let _ = socket.write_all(&CONFIRM);
+        std::thread::sleep(Duration::from_secs(4));
+    });
+    let profile = probe(address, |ask| ask.within = Duration::from_millis(300));
+    assert!(profile.versions.is_empty(), "{profile:?}");
+    assert!(matches!(profile.completeness, Completeness::Unreachable(why) if why.contains("0.3 s")));
+}
+
+#[test]
 fn a_hello_that_is_never_answered_leaves_the_host_alone_after_three() {
     let profile = bounded(target(|mut socket| {
         request(&mut socket);

@@ -1,9 +1,11 @@
 //! `rdpscope probe` as a person and a script meet it.
 
-use crate::host::{Host, peers_wanted};
+use crate::host::{Host, find, peers_wanted};
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 fn rdpscope(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rdpscope")).args(arguments).output().expect("it runs")
@@ -43,6 +45,23 @@ fn a_weak_host_is_told_what_to_do() {
         assert!(report.contains(part), "lacks {part}:\n{report}");
     }
     assert!(!report.contains('\u{1b}'), "colours in a pipe");
+}
+
+#[test]
+fn an_answer_in_an_older_version_is_no_support_for_the_newer_one() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::openssl("rsa", &["-tls1", "-cipher", "AES128-SHA:@SECLEVEL=0"]);
+    let report = text(host.address, &[]);
+    for part in [
+        "Neither TLS 1.2 nor TLS 1.3",
+        "TLS 1.2        refused: answers in TLS 1.0 instead",
+        "TLS 1.0        1 suite\n",
+        "tls_no_common_version",
+    ] {
+        assert!(report.contains(part), "lacks {part}:\n{report}");
+    }
 }
 
 #[test]
@@ -88,6 +107,56 @@ fn a_gateway_is_asked_over_http_too() {
     let address = without.address.to_string();
     let output = rdpscope(&["probe", "--gateway", &address]);
     assert_eq!(output.status.code(), Some(1), "an RDP host is no gateway");
+}
+
+/// A gateway's web server: every request gets this head.
+fn gateway(head: &'static str) -> SocketAddr {
+    let pair = rcgen::generate_simple_self_signed(vec!["gw.lab.test".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(rdpscope::tls_provider::provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .expect("a pair");
+    let (listener, config) = (TcpListener::bind("127.0.0.1:0").expect("a port"), Arc::new(config));
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let server = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let mut stream = rustls::StreamOwned::new(server, socket);
+            if stream.read(&mut [0; 1024]).is_ok_and(|length| length > 0) {
+                let _ = stream.write_all(head.as_bytes());
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_gateway_that_asks_for_credentials_is_healthy_and_one_that_is_stopped_is_not() {
+    let healthy = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n";
+    let report = text(gateway(healthy), &["--gateway"]);
+    assert!(report.contains("/remoteDesktopGateway/   401: healthy, offers Negotiate"), "{report}");
+    assert!(!report.contains("rdg_http"), "{report}");
+    let stopped = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    let report = text(gateway(stopped), &["--gateway"]);
+    assert!(report.contains("503: not healthy") && report.contains("rdg_http_403_404_503"), "{report}");
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_wiped() {
+    let Some(script) = find("script") else {
+        println!("left out: script is not installed");
+        return;
+    };
+    let address = gateway("HTTP/1.1 401 Unauthorized\r\n\r\n");
+    let line = format!("{} probe --gateway {address}", env!("CARGO_BIN_EXE_rdpscope"));
+    let output = Command::new(script).args(["-qec", &line, "/dev/null"]).output().expect("it runs");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("connections, 0.") && shown.contains(": TLS 1.3"), "{shown}");
+    let (_, report) = shown.rsplit_once("\r\u{1b}[K").expect("wiped");
+    assert!(report.contains("What is wrong with it"), "{report}");
 }
 
 #[test]

@@ -97,6 +97,10 @@ pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, mut progress: im
             }
         };
         let reply = converse(ask, deadline, request, hello.as_deref()).await;
+        if cut_short(&reply, deadline) {
+            plan.stop(format!("the bound of {} s", ask.within.as_secs_f32()));
+            break;
+        }
         let refused = matches!(reply.reaction, Some(Reaction::NotReached(_)));
         plan.answer(reply);
         if refused && plan.profile().completeness == Completeness::Complete {
@@ -136,6 +140,9 @@ async fn replays(
         let request = (!recorded.tls_first).then_some(request);
         let reply = converse(ask, deadline, request, Some(&hello)).await;
         made += 1;
+        if cut_short(&reply, deadline) {
+            break;
+        }
         match reply.reaction {
             Some(reaction) => ladder.answer(reaction),
             // TLS was not selected: another request may get it.
@@ -145,6 +152,13 @@ async fn replays(
         }
     }
     (made, ladder.finish())
+}
+
+/// Nothing came because all of the time was over: that says nothing of the host.
+fn cut_short(reply: &Reply, deadline: Instant) -> bool {
+    let silent = matches!(reply.reaction, Some(Reaction::Silence | Reaction::NotReached(_)))
+        || reply.negotiation == Some(NegotiationAnswer::Silence);
+    silent && Instant::now() >= deadline
 }
 
 fn fresh() -> Fresh {

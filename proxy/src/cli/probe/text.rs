@@ -5,7 +5,7 @@ use super::Probed;
 use anstyle::{AnsiColor, Style};
 use parser::profile::{Completeness, LadderChange, NegotiationAnswer, Reaction, VersionAbility};
 use parser::session::{Answer, CertificateFacts};
-use parser::wire::{CipherSuite, NamedGroup, Protocols, SuiteClass};
+use parser::wire::{CipherSuite, NamedGroup, Protocols, SuiteClass, TlsVersion};
 use rdpscope::probe::findings::Severity;
 use std::fmt::{Display, Write};
 use time::OffsetDateTime;
@@ -135,10 +135,13 @@ fn negotiation(out: &mut String, probed: &Probed) {
 }
 
 fn version(out: &mut String, ability: &VersionAbility) {
-    let name = ability.version.to_string();
-    let name = name.split(" (").next().unwrap_or_default();
+    let name = &short(ability.version);
     if !ability.accepted() {
-        line(out, name, words(&ability.reaction));
+        let words = match &ability.reaction {
+            Reaction::Hello { version, .. } => format!("refused: answers in {} instead", short(*version)),
+            reaction => words(reaction),
+        };
+        line(out, name, words);
         return;
     }
     let count = ability.suites.len();
@@ -158,6 +161,12 @@ fn version(out: &mut String, ability: &VersionAbility) {
         };
         let _ = writeln!(out, "  {:COLUMN$} {style}{grade:7}{style:#} {}", "", name_of_suite(*suite));
     }
+}
+
+/// `TLS 1.2`, without the number.
+fn short(version: TlsVersion) -> String {
+    let long = version.to_string();
+    long.split(" (").next().unwrap_or_default().to_owned()
 }
 
 fn show_certificate(out: &mut String, certificate: &CertificateFacts, now: i64) {
