@@ -50,7 +50,7 @@ pub(super) struct Diff {
     /// The second host
     #[arg(value_name = "HOST[:PORT]")]
     second: Option<String>,
-    /// A Windows version by name, as `win7` or `\"Windows Server 2019\"`; `list` prints all of them
+    /// A Windows version by name, as `win7` or `"Windows Server 2019"`; `list` prints all of them
     #[arg(long, value_name = "NAME", conflicts_with = "session")]
     client: Option<String>,
     /// A recorded session: its `session.id`, or the beginning of it

@@ -78,6 +78,9 @@ impl Report {
             };
             let _ = writeln!(out, "  {letter}  {style}{words}{style:#}");
         }
+        if explanation.first.is_ok() && explanation.second.is_ok() {
+            out.push_str("  Nothing in TLS keeps it out of either host; what differs below is not why.\n");
+        }
         for difference in &explanation.because {
             let _ = writeln!(
                 out,

@@ -18,11 +18,15 @@ const REFUTED: &[Cause] = &[
 ];
 
 pub(super) fn second_look(probed: &Probed<'_>, first: &Verdict) -> Option<Finding> {
-    let hello = probed.case.hello()?;
     probed.reactions().next()?;
     if !probed.reactions().any(Reaction::accepted) {
         return nothing_accepted(probed, first);
     }
+    // It closed before a hello could matter; that it takes one says nothing of why.
+    if first.cause == Cause::HostClosedAfterCc {
+        return None;
+    }
+    let hello = probed.case.hello()?;
     if is_silence(first.cause) {
         return unanswered(probed, first, hello);
     }
@@ -57,6 +61,11 @@ fn nothing_accepted(probed: &Probed<'_>, first: &Verdict) -> Option<Finding> {
         return is_silence(first.cause).then_some(finding);
     }
     if all(|reaction| matches!(reaction, Reaction::NotTls | Reaction::Silence)) {
+        return None;
+    }
+    // A front that only answers the negotiation closes on every hello too, and without a word.
+    let said = |reaction: &Reaction| matches!(reaction, Reaction::ClearDisconnect | Reaction::Alert(_));
+    if first.cause == Cause::HostClosedAfterCc && !probed.reactions().any(said) {
         return None;
     }
     let clear = probed.reactions().any(|reaction| matches!(reaction, Reaction::ClearDisconnect));

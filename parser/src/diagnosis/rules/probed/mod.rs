@@ -33,6 +33,7 @@ const OPEN_IN_HELLO: &[Cause] = &[
     Cause::Tls13MiddleboxIntolerance,
     Cause::RstByMiddlebox,
     Cause::RdgTlsFailure,
+    Cause::HostClosedAfterCc,
 ];
 
 /// The same after the ServerHello.
