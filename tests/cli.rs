@@ -31,7 +31,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 fn without_a_command_it_says_what_there_is() {
     let output = rdpscope(&[]);
     assert_eq!(output.status.code(), Some(2));
-    for command in ["run", "check", "explain", "demo"] {
+    for command in ["run", "check", "explain", "probe", "diff", "demo"] {
         assert!(err(&output).contains(&format!("\n  {command} ")), "{}", err(&output));
     }
 }
@@ -39,7 +39,7 @@ fn without_a_command_it_says_what_there_is() {
 #[test]
 fn commands_this_build_does_not_have_are_not_offered() {
     let help = out(&rdpscope(&["--help"]));
-    for command in ["probe", "diff", "analyze", "top"] {
+    for command in ["analyze", "top"] {
         assert!(!help.contains(&format!("\n  {command} ")), "{help}");
         assert_eq!(rdpscope(&[command]).status.code(), Some(2));
     }
@@ -48,9 +48,14 @@ fn commands_this_build_does_not_have_are_not_offered() {
 #[test]
 fn help_of_each_command_lists_its_flags_examples_and_exit_codes() {
     for (command, flags) in [
-        ("run", &["--config", "--listen", "--upstream", "--bridge", "--event-log", "--admin", "--log-format"][..]),
+        (
+            "run",
+            &["--config", "--listen", "--upstream", "--bridge", "--probe", "--event-log", "--admin", "--log-format"][..],
+        ),
         ("check", &["--config"]),
         ("explain", &["--json", "[CAUSE]"]),
+        ("probe", &["--gateway", "--json", "--timeout", "<HOST[:PORT]>"]),
+        ("diff", &["--client", "--session", "--event-log", "--gateway", "--json", "--timeout"]),
         ("demo", &["--once"]),
     ] {
         let output = rdpscope(&[command, "--help"]);
@@ -248,7 +253,7 @@ fn colours_are_for_terminals_and_for_those_who_insist() {
 
 #[test]
 fn no_line_of_help_is_wider_than_a_hundred_columns() {
-    for command in ["run", "check", "explain", "demo"] {
+    for command in ["run", "check", "explain", "probe", "diff", "demo"] {
         let help = out(&rdpscope(&[command, "--help"]));
         let broken: Vec<_> = help.lines().filter(|line| line.chars().count() > 100).collect();
         assert!(broken.is_empty(), "{command}: {broken:#?}");

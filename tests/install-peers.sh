@@ -13,6 +13,7 @@ rdesktop:rdesktop
 Xvfb:xvfb
 gnutls-serv:gnutls-bin
 openssl:openssl
+sslscan:sslscan
 ip:iproute2
 nft:nftables
 "

@@ -20,7 +20,7 @@ pub fn effective(settings: &Settings) -> String {
         table(&mut out, Table::Bridge, |_| None);
     }
     table(&mut out, Table::Timeouts, |key| of_timeouts(&settings.timeouts, key.name));
-    table(&mut out, Table::Probe, |_| None);
+    table(&mut out, Table::Probe, |key| of_probe(&settings.probe, key.name));
     table(&mut out, Table::Capture, |_| None);
     table(&mut out, Table::Events, |key| of_events(&settings.events, key.name));
     table(&mut out, Table::Admin, |_| {
@@ -130,6 +130,19 @@ fn of_timeouts(timeouts: &Timeouts, name: &str) -> Option<String> {
     Some(quoted(&write_duration(value)))
 }
 
+fn of_probe(probe: &Probe, name: &str) -> Option<String> {
+    Some(match name {
+        "mode" => quoted(probe.mode.name()),
+        "min_interval" => quoted(&write_duration(probe.min_interval)),
+        "interval" => quoted(&write_duration(probe.interval)),
+        "timeout" => quoted(&write_duration(probe.timeout)),
+        "max_handshakes" => probe.max_handshakes.to_string(),
+        "hold" => quoted(&write_duration(probe.hold)),
+        "state" => probe.state.to_string(),
+        _ => return None,
+    })
+}
+
 fn of_events(events: &Events, name: &str) -> Option<String> {
     Some(match name {
         "path" => quoted(&match &events.path {
@@ -188,7 +201,13 @@ client_hello = "15s"                            # default
 server_hello = "15s"                            # default
 
 [probe]
-mode = "off"                                    # this build does not have the probe
+mode = "on_failure"                             # default
+min_interval = "5m"                             # default
+interval = "1h"                                 # default
+timeout = "3s"                                  # default
+max_handshakes = 160                            # default
+hold = "0s"                                     # default
+state = true                                    # default
 
 [capture]
 secrets = false                                 # this build does not have captures of failed openings
@@ -232,6 +251,7 @@ event_queue = "8MiB"                            # default
         let settings = crate::parse("reference", &reference_toml()).unwrap();
         assert!(reference_toml().lines().all(|line| line.chars().count() <= COMMENT_WIDTH));
         assert_eq!(settings.timeouts, Timeouts::default());
+        assert_eq!(settings.probe, Probe::default());
         assert_eq!(settings.events, Events::default());
         assert_eq!(settings.admin, Some(Admin::default()));
         assert_eq!(settings.limits, Limits::default());

@@ -3,7 +3,7 @@
 use crate::address::{listen, upstream};
 use crate::agreement::{Placed, disagreements};
 use crate::problem::{Errors, Fault, Place, Problem};
-use crate::read::{admin_listen, event_path};
+use crate::read::{admin_listen, event_path, probe_mode};
 use crate::settings::*;
 use std::ops::Range;
 
@@ -25,6 +25,8 @@ pub struct Flags<'a> {
     pub upstream: &'a str,
     /// `--bridge`
     pub bridge: Option<&'a str>,
+    /// `--probe`
+    pub probe: Option<&'a str>,
     /// `--event-log`
     pub event_log: Option<&'a str>,
     /// `--admin`
@@ -43,6 +45,7 @@ impl Flags<'_> {
         if let Some(mode) = self.bridge {
             line.flag("--bridge", mode, bridge);
         }
+        let mode = self.probe.and_then(|mode| line.flag("--probe", mode, probe_mode).0);
         let path = self.event_log.and_then(|path| line.flag("--event-log", path, event_path).0);
         let admin = match self.admin {
             None => Some((Some(Admin::default()), None)),
@@ -73,6 +76,7 @@ impl Flags<'_> {
         Ok(Settings {
             listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
             timeouts: Timeouts::default(),
+            probe: mode.map_or_else(Probe::default, |mode| Probe { mode, ..Probe::default() }),
             events: Events { path, ..Events::default() },
             admin,
             limits: Limits::default(),
@@ -138,11 +142,13 @@ mod tests {
             listen: "[::1]:0",
             upstream: "[::1]:3390",
             bridge: Some("off"),
+            probe: Some("off"),
             event_log: Some("/var/log/rdpscope/events.jsonl"),
             admin: Some("off"),
         };
         let settings = flags.settings().unwrap();
         assert_eq!(settings.events.path, EventPath::File("/var/log/rdpscope/events.jsonl".into()));
+        assert_eq!(settings.probe.mode, ProbeMode::Off);
         assert_eq!(settings.admin, None);
         assert_eq!(settings.listeners[0].listen, "[::1]:0".parse().unwrap());
     }
@@ -153,6 +159,7 @@ mod tests {
             listen: "localhost:3389",
             upstream: "a b",
             bridge: Some("auto"),
+            probe: None,
             event_log: Some(""),
             admin: Some("9389"),
         };

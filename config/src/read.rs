@@ -20,6 +20,16 @@ use toml::de::{DeTable, DeValue};
 const MAX_FILE: u64 = 1 << 20;
 /// A phase of an opening that is given more than this is no longer watched.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// An answer that takes longer would come after the verdict that it is for.
+const MAX_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// More often a probe is a load.
+const MIN_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// A profile that is older says little of the host as it is.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Every suite of every version on its own would be fewer.
+const MAX_PROBE_HANDSHAKES: usize = 2_000;
+/// Above it a reader of events would miss the session.
+const MAX_HOLD: Duration = Duration::from_secs(1);
 /// Thirty days: longer than any session lives.
 const MAX_DRAIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A few whole openings (a ClientHello may have 64 KiB, what is kept of a session 256 KiB).
@@ -133,7 +143,7 @@ fn settings(reader: &mut Reader, root: &DeTable<'_>) -> Option<Settings> {
         client_hello: timeout(reader, &timeouts, "client_hello", defaults.client_hello),
         server_hello: timeout(reader, &timeouts, "server_hello", defaults.server_hello),
     };
-    reader.section(root, "probe", Table::Probe);
+    let probe = probe(reader, root);
     reader.section(root, "capture", Table::Capture);
 
     let events = reader.section(root, "events", Table::Events);
@@ -165,7 +175,67 @@ fn settings(reader: &mut Reader, root: &DeTable<'_>) -> Option<Settings> {
     reader.problems.extend(disagreements(&listeners, placed_admin, Place::File));
     let listeners: Vec<Listener> = listeners.into_iter().map(|placed| placed.listener).collect();
     // A listener that is faulty, or no listener at all, has been reported.
-    (!listeners.is_empty()).then_some(Settings { listeners, timeouts, events, admin, limits, state_directory: None })
+    (!listeners.is_empty()).then_some(Settings {
+        listeners,
+        timeouts,
+        probe,
+        events,
+        admin,
+        limits,
+        state_directory: None,
+    })
+}
+
+fn probe(reader: &mut Reader, root: &DeTable<'_>) -> Probe {
+    let section = reader.section(root, "probe", Table::Probe);
+    let defaults = Probe::default();
+    let min_interval =
+        reader.text(&section, "min_interval", |text| between(text, MIN_PROBE_INTERVAL, MAX_PROBE_INTERVAL));
+    let interval = reader.text(&section, "interval", |text| between(text, MIN_PROBE_INTERVAL, MAX_PROBE_INTERVAL));
+    if let (Read::Good(least, _), Read::Good(usual, at)) = (&min_interval, &interval)
+        && usual < least
+    {
+        reader.problems.push(Problem {
+            title: "`interval` is shorter than `min_interval`".to_owned(),
+            at: at.clone(),
+            label: format!("a host is asked at most every {}", write_duration(*least)),
+            also: None,
+            help: vec![format!("write `interval = \"{}\"` or more, or lower `min_interval`", write_duration(*least))],
+        });
+    }
+    let min_interval = min_interval.or(defaults.min_interval);
+    let usual = usize::from(defaults.max_handshakes);
+    let most = reader.count(&section, "max_handshakes", MAX_PROBE_HANDSHAKES, usual).or(usual);
+    let max_handshakes = u16::try_from(most).unwrap_or(u16::MAX);
+    Probe {
+        mode: reader.text(&section, "mode", probe_mode).or(defaults.mode),
+        min_interval,
+        interval: interval.or(defaults.interval.max(min_interval)),
+        timeout: reader
+            .text(&section, "timeout", |text| between(text, Duration::from_millis(1), MAX_PROBE_TIMEOUT))
+            .or(defaults.timeout),
+        max_handshakes,
+        hold: reader.text(&section, "hold", |text| at_most(duration(text)?, MAX_HOLD)).or(defaults.hold),
+        state: reader.boolean(&section, "state").or(defaults.state),
+    }
+}
+
+/// When hosts are asked, as `probe.mode` and `--probe` name it.
+pub(crate) fn probe_mode(text: &str) -> Result<ProbeMode, Fault> {
+    ProbeMode::ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
+        let near = nearest(text, ProbeMode::ALL.map(ProbeMode::name)).unwrap_or("on_failure");
+        let read = format!("read `{}`", shown(text));
+        Fault::new("is not known", read).instead(near).note("one of `off`, `on_failure`, `schedule`")
+    })
+}
+
+fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, Fault> {
+    let value = at_most(duration(text)?, most)?;
+    if value < least {
+        let least = write_duration(least);
+        return Err(Fault::new("is too short", format!("less than {least}")).instead(least));
+    }
+    Ok(value)
 }
 
 /// Names at the top that are no table of ours.
@@ -182,7 +252,7 @@ fn top_level(reader: &mut Reader, root: &DeTable<'_>) {
         } else if let Some(home) = Table::ALL.into_iter().find(|table| table.key(name).is_some()) {
             format!("`{name}` is a key of `{}`: write it below that line", home.header())
         } else {
-            "there are `[[listener]]`, `[timeouts]`, `[events]`, `[admin]`, `[limits]`".to_owned()
+            "there are `[[listener]]`, `[timeouts]`, `[probe]`, `[events]`, `[admin]`, `[limits]`".to_owned()
         };
         let title = format!("`{}` is not known", shown(name));
         reader.problems.push(Problem { title, at, label: "not known here".to_owned(), also: None, help: vec![help] });

@@ -121,7 +121,6 @@ const TRANSPARENT: &str = "transparent listening";
 const KEEP_ADDRESS: &str = "connections from the client's own address";
 const PROXY_PROTOCOL: &str = "the PROXY protocol";
 const BRIDGE: &str = "the bridge";
-const PROBE: &str = "the probe";
 const CAPTURE: &str = "captures of failed openings";
 
 /// Every key, in the order of the file.
@@ -172,8 +171,33 @@ pub const KEYS: &[Key] = &[
     ),
     with_default(Table::Timeouts, "client_hello", "\"15s\"", "Connection Confirm to whole ClientHello"),
     with_default(Table::Timeouts, "server_hello", "\"15s\"", "ClientHello to ServerHello; after it nothing is timed"),
-    missing(Table::Probe, "mode", PROBE, &["\"off\""], Some("\"off\"")),
-    missing(Table::Probe, "min_interval", PROBE, &["\"5m\""], None),
+    with_default(
+        Table::Probe,
+        "mode",
+        "\"on_failure\"",
+        "when a host is asked what it accepts: `off`, `on_failure` (after a session that needs it to be explained), or `schedule` (the same, and every `interval`)",
+    ),
+    with_default(
+        Table::Probe,
+        "min_interval",
+        "\"5m\"",
+        "a host is asked at most once in so long; until then its last answers decide",
+    ),
+    with_default(
+        Table::Probe,
+        "interval",
+        "\"1h\"",
+        "with `schedule`, between two probes of a host, give or take a tenth",
+    ),
+    with_default(Table::Probe, "timeout", "\"3s\"", "one answer of the host, connect included"),
+    with_default(Table::Probe, "max_handshakes", "160", "connections of one probe at most; never two at once"),
+    with_default(
+        Table::Probe,
+        "hold",
+        "\"0s\"",
+        "a session_end waits so long, at most \"1s\", for the probe that decides it; \"0s\" writes it at once, and a verdict event follows",
+    ),
+    with_default(Table::Probe, "state", "true", "keep what hosts answered in $STATE_DIRECTORY over a restart"),
     missing(Table::Capture, "directory", CAPTURE, &[], None),
     missing(Table::Capture, "max_bytes_per_session", CAPTURE, &["\"256KiB\""], None),
     missing(Table::Capture, "max_total_bytes", CAPTURE, &["\"1GiB\""], None),

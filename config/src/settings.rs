@@ -12,14 +12,17 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Per-phase time-outs; each one, when it strikes, is a verdict.
     pub timeouts: Timeouts,
+    /// When hosts are asked what they accept.
+    pub probe: Probe,
     /// The session event log.
     pub events: Events,
     /// The admin endpoint; `None` when switched off.
     pub admin: Option<Admin>,
     /// Process-wide limits.
     pub limits: Limits,
-    /// Where state that must outlive a restart is kept (the key for user name hashes). No key of the file: the program
-    /// sets it from `$STATE_DIRECTORY`, which systemd gives. Without one the key is random for each process.
+    /// Where state that must outlive a restart is kept (the key for user name hashes, what hosts were found to accept).
+    /// No key of the file: the program sets it from `$STATE_DIRECTORY`, which systemd gives. Without one the key is
+    /// random for each process, and hosts are forgotten with it.
     pub state_directory: Option<PathBuf>,
 }
 
@@ -58,6 +61,36 @@ pub struct Timeouts {
     pub client_hello: Duration,
     /// ClientHello to ServerHello.
     pub server_hello: Duration,
+}
+
+/// When hosts are asked what they accept, and how hard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// When.
+    pub mode: ProbeMode,
+    /// A host is asked at most once in so long; what it said is taken for true until then.
+    pub min_interval: Duration,
+    /// With [`ProbeMode::Schedule`], from one probe of a host to the next, give or take a tenth.
+    pub interval: Duration,
+    /// Longest wait for one answer, the connect included.
+    pub timeout: Duration,
+    /// Connections of one probe at most, one after the other.
+    pub max_handshakes: u16,
+    /// How long a `session_end` waits for a probe that would decide it. Zero: it is written at once and revised.
+    pub hold: Duration,
+    /// What hosts said is kept in the state directory, if there is one.
+    pub state: bool,
+}
+
+/// When hosts are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProbeMode {
+    /// Never.
+    Off,
+    /// After a session that failed in a way that only the host's answers can explain.
+    OnFailure,
+    /// The same, and at regular intervals.
+    Schedule,
 }
 
 /// The session event log.
@@ -125,6 +158,35 @@ impl Default for Timeouts {
             negotiate: Duration::from_secs(10),
             client_hello: Duration::from_secs(15),
             server_hello: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Probe {
+            mode: ProbeMode::OnFailure,
+            min_interval: Duration::from_secs(5 * 60),
+            interval: Duration::from_secs(60 * 60),
+            timeout: Duration::from_secs(3),
+            max_handshakes: 160,
+            hold: Duration::ZERO,
+            state: true,
+        }
+    }
+}
+
+impl ProbeMode {
+    /// Every mode.
+    pub const ALL: [ProbeMode; 3] = [ProbeMode::Off, ProbeMode::OnFailure, ProbeMode::Schedule];
+
+    /// The name used in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ProbeMode::Off => "off",
+            ProbeMode::OnFailure => "on_failure",
+            ProbeMode::Schedule => "schedule",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Files that are right, and files that cannot be read at all.
 
-use config::{EventPath, Settings, UserNames};
+use config::{EventPath, ProbeMode, Settings, UserNames};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,8 +38,13 @@ client_hello = "15s"
 server_hello = "1m"
 
 [probe]
-mode = "off"
-min_interval = "300s"
+mode = "schedule"
+min_interval = "90s"
+interval = "6h"
+timeout = "500ms"
+max_handshakes = 60
+hold = "250ms"
+state = false
 
 [capture]
 max_bytes_per_session = "256KiB"
@@ -73,6 +78,11 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.listeners[1].max_sessions, 20_000);
     assert_eq!(settings.timeouts.connect, Duration::from_millis(250));
     assert_eq!(settings.timeouts.server_hello, Duration::from_secs(60));
+    let probe = &settings.probe;
+    assert_eq!(probe.mode, ProbeMode::Schedule);
+    assert_eq!((probe.min_interval, probe.interval), (Duration::from_secs(90), Duration::from_secs(21_600)));
+    assert_eq!((probe.timeout, probe.max_handshakes), (Duration::from_millis(500), 60));
+    assert_eq!((probe.hold, probe.state), (Duration::from_millis(250), false));
     assert_eq!(settings.events.path, EventPath::File(PathBuf::from("/var/log/rdpscope/events.jsonl")));
     assert_eq!(settings.events.user_names, UserNames::Drop);
     assert!(settings.events.live);

@@ -364,3 +364,16 @@ fn a_cbc_handshake_of_any_version_is_followed_to_its_end() {
         assert_eq!((session.phase(), session.buffered()), (Phase::Mcs, 0), "{settled:?}");
     }
 }
+
+#[test]
+fn a_hello_without_an_answer_is_kept_for_a_replay_and_counts_as_memory() {
+    let (mut session, hello) = (asked(), client_hello());
+    let message = &hello[5..];
+    assert!(session.buffered() >= message.len());
+    let mut refused = session.clone();
+    assert_eq!(refused.take_client_hello().as_deref(), Some(message));
+    assert_eq!(refused.take_client_hello(), None, "handed out once");
+
+    session.data(Peer::Host, &server_hello(Settled::TLS13, [9; 32], &[5; 32]), at(50));
+    assert_eq!((session.take_client_hello(), session.buffered()), (None, 0), "answered: nothing to replay");
+}

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod demo;
 pub mod limits;
 pub mod observe;
+pub mod probe;
 pub mod record;
 pub mod run;
 pub mod sys;

@@ -10,6 +10,7 @@ pub use error::RunError;
 use crate::limits::OpeningBudget;
 use crate::listen::{Bound, Listening, Plan, Shared, bind};
 use crate::observe::{Drain, Observer, Readiness, sessions};
+use crate::probe::{self, Asker, Prober};
 use crate::shutdown::Sessions;
 use crate::sys;
 use crate::upstream::Resolver;
@@ -40,6 +41,7 @@ pub struct RunOptions {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
+    prober: Arc<Prober>,
     admin: Option<SocketAddr>,
     state: Mutex<State>,
 }
@@ -57,6 +59,14 @@ impl Proxy {
     /// # Errors
     /// The first address that could not be bound; nothing is left listening then.
     pub async fn start(settings: Settings, observer: Arc<Observer>) -> Result<Proxy, RunError> {
+        Proxy::start_asking(settings, observer, probe::over_the_wire()).await
+    }
+
+    /// The same, with another way to ask hosts what they accept.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub async fn start_asking(settings: Settings, observer: Arc<Observer>, ask: Asker) -> Result<Proxy, RunError> {
         observer.readiness(Readiness::Starting);
         observer.configured(&settings);
         let bound = bind_all(settings.listeners.iter(), &settings)?;
@@ -72,6 +82,8 @@ impl Proxy {
             budget: Arc::new(OpeningBudget::new(settings.limits.opening_memory)),
             sessions: Sessions::new(),
         });
+        let prober = Prober::start(ask, &settings, &shared.observer);
+        shared.observer.attach(Arc::clone(&prober));
         let mut listeners = Vec::with_capacity(bound.len());
         for (bound, listener) in bound.into_iter().zip(&settings.listeners) {
             listeners.push(start_listener(bound, listener, &settings, &shared));
@@ -80,7 +92,7 @@ impl Proxy {
             tracing::info!("admin on http://{address}/");
         }
         shared.observer.readiness(Readiness::Ready);
-        Ok(Proxy { shared, admin, state: Mutex::new(State { listeners, settings, draining: false }) })
+        Ok(Proxy { shared, prober, admin, state: Mutex::new(State { listeners, settings, draining: false }) })
     }
 
     /// Name and real address of each listener, in the order of the configuration.
@@ -153,8 +165,12 @@ impl Proxy {
         if settings.admin != state.settings.admin || settings.events != state.settings.events {
             tracing::warn!("changes of [admin] and [events] take effect after a restart");
         }
+        if settings.probe.state != state.settings.probe.state {
+            tracing::warn!("a change of `state` in [probe] takes effect after a restart");
+        }
         self.shared.budget.resize(settings.limits.opening_memory);
         self.shared.observer.configured(&settings);
+        self.prober.configure(&settings);
         state.settings = settings;
         Ok(())
     }
@@ -164,6 +180,7 @@ impl Proxy {
         let mut state = self.state.lock().await;
         state.draining = true;
         self.shared.observer.readiness(Readiness::Draining);
+        self.prober.rest();
         for listener in state.listeners.drain(..) {
             listener.close().await;
         }

@@ -19,6 +19,9 @@ pub(crate) struct Row {
     close_first: String,
     close_kind: String,
     most: Confidence,
+    /// Causes once the host has been probed, joined by `|`; `=` when that changes nothing.
+    pub(crate) with_profile: String,
+    pub(crate) confidence_with_profile: String,
 }
 
 /// The rows, in the order of the file.
@@ -44,6 +47,8 @@ pub(crate) fn rows() -> Vec<Row> {
                     "possible" => Confidence::Possible,
                     other => panic!("confidence {other}"),
                 },
+                with_profile: f[9].into(),
+                confidence_with_profile: f[10].into(),
             }
         })
         .collect()

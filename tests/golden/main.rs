@@ -2,6 +2,7 @@
 //!
 //! * [`fields`]: captures of many projects against tshark and a second reader, field by field.
 //! * [`lab`]: captures of real RDP peers against the verdict that each of them must get.
+//! * [`profiled`]: the same captures with a profile of the host.
 //! * [`attempts`]: the connections of one client put together.
 //!
 //! Data, its origin and licences: `README.md` in this directory.
@@ -12,6 +13,7 @@ mod attempts;
 mod capture;
 mod fields;
 mod lab;
+mod profiled;
 mod replay;
 mod streams;
 mod truth;

@@ -38,7 +38,8 @@ impl Proxy {
     pub(crate) fn start(lab: &Arc<Lab>, room: &Path, upstream: &str, options: &Options<'_>) -> Result<Proxy> {
         match options.settings {
             None => {
-                let flags = ["--listen", "127.0.0.1:0", "--upstream", upstream, "--admin", "127.0.0.1:0"];
+                let flags =
+                    ["--listen", "127.0.0.1:0", "--upstream", upstream, "--admin", "127.0.0.1:0", "--probe", "off"];
                 Self::launch(lab, room, &flags, 1, options)
             }
             Some(settings) => {
@@ -60,8 +61,10 @@ impl Proxy {
         let file = room.join("rdpscope.toml");
         let events = events_file(room);
         let settings = options.settings.unwrap_or_default();
+        // What passing bytes on can tell is shown here, and hosts that count their connections are left alone.
+        let probe = if settings.contains("[probe]") { "" } else { "[probe]\nmode = \"off\"" };
         let text = format!(
-            "{listeners}\n[events]\npath = \"{}\"\nlive = {}\n[admin]\nlisten = \"127.0.0.1:0\"\n{settings}\n",
+            "{listeners}\n{probe}\n[events]\npath = \"{}\"\nlive = {}\n[admin]\nlisten = \"127.0.0.1:0\"\n{settings}\n",
             events.display(),
             options.live_events,
         );

@@ -42,6 +42,7 @@ pub(crate) fn settings_for(host: &str, port: u16) -> Settings {
             client_hello: Duration::from_secs(10),
             server_hello: Duration::from_secs(10),
         },
+        probe: config::Probe { mode: config::ProbeMode::Off, ..config::Probe::default() },
         events: Events { path: EventPath::Off, user_names: UserNames::Drop, live: false },
         admin: None,
         limits: Limits { drain_timeout: PATIENCE, opening_memory: 64 << 20, event_queue: 1 << 20 },

@@ -15,6 +15,9 @@ pub use catalogue::{Entry, Observer, Predicted, Room};
 pub use cause::Cause;
 pub use verdict::{Confidence, End, Missing, Outcome, Side, Verdict};
 
+pub(crate) use rules::date;
+
+use crate::profile::HostProfile;
 use crate::session::Timeline;
 
 impl Cause {
@@ -35,4 +38,21 @@ impl Cause {
 #[must_use]
 pub fn diagnose(timeline: &Timeline) -> Verdict {
     rules::judge(timeline)
+}
+
+/// What this connection came to, with what a probe of the host found.
+///
+/// The same rules as [`diagnose`] first; then the profile decides or refutes every `tls_*` and `cert_*` cause: the
+/// client's recorded offer and the host's probed ability meet, or they do not. The profile's ladder must be that of this
+/// client's own hello. A profile that is partial, or further than [`FRESH`](crate::profile::FRESH) from the end of the
+/// connection, gives no more than `likely`. What succeeded, and what failed elsewhere, keeps its verdict.
+#[must_use]
+pub fn diagnose_with(timeline: &Timeline, profile: &HostProfile) -> Verdict {
+    rules::probed::judge(timeline, profile)
+}
+
+/// Whether a profile of the host could change this verdict, so that it is worth asking the host.
+#[must_use]
+pub fn needs_profile(verdict: &Verdict) -> bool {
+    verdict.confidence < Confidence::Proven && rules::probed::is_open(verdict.cause, verdict.phase)
 }

@@ -4,9 +4,39 @@
 //! mismatch is proven when the client's recorded offer and the host's probed ability do not meet, and refuted when they
 //! do. Nothing here knows a socket or a clock.
 
+mod change;
+mod explain;
+mod known;
+mod lack;
+mod ladder;
+mod meet;
+mod offer;
+mod operator;
+mod order;
+mod plan;
+mod replay;
+mod smallest;
+mod windows;
+
+pub use change::{Change, ChangeKind, Difference, changes, compare};
+pub use explain::{Explanation, explain};
+pub use known::{GROUPS_OF_TLS12, GROUPS_OF_TLS13, SCHEMES_OF_TLS13, SIGNATURE_SCHEMES, strength, suites_of};
+pub use ladder::Ladder;
+pub use meet::{Meeting, Mismatch, meet, mismatch_between};
+pub use offer::{Ability, KeyType, Offer};
+pub use order::Strength;
+pub use plan::{HELLO_SIZES, Options, Plan, Question, Reply, VERSIONS};
+pub use replay::RecordedHello;
+pub use smallest::{Changing, Part, SmallestChange, smallest_change, smallest_changes};
+pub use windows::WindowsVersion;
+
 use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts, CloseKind};
 use crate::wire::{AlertDescription, CipherSuite, NamedGroup, Protocols, SignatureScheme, TlsVersion};
+
+/// A profile that was finished further than this from a connection's end weakens what it says of it to `likely`:
+/// services are restarted, policies applied and certificates replaced within minutes.
+pub const FRESH: core::time::Duration = core::time::Duration::from_secs(600);
 
 /// What one host accepts, with its age and what is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +63,8 @@ pub struct HostProfile {
     pub signature_schemes: Vec<SignatureScheme>,
     /// The certificate, when a version up to TLS 1.2 shows it in clear.
     pub certificate: Option<CertificateFacts>,
+    /// The certificate of another key type, when the host has two.
+    pub second_certificate: Option<CertificateFacts>,
     /// CredSSP and NTLM target information; only asked for when that is switched on.
     pub credssp: Option<CredsspFacts>,
     /// Hellos of growing size in bytes, and what came back.

@@ -45,7 +45,10 @@ impl Session {
                 self.marks.request = Some(at);
             }
             Event::Answer(answer) => self.answer(answer, at),
-            Event::ClientHello { facts, session_id } => {
+            Event::ClientHello { facts, session_id, message } => {
+                if self.timeline.client_hello.is_none() && self.timeline.server_hello.is_none() {
+                    self.client_hello = message;
+                }
                 self.marks.client_hello = Some(at);
                 self.marks.session_id = session_id;
                 self.marks.hello_retry = None;
@@ -130,6 +133,7 @@ impl Session {
             let may_split = facts.version <= TlsVersion::TLS10;
             Inside::Rdp(AfterTls::new(self.authentication(), handshake.tls13(), may_split))
         };
+        self.client_hello = Box::default();
         self.tls = Some(Tls { handshake, sizes, inside });
         self.timeline.server_hello = Some(facts);
     }

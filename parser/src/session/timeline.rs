@@ -165,6 +165,10 @@ pub struct ClientHelloFacts {
 }
 
 impl ClientHelloFacts {
+    /// Longest hello whose bytes are kept for a replay, in bytes: one TLS record. Two key shares with ML-KEM-1024, a long
+    /// session ticket and every extension together stay below half of it.
+    pub const REPLAYED_MAX: usize = 16 * 1024;
+
     /// The versions the client is ready to speak, best first, GREASE left out.
     ///
     /// Without `supported_versions` a hello formally offers everything up to `legacy_version` (RFC 8446 4.2.1);

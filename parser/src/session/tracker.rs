@@ -83,6 +83,8 @@ pub struct Session {
     pub(super) client: ClientStream,
     pub(super) host: HostStream,
     pub(super) marks: Marks,
+    /// The ClientHello as sent, until the ServerHello: only a handshake that gets none needs to be replayed.
+    pub(super) client_hello: Box<[u8]>,
     /// From the ServerHello on.
     pub(super) tls: Option<Tls>,
     /// From the Connection Confirm on, under standard RDP security.
@@ -121,6 +123,7 @@ impl Session {
             client: ClientStream::new(limits.client_hello),
             host: HostStream::new(),
             marks: Marks::default(),
+            client_hello: Box::default(),
             tls: None,
             clear: None,
             release: None,
@@ -245,7 +248,14 @@ impl Session {
     /// Bytes of memory held for reassembly now, for the process-wide opening budget.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.client.buffered() + self.host.buffered()
+        self.client.buffered() + self.host.buffered() + self.client_hello.len()
+    }
+
+    /// The ClientHello as it was sent, handshake header included, if no ServerHello answered it. It is handed out once.
+    #[must_use]
+    pub fn take_client_hello(&mut self) -> Option<Box<[u8]>> {
+        let message = core::mem::take(&mut self.client_hello);
+        (!message.is_empty()).then_some(message)
     }
 
     /// What is known so far.
@@ -266,6 +276,7 @@ impl Session {
         self.keep_first_bytes();
         self.client = ClientStream::new(self.limits.client_hello);
         self.host = HostStream::new();
+        self.client_hello = Box::default();
         self.stopped = true;
         self.let_go = true;
         self.timeline.tail.client.forget();

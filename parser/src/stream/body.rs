@@ -227,6 +227,7 @@ impl Body {
                     let event = Event::ClientHello {
                         facts: Box::new(ClientHelloFacts::from_sslv2(&value, at)),
                         session_id: SessionId::new(value.session_id),
+                        message: Box::default(),
                     };
                     self.sslv2.free();
                     self.inside = Inside::Tls;

@@ -2,7 +2,8 @@
 
 use crate::session::{Answer, CertificateFacts, ClientHelloFacts, Opening, RequestFacts, ServerHelloFacts};
 use crate::wire::{
-    AlertDescription, AlertLevel, CipherSuite, ClearPdu, HandshakeType, NamedGroup, RecordHeader, SessionId, TlsVersion,
+    AlertDescription, AlertLevel, CipherSuite, ClearPdu, HandshakeType, NamedGroup, RecordHeader, SessionId,
+    SignatureScheme, TlsVersion,
 };
 
 /// One message, or one thing worth knowing, in the order of the bytes. Owned: nothing points into a buffer.
@@ -29,6 +30,9 @@ pub enum Event {
         facts: Box<ClientHelloFacts>,
         /// `legacy_session_id`, to be compared with the host's.
         session_id: SessionId,
+        /// The handshake message as it was sent, header included, so that it can be replayed to the host; empty for the
+        /// SSLv2 form and above [`ClientHelloFacts::REPLAYED_MAX`] bytes.
+        message: Box<[u8]>,
     },
     /// A HelloRetryRequest. RFC 8446 4.1.4
     HelloRetryRequest {
@@ -54,6 +58,8 @@ pub enum Event {
         group: Option<NamedGroup>,
         /// Size of the prime in bits, for DHE.
         dh_bits: Option<u16>,
+        /// How the host signed it; only TLS 1.2 says.
+        signature: Option<SignatureScheme>,
     },
     /// The host asks for a client certificate (TLS ≤ 1.2).
     CertificateRequest,

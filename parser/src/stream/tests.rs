@@ -171,7 +171,7 @@ fn a_host_selects_and_sends_its_flight() {
         Event::Record(_),
         Event::ServerHello { facts, .. },
         Event::Certificate(certificate),
-        Event::KeyExchange { group, dh_bits: None },
+        Event::KeyExchange { group, dh_bits: None, signature: None },
         Event::CertificateRequest,
         Event::ServerHelloDone,
     ] = &events[..]

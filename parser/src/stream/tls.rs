@@ -238,17 +238,19 @@ impl TlsReader {
 impl Meaning {
     fn of(&mut self, message: &[u8], record_version: TlsVersion, records: u16, at: Timestamp) -> Event {
         let header = HandshakeHeader::parse(message).value().unwrap_or_default();
-        let read = match (self.from, header.kind) {
-            (Peer::Client, HandshakeType::CLIENT_HELLO) => client_hello(message, record_version, records, at),
-            (Peer::Host, HandshakeType::SERVER_HELLO) => self.server_hello(message, at),
-            (Peer::Host, HandshakeType::CERTIFICATE) => CertificateChain::parse(message)
-                .map(|chain| Event::Certificate(Box::new(CertificateFacts::from_chain(&chain)))),
-            (Peer::Host, HandshakeType::SERVER_KEY_EXCHANGE) => ServerKeyExchange::parse(message, self.suite)
-                .map(|exchange| Event::KeyExchange { group: exchange.group, dh_bits: exchange.dh_bits }),
-            (Peer::Host, HandshakeType::CERTIFICATE_REQUEST) => plain(Event::CertificateRequest),
-            (Peer::Host, HandshakeType::SERVER_HELLO_DONE) => plain(Event::ServerHelloDone),
-            (_, kind) => plain(Event::Handshake { kind, length: header.total() }),
-        };
+        let read =
+            match (self.from, header.kind) {
+                (Peer::Client, HandshakeType::CLIENT_HELLO) => client_hello(message, record_version, records, at),
+                (Peer::Host, HandshakeType::SERVER_HELLO) => self.server_hello(message, at),
+                (Peer::Host, HandshakeType::CERTIFICATE) => CertificateChain::parse(message)
+                    .map(|chain| Event::Certificate(Box::new(CertificateFacts::from_chain(&chain)))),
+                (Peer::Host, HandshakeType::SERVER_KEY_EXCHANGE) => ServerKeyExchange::parse(message, self.suite).map(
+                    |ServerKeyExchange { group, dh_bits, signature }| Event::KeyExchange { group, dh_bits, signature },
+                ),
+                (Peer::Host, HandshakeType::CERTIFICATE_REQUEST) => plain(Event::CertificateRequest),
+                (Peer::Host, HandshakeType::SERVER_HELLO_DONE) => plain(Event::ServerHelloDone),
+                (_, kind) => plain(Event::Handshake { kind, length: header.total() }),
+            };
         let malformed = |offset, expected| Event::Malformed {
             message: header.kind.name().unwrap_or("handshake message"),
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
@@ -279,6 +281,7 @@ fn client_hello(message: &[u8], record_version: TlsVersion, records: u16, at: Ti
     ClientHello::parse(message).map(|hello| Event::ClientHello {
         facts: Box::new(ClientHelloFacts::from_hello(&hello, at, record_version, records)),
         session_id: SessionId::new(hello.session_id),
+        message: if message.len() <= ClientHelloFacts::REPLAYED_MAX { message.into() } else { Box::default() },
     })
 }
 

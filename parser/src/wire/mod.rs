@@ -9,6 +9,7 @@ mod nego;
 mod opening;
 mod outcome;
 mod preconnection;
+mod request;
 pub mod tls;
 mod tpkt;
 mod x224;
@@ -21,6 +22,7 @@ pub use nego::{
 pub use opening::FirstBytes;
 pub use outcome::{Malformed, Outcome};
 pub use preconnection::{PRECONNECTION_MAX, Preconnection};
+pub use request::connection_request;
 pub use tls::{
     Alert, AlertDescription, AlertLevel, CertificateChain, CipherSuite, ClientHello, ContentType, ExtensionType,
     Fingerprints, HandshakeHeader, HandshakeType, NamedGroup, PlaintextLen, RecordHeader, SealedLen, Sealing,

@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod events;
+mod hosts;
 mod page;
 mod sessions;
 
@@ -79,7 +80,7 @@ fn router(admin: Admin) -> Router {
         .route("/api/sessions", get(sessions::list))
         .route("/api/sessions/{id}", get(sessions::one))
         .route("/api/sessions/{id}/capture", get(|| async { not_built("captures of failed openings") }))
-        .route("/api/hosts", get(|| async { not_built("probing of hosts") }))
+        .route("/api/hosts", get(hosts::list))
         .route("/api/latency", get(latency))
         .route("/api/events", get(events::stream))
         .fallback(|| async { Fault::new(StatusCode::NOT_FOUND, "there is nothing here", page::ENDPOINTS_HINT) })

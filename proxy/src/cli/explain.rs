@@ -163,7 +163,7 @@ fn document(value: &Value) -> String {
 
 /// Text broken at spaces to the width of the terminal, lines after the first indented. A command or a path between
 /// backticks stays whole, however long it is.
-fn wrapped(text: &str, indent: usize) -> String {
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
     let (mut out, width) = (String::new(), terminal::width());
     let mut column = indent;
     for word in terminal::pieces(text).map(str::trim_end).filter(|word| !word.is_empty()) {

@@ -2,8 +2,11 @@
 
 mod check;
 mod demo;
+mod diff;
 mod explain;
+mod probe;
 mod run;
+mod target;
 
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
@@ -27,7 +30,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
         }
     }
     format!(
-        "{}\nfeatures: passthrough, diagnosis, event log, metrics, admin HTTP, demo\nnot in this build: {}",
+        "{}\nfeatures: passthrough, diagnosis, event log, metrics, admin HTTP, probe, demo\nnot in this build: {}",
         env!("CARGO_PKG_VERSION"),
         missing.join(", "),
     )
@@ -47,6 +50,8 @@ Start here:
       see it judge a dozen faults and more, on this machine alone
   rdpscope run --listen 0.0.0.0:3389 --upstream rds07.example.net:3389
       stand in front of a host; then point clients here
+  rdpscope probe rds07.example.net
+      what a host accepts, and what is wrong with it
   rdpscope explain
       every cause it can name
 
@@ -61,6 +66,8 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Explain(explain::Explain),
+    Probe(probe::Probe),
+    Diff(diff::Diff),
     Demo(demo::Demo),
 }
 
@@ -70,6 +77,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(run) => run.main(),
         Command::Check(check) => check.main(),
         Command::Explain(explain) => explain.main(),
+        Command::Probe(probe) => probe.main(),
+        Command::Diff(diff) => diff.main(),
         Command::Demo(demo) => demo.main(),
     }
 }

@@ -29,6 +29,12 @@ Signals:
 Log level:
   RUST_LOG=warn writes failures alone; RUST_LOG=debug also sessions that hang, and every scanner.
 
+Probing:
+  A session that failed in a way that only the host's own answers explain makes rdpscope ask the
+  host what it accepts: one connection at a time, closed in order, at most one probe per host in
+  five minutes. A `verdict` event with the same session.id then carries the proof. `--probe off`
+  (`mode` of [probe] in the file) never asks. What hosts answered is kept in $STATE_DIRECTORY.
+
 User names:
   In events they are hashed with a random key (`user_names` in the file changes that). The key is
   kept in $STATE_DIRECTORY, which systemd sets by StateDirectory=, so that hashes stay the same over
@@ -43,7 +49,7 @@ Examples:
 Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage\nor configuration.")]
 pub(super) struct Run {
     /// The configuration file; `rdpscope check --help` lists its keys
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "event_log", "admin"])]
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "probe", "event_log", "admin"])]
     config: Option<PathBuf>,
 
     /// Address and port to accept clients on, such as 0.0.0.0:3389 or [::]:3389; port 0 takes a free one
@@ -57,6 +63,10 @@ pub(super) struct Run {
     /// Connect pairs that cannot meet in TLS: off, auto or always [default: off, and this build has no other]
     #[arg(long, value_name = "MODE", requires = "listen")]
     bridge: Option<String>,
+
+    /// When to ask the host what it accepts: off, on_failure or schedule [default: on_failure]
+    #[arg(long, value_name = "MODE", requires = "listen")]
+    probe: Option<String>,
 
     /// Append session events to this file; `-` is standard output, `off` nowhere [default: -]
     #[arg(long, value_name = "FILE", requires = "listen")]
@@ -120,6 +130,7 @@ impl Run {
             listen: self.listen.as_deref().unwrap_or_default(),
             upstream: self.upstream.as_deref().unwrap_or_default(),
             bridge: self.bridge.as_deref(),
+            probe: self.probe.as_deref(),
             event_log: self.event_log.as_deref(),
             admin: self.admin.as_deref(),
         };

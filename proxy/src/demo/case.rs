@@ -44,19 +44,11 @@ pub(super) struct Expected {
     pub(super) cause: Cause,
     /// The step in which the connection ended; several where the client may go before or after the host is connected.
     pub(super) phases: &'static [Phase],
-    /// The real fault, where passing bytes on cannot tell it from `cause`: it must then be among the alternatives.
-    pub(super) suspect: Option<Cause>,
 }
 
 impl Expected {
-    /// True when `verdict` says this, and names the suspect where there is one.
+    /// True when `verdict` says this.
     pub(super) fn is_met_by(&self, verdict: &Verdict) -> bool {
-        self.phases.contains(&verdict.phase)
-            && match self.suspect {
-                None => verdict.cause == self.cause,
-                Some(suspect) => {
-                    verdict.cause == suspect || (verdict.cause == self.cause && verdict.alternatives.contains(&suspect))
-                }
-            }
+        self.phases.contains(&verdict.phase) && verdict.cause == self.cause
     }
 }

@@ -47,11 +47,7 @@ pub(super) fn revised(out: &mut dyn Write, verdict: &Verdict) -> io::Result<()> 
 /// A visit whose verdict is not the one that was due.
 pub(super) fn unexpected(out: &mut dyn Write, expected: &Expected) -> io::Result<()> {
     let phases: Vec<&str> = expected.phases.iter().map(|phase| phase.name()).collect();
-    write!(out, "{:MARGIN$}{BAD}not as expected{BAD:#}: {} in {} was due", "", expected.cause, phases.join(" or "))?;
-    match expected.suspect {
-        Some(suspect) => writeln!(out, ", with {suspect} among what else it can be"),
-        None => writeln!(out),
-    }
+    writeln!(out, "{:MARGIN$}{BAD}not as expected{BAD:#}: {} in {} was due", "", expected.cause, phases.join(" or "))
 }
 
 /// The table at the end: one row for each visit, and a second one where the verdict is not as expected.

@@ -8,7 +8,7 @@ use super::tls::Credentials;
 use crate::observe::{Notice, Observer};
 use crate::run::{Proxy, RunError};
 use anyhow::Context;
-use config::{Admin, EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
+use config::{Admin, EventPath, Events, Limits, Listener, Probe, Settings, Timeouts, Upstream, UserNames};
 use parser::diagnosis::Verdict;
 use parser::session::Peer;
 use std::io::{ErrorKind, Write};
@@ -190,6 +190,8 @@ fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
     Settings {
         listeners,
         timeouts: Timeouts { connect: 2 * short, negotiate: short, client_hello: short, server_hello: short },
+        // Whoever watches sees the proof in the report itself, not as a revision.
+        probe: Probe { timeout: short / 4, hold: Duration::from_secs(1), ..Probe::default() },
         events: Events { path: EventPath::Off, user_names: UserNames::Hash, live: false },
         admin: Some(Admin { listen: ADMIN }),
         limits: Limits::default(),
@@ -207,10 +209,9 @@ mod tests {
 
     const RIGHT: Visit = Visit {
         client: &[Step::Request { user: "alice", protocols: 0 }, Step::ReadPacket],
-        expected: Expected { cause: Cause::NegSslRequired, phases: &[Phase::X224], suspect: None },
+        expected: Expected { cause: Cause::NegSslRequired, phases: &[Phase::X224] },
     };
-    const WRONG: Visit =
-        Visit { expected: Expected { cause: Cause::NlaRequired, phases: &[Phase::X224], suspect: None }, ..RIGHT };
+    const WRONG: Visit = Visit { expected: Expected { cause: Cause::NlaRequired, phases: &[Phase::X224] }, ..RIGHT };
     const HOST: Host = Host::Plays(&[&[Step::ReadPacket, Step::Refuse(1), Step::AwaitEnd]]);
 
     #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ pub mod log;
 mod metrics;
 mod notice;
 mod open;
+mod probed;
 mod query;
 mod sample;
 mod settle;
@@ -25,19 +26,21 @@ pub use notice::{Drain, Notice, Readiness, Rejection};
 pub use open::OutputError;
 
 use crate::clock;
-use crate::record::{Action, Event, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Writer};
+use crate::probe::{Prober, REVISED_WITHIN, Standing};
+use crate::record::{Action, Event, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Told, Writer};
 use feed::Feed;
 use history::History;
 use latency::Latencies;
 use live::Live;
 use metrics::{Metrics, UpstreamMetrics};
 use parser::Timestamp;
-use parser::diagnosis::{Marks, Outcome};
+use parser::diagnosis::{Cause, Marks, Outcome, diagnose_with};
 use parser::session::{PerPeer, Phase};
 use sample::Sampler;
-use settle::{Final, Settling};
+use settle::{Settled, Settling, Tell};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -62,6 +65,8 @@ pub struct Observer {
     notices: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
     records: Mutex<Vec<mpsc::UnboundedSender<Arc<SessionRecord>>>>,
     readiness: AtomicU8,
+    /// Who asks hosts what they accept. None in a process that serves no session.
+    prober: OnceLock<Arc<Prober>>,
 }
 
 impl Observer {
@@ -134,7 +139,7 @@ impl Observer {
             _ => Marks::default(),
         };
         for revised in self.settling.reached(identity.id, phase, marks, now) {
-            self.count(revised);
+            self.settled(revised);
         }
         if self.live_wanted() {
             let event = Event::phase(identity, phase, now, now, Silence::default());
@@ -144,26 +149,43 @@ impl Observer {
 
     /// A session is over. Called exactly once for each [`Observer::started`].
     pub fn ended(&self, record: SessionRecord) {
-        let record = Arc::new(record);
-        let identity = &*record.identity;
+        self.ended_with(record, None);
+    }
+
+    /// The same, with the client's hello as it was sent, if the host did not answer it: a probe replays it.
+    pub fn ended_with(&self, mut record: SessionRecord, client_hello: Option<Box<[u8]>>) {
+        let identity = Arc::clone(&record.identity);
         let traffic = &record.timeline.traffic;
-        let upstream = self.left(identity, PerPeer { client: traffic.client.bytes, host: traffic.host.bytes });
+        let upstream = self.left(&identity, PerPeer { client: traffic.client.bytes, host: traffic.host.bytes });
         self.metrics.seen(&record, &upstream);
         self.latencies.record(&record.timeline.phases, record.ended);
-        let told = self.settling.ended(&record, &upstream);
 
-        let cause = record.verdict.cause;
-        if self.file.is_some() || self.feed.wanted() {
-            let event = Event::ended(Action::SessionEnd, &record, record.ended, &self.names, &told);
-            self.tell(Action::SessionEnd, Some(identity), Some(cause.id()), &event);
+        let prober = self.prober.get();
+        let (mut profile, mut undecided, mut at_once) = (None, None, false);
+        match prober.map_or(Standing::Settled, |prober| prober.standing(&record)) {
+            Standing::Settled => {}
+            Standing::Known(known) => {
+                record.verdict = diagnose_with(&record.timeline, &known);
+                profile = Some(known);
+            }
+            Standing::Undecided(target) => {
+                (undecided, at_once) = (Some((target, record.ended.plus(REVISED_WITHIN))), true);
+            }
+            Standing::Prompt(target) => undecided = Some((target, record.ended.plus(REVISED_WITHIN))),
         }
-        let sampled = cause.outcome() != Outcome::Unknown || lock(&self.scanners).admit(record.ended).is_some();
-        log::session(&record, &record.verdict, sampled);
-        lock(&self.history).push(Ended { record: Arc::clone(&record), told: told.clone(), revised: false });
-        lock(&self.records).retain(|sender| sender.send(Arc::clone(&record)).is_ok());
-        self.notify(&Notice::Ended(Arc::clone(&record)));
-        if told.is_final {
-            self.count(Final { record, upstream, revised: None });
+        let record = Arc::new(record);
+        let hold = prober.filter(|_| at_once).map(|prober| prober.hold()).filter(|hold| !hold.is_zero());
+        let told = self.settling.ended(&record, &upstream, profile, undecided, hold.is_some());
+        match hold.filter(|_| !told.is_final) {
+            // Told when the probe is over, or when its time is.
+            Some(hold) => prober.into_iter().for_each(|prober| prober.hold_back(identity.id, hold)),
+            None => self.settled(Settled { record: Arc::clone(&record), upstream, told, tell: Tell::End }),
+        }
+        if let (Some(prober), Some((target, _))) = (prober, undecided) {
+            match at_once {
+                true => prober.want(target, &record, client_hello),
+                false => prober.want_later(target, record),
+            }
         }
     }
 
@@ -227,32 +249,53 @@ impl Observer {
         }
     }
 
-    /// Counts a final verdict, and tells of it when it is not the one that was told.
-    fn count(&self, settled: Final) {
-        let Final { record, upstream, revised } = settled;
-        let Some((verdict, told)) = revised else {
-            self.metrics.judged(&record, &record.verdict, &upstream);
-            return;
-        };
-        self.metrics.judged(&record, &verdict, &upstream);
-        let revised = Arc::new(SessionRecord { verdict, ..SessionRecord::clone(&record) });
-        let cause = revised.verdict.cause.id();
-        let client = revised.identity.client.ip().to_canonical();
-        let was = record.verdict.cause.id();
-        tracing::info!(cause, was, %client, session = %revised.identity.id, "revised: {}", revised.verdict.message);
-        if self.file.is_some() || self.feed.wanted() {
-            let event = Event::ended(Action::Verdict, &revised, clock::now(), &self.names, &told);
-            self.tell(Action::Verdict, Some(&revised.identity), Some(cause), &event);
+    /// Tells what is to be told of an ended session, and counts it when that is final.
+    fn settled(&self, settled: Settled) {
+        let Settled { record, upstream, told, tell } = settled;
+        if told.is_final {
+            self.metrics.judged(&record, told.profile.as_deref(), &upstream);
+            if let Some(prober) = self.prober.get() {
+                prober.came_to(&record);
+            }
         }
-        let (session, verdict) = (revised.identity.id, revised.verdict.clone());
-        lock(&self.history).revise(Ended { record: revised, told, revised: true });
+        match tell {
+            Tell::End => self.tell_end(&record, told),
+            Tell::Verdict(was) => self.tell_verdict(&record, told, was),
+            Tell::Nothing => {}
+        }
+    }
+
+    fn tell_end(&self, record: &Arc<SessionRecord>, told: Told) {
+        let cause = record.verdict.cause;
+        if self.file.is_some() || self.feed.wanted() {
+            let event = Event::ended(Action::SessionEnd, record, record.ended, &self.names, &told);
+            self.tell(Action::SessionEnd, Some(&record.identity), Some(cause.id()), &event);
+        }
+        let sampled = cause.outcome() != Outcome::Unknown || lock(&self.scanners).admit(record.ended).is_some();
+        log::session(record, &record.verdict, sampled);
+        lock(&self.history).push(Ended { record: Arc::clone(record), told, revised: false });
+        lock(&self.records).retain(|sender| sender.send(Arc::clone(record)).is_ok());
+        self.notify(&Notice::Ended(Arc::clone(record)));
+    }
+
+    fn tell_verdict(&self, record: &Arc<SessionRecord>, told: Told, was: Cause) {
+        let cause = record.verdict.cause.id();
+        let client = record.identity.client.ip().to_canonical();
+        let was = was.id();
+        tracing::info!(cause, was, %client, session = %record.identity.id, "revised: {}", record.verdict.message);
+        if self.file.is_some() || self.feed.wanted() {
+            let event = Event::ended(Action::Verdict, record, clock::now(), &self.names, &told);
+            self.tell(Action::Verdict, Some(&record.identity), Some(cause), &event);
+        }
+        let (session, verdict) = (record.identity.id, record.verdict.clone());
+        lock(&self.history).revise(Ended { record: Arc::clone(record), told, revised: true });
         self.notify(&Notice::Revised { session, verdict });
     }
 
     /// Counts what has become final by the passing of time.
     fn settle(&self, now: Timestamp) {
         let (sessions, attempts) = self.settling.expire(now);
-        sessions.into_iter().for_each(|session| self.count(session));
+        sessions.into_iter().for_each(|session| self.settled(session));
         attempts.into_iter().for_each(|(upstream, cause)| upstream.attempted(cause));
     }
 
@@ -281,16 +324,22 @@ impl Observer {
     }
 
     fn tell(&self, action: Action, about: Option<&SessionIdentity>, cause: Option<&'static str>, event: &Event) {
+        let client = about.map(|identity| identity.client.ip().to_canonical());
+        self.tell_about(action, client, about.map(|identity| &identity.upstream), cause, event);
+    }
+
+    fn tell_about(
+        &self,
+        action: Action,
+        client: Option<IpAddr>,
+        host: Option<&Arc<str>>,
+        cause: Option<&'static str>,
+        event: &Event,
+    ) {
         let line = event.line();
         if self.feed.wanted() {
             let json = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
-            self.feed.send(&Item {
-                action: action.name(),
-                cause,
-                client: about.map(|identity| identity.client.ip().to_canonical()),
-                host: about.map(|identity| Arc::clone(&identity.upstream)),
-                json: Arc::from(json),
-            });
+            self.feed.send(&Item { action: action.name(), cause, client, host: host.cloned(), json: Arc::from(json) });
         }
         let only_live = matches!(action, Action::SessionStart | Action::SessionPhase) && !self.live_in_file;
         if let Some(file) = self.file.as_ref().filter(|_| !only_live) {

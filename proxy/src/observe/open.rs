@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::AtomicU8;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// An output that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,7 @@ impl Observer {
             notices: Mutex::default(),
             records: Mutex::default(),
             readiness: AtomicU8::new(Readiness::Starting as u8),
+            prober: OnceLock::new(),
         });
         tick::start(&observer).map_err(OutputError::Thread)?;
         Ok(observer)

@@ -1,12 +1,14 @@
 //! When a verdict is final, and which connections of a client belong together.
 //!
-//! A session's end is told at once. When its client's next connection may still change what we know, counting waits for
-//! it, at most half a minute.
+//! A session's end is told at once, or after `probe.hold`. When its client's next connection or a probe of its host may
+//! still change what we know, counting waits for it, at most half a minute.
 
 use super::metrics::UpstreamMetrics;
+use crate::probe::Target;
 use crate::record::{Attempt, SessionRecord, Told};
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Cause, Marks, Verdict};
+use parser::profile::HostProfile;
 use parser::session::Phase;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,12 +20,25 @@ const HELD: usize = 4096;
 /// Attempts whose upstream is remembered: what [`Attempts`] itself bounds, with room for one burst.
 const ATTEMPTS: usize = 16_384;
 
-/// A session whose verdict is final now, to be counted.
-pub(super) struct Final {
+/// Something to be told of an ended session, or counted.
+pub(super) struct Settled {
+    /// With the verdict as it is now.
     pub(super) record: Arc<SessionRecord>,
     pub(super) upstream: Arc<UpstreamMetrics>,
-    /// What takes the place of the record's verdict.
-    pub(super) revised: Option<(Verdict, Told)>,
+    /// `is_final`: the session is to be counted.
+    pub(super) told: Told,
+    pub(super) tell: Tell,
+}
+
+/// How it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tell {
+    /// As the end of the session, which was not told yet.
+    End,
+    /// As a verdict that takes the place of the one before; the payload is its cause.
+    Verdict(Cause),
+    /// Not at all: what was told stands.
+    Nothing,
 }
 
 #[derive(Default)]
@@ -42,7 +57,32 @@ struct State {
 struct Held {
     record: Arc<SessionRecord>,
     upstream: Arc<UpstreamMetrics>,
-    attempt: Option<Attempt>,
+    told: Told,
+    /// The client's next connection may change the verdict.
+    prompt: bool,
+    /// The probe that may change it, and until when it is waited for.
+    probe: Option<(Target, Timestamp)>,
+    /// Its end was told.
+    written: bool,
+}
+
+impl Held {
+    fn settle(mut self) -> Settled {
+        self.told.is_final = true;
+        let tell = if self.written { Tell::Nothing } else { Tell::End };
+        Settled { record: self.record, upstream: self.upstream, told: self.told, tell }
+    }
+
+    /// Another verdict takes the place of the one before.
+    fn judge(&mut self, verdict: Verdict) -> Tell {
+        let tell = match self.written {
+            false => Tell::End,
+            true if verdict == self.record.verdict => Tell::Nothing,
+            true => Tell::Verdict(self.record.verdict.cause),
+        };
+        self.record = Arc::new(SessionRecord { verdict, ..SessionRecord::clone(&self.record) });
+        tell
+    }
 }
 
 impl Settling {
@@ -52,25 +92,31 @@ impl Settling {
     }
 
     /// A session got further; earlier ones of the same client may now be understood.
-    pub(super) fn reached(&self, id: Uuid, phase: Phase, marks: Marks, at: Timestamp) -> Vec<Final> {
+    pub(super) fn reached(&self, id: Uuid, phase: Phase, marks: Marks, at: Timestamp) -> Vec<Settled> {
         let mut state = self.lock();
         let revisions = state.attempts.reached(id.as_u128(), phase, marks, at);
         let mut revised = Vec::new();
         for revision in revisions {
-            if let Some(held) = state.held.remove(&revision.session) {
-                let told = Told { attempt: held.attempt, is_final: true };
-                revised.push(Final {
-                    record: held.record,
-                    upstream: held.upstream,
-                    revised: Some((revision.verdict, told)),
-                });
+            if let Some(mut held) = state.held.remove(&revision.session) {
+                held.told.is_final = true;
+                let tell = held.judge(revision.verdict);
+                revised.push(Settled { record: held.record, upstream: held.upstream, told: held.told, tell });
             }
         }
         revised
     }
 
     /// Where an ended session stands. When its verdict is final it is the caller's to count.
-    pub(super) fn ended(&self, record: &Arc<SessionRecord>, upstream: &Arc<UpstreamMetrics>) -> Told {
+    ///
+    /// `probe` is what may still decide it and until when; with `hold` the caller does not tell of the end yet.
+    pub(super) fn ended(
+        &self,
+        record: &Arc<SessionRecord>,
+        upstream: &Arc<UpstreamMetrics>,
+        profile: Option<Arc<HostProfile>>,
+        probe: Option<(Target, Timestamp)>,
+        hold: bool,
+    ) -> Told {
         let id = record.identity.id.as_u128();
         let mut state = self.lock();
         let placement = state.attempts.ended(id, &record.verdict, &record.timeline, record.ended);
@@ -82,25 +128,81 @@ impl Settling {
         if state.targets.len() < ATTEMPTS {
             state.targets.entry(placement.attempt).or_insert_with(|| Arc::clone(upstream));
         }
-        let is_final = placement.may_be_revised.is_none() || state.held.len() >= HELD;
+        let prompt = placement.may_be_revised.is_some();
+        let is_final = !(prompt || probe.is_some()) || state.held.len() >= HELD;
+        let told = Told { attempt, is_final, profile };
         if !is_final {
-            let held = Held { record: Arc::clone(record), upstream: Arc::clone(upstream), attempt: attempt.clone() };
+            let held = Held {
+                record: Arc::clone(record),
+                upstream: Arc::clone(upstream),
+                told: told.clone(),
+                prompt,
+                probe,
+                written: !hold,
+            };
             state.held.insert(id, held);
         }
-        Told { attempt, is_final }
+        told
+    }
+
+    /// The session waits for a probe.
+    pub(super) fn waits(&self, id: Uuid) -> bool {
+        self.lock().held.get(&id.as_u128()).is_some_and(|held| held.probe.is_some())
+    }
+
+    /// The time is over for which the end of a session was held back.
+    pub(super) fn held_long_enough(&self, id: Uuid) -> Option<Settled> {
+        let mut state = self.lock();
+        let held = state.held.get_mut(&id.as_u128()).filter(|held| !held.written)?;
+        held.written = true;
+        let (record, upstream) = (Arc::clone(&held.record), Arc::clone(&held.upstream));
+        Some(Settled { record, upstream, told: held.told.clone(), tell: Tell::End })
+    }
+
+    /// A probe of `target` is over. `judge` says what a session comes to with it, `None` when it learns nothing from it.
+    pub(super) fn probed(
+        &self,
+        target: Target,
+        judge: impl Fn(&SessionRecord) -> Option<(Verdict, Arc<HostProfile>)>,
+    ) -> Vec<Settled> {
+        let mut state = self.lock();
+        let waiting: Vec<u128> =
+            state.held.iter().filter(|(_, h)| h.probe.is_some_and(|(of, _)| of == target)).map(|(id, _)| *id).collect();
+        let mut settled = Vec::with_capacity(waiting.len());
+        for id in waiting {
+            let Some(mut held) = state.held.remove(&id) else { continue };
+            held.probe = None;
+            let mut tell = if held.written { Tell::Nothing } else { Tell::End };
+            if let Some((verdict, profile)) = judge(&held.record) {
+                held.prompt &= state.attempts.judged_again(id, &verdict);
+                held.told.profile = Some(profile);
+                tell = held.judge(verdict);
+            }
+            held.written = true;
+            held.told.is_final = !held.prompt;
+            let (record, upstream) = (Arc::clone(&held.record), Arc::clone(&held.upstream));
+            settled.push(Settled { record, upstream, told: held.told.clone(), tell });
+            if held.prompt {
+                state.held.insert(id, held);
+            }
+        }
+        settled
     }
 
     /// What has become final by the passing of time: sessions, and attempts that are over.
-    pub(super) fn expire(&self, now: Timestamp) -> (Vec<Final>, Vec<(Arc<UpstreamMetrics>, Cause)>) {
+    pub(super) fn expire(&self, now: Timestamp) -> (Vec<Settled>, Vec<(Arc<UpstreamMetrics>, Cause)>) {
         let mut state = self.lock();
-        let settled = state.attempts.expire(now);
-        let sessions = settled.sessions.iter().filter_map(|id| {
-            let held = state.held.remove(id)?;
-            Some(Final { record: held.record, upstream: held.upstream, revised: None })
-        });
-        let sessions = sessions.collect();
+        let expired = state.attempts.expire(now);
+        for id in &expired.sessions {
+            if let Some(held) = state.held.get_mut(id) {
+                held.prompt = false;
+            }
+        }
+        let over = |held: &Held| !held.prompt && held.probe.is_none_or(|(_, until)| until <= now);
+        let ids: Vec<u128> = state.held.iter().filter(|(_, held)| over(held)).map(|(id, _)| *id).collect();
+        let sessions = ids.iter().filter_map(|id| state.held.remove(id)).map(Held::settle).collect();
         let over =
-            settled.attempts.iter().filter_map(|attempt| Some((state.targets.remove(&attempt.id)?, attempt.cause)));
+            expired.attempts.iter().filter_map(|attempt| Some((state.targets.remove(&attempt.id)?, attempt.cause)));
         (sessions, over.collect())
     }
 
@@ -112,5 +214,83 @@ impl Settling {
 impl std::fmt::Debug for Settling {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settling").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::Metrics;
+    use super::*;
+    use crate::record::fixture::{identity, record, verdict};
+    use std::time::Duration;
+
+    const TARGET: Target = Target {
+        address: std::net::SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 3389)),
+        tls_first: false,
+    };
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A session that waits for a probe of [`TARGET`], its end told or held back.
+    fn waiting(settling: &Settling, hold: bool) -> (Arc<SessionRecord>, Timestamp) {
+        let record = Arc::new(record(1, Cause::TlsServerRefusedHelloSilently));
+        let upstream = Metrics::new().unwrap().upstream(&identity(1).upstream);
+        settling.opened(&record.identity);
+        let until = record.ended.plus(PATIENCE);
+        let told = settling.ended(&record, &upstream, None, Some((TARGET, until)), hold);
+        assert!(!told.is_final);
+        assert!(settling.waits(record.identity.id));
+        (record, until)
+    }
+
+    #[test]
+    fn a_probe_that_never_ends_leaves_the_verdict_final_after_its_time() {
+        let settling = Settling::default();
+        let (record, until) = waiting(&settling, false);
+        assert!(settling.expire(record.ended.plus(PATIENCE / 2)).0.is_empty());
+        let (settled, _) = settling.expire(until);
+        let [settled] = settled.as_slice() else { panic!("one session") };
+        assert_eq!((settled.told.is_final, settled.tell), (true, Tell::Nothing), "counted as it was told");
+        assert!(!settling.waits(record.identity.id));
+        let late = settling.probed(TARGET, |_| Some((verdict(Cause::TlsNoCommonCipher), Arc::default())));
+        assert!(late.is_empty(), "it is counted already");
+    }
+
+    #[test]
+    fn an_end_that_is_held_back_is_told_once_whatever_comes_first() {
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, true);
+        let first = settling.held_long_enough(record.identity.id).expect("its time is over");
+        assert_eq!((first.told.is_final, first.tell), (false, Tell::End));
+        assert!(settling.held_long_enough(record.identity.id).is_none());
+        let judged = settling.probed(TARGET, |_| Some((verdict(Cause::TlsNoCommonCipher), Arc::default())));
+        assert_eq!(judged[0].tell, Tell::Verdict(Cause::TlsServerRefusedHelloSilently));
+        assert_eq!(judged[0].record.verdict.cause, Cause::TlsNoCommonCipher);
+
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, true);
+        let judged = settling.probed(TARGET, |_| None);
+        assert_eq!((judged[0].tell, judged[0].told.is_final), (Tell::End, true), "nothing was learned: told as it is");
+        assert!(settling.held_long_enough(record.identity.id).is_none());
+
+        let settling = Settling::default();
+        waiting(&settling, true);
+        assert_eq!(settling.expire(Timestamp(u64::MAX)).0[0].tell, Tell::End, "the proxy ends");
+    }
+
+    #[test]
+    fn the_probe_of_one_host_judges_nobody_elses_session() {
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, false);
+        let gateway = Target { tls_first: true, ..TARGET };
+        assert!(settling.probed(gateway, |_| Some((verdict(Cause::Ok), Arc::default()))).is_empty());
+        assert!(settling.waits(record.identity.id));
+    }
+
+    #[test]
+    fn a_verdict_that_stands_is_not_told_twice() {
+        let settling = Settling::default();
+        let (record, _) = waiting(&settling, false);
+        let judged = settling.probed(TARGET, |_| Some((record.verdict.clone(), Arc::default())));
+        assert_eq!((judged[0].tell, judged[0].told.is_final), (Tell::Nothing, true));
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn settings(path: EventPath) -> config::Settings {
             client_hello: Duration::from_secs(15),
             server_hello: Duration::from_secs(15),
         },
+        probe: config::Probe { mode: config::ProbeMode::Off, ..config::Probe::default() },
         events: config::Events { path, user_names: config::UserNames::Hash, live: false },
         admin: None,
         limits: config::Limits { drain_timeout: Duration::from_secs(1), opening_memory: 1 << 20, event_queue: 1 << 20 },

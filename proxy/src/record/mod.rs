@@ -8,6 +8,7 @@ mod detail;
 mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod profile;
 mod queue;
 mod redact;
 mod report;
@@ -17,6 +18,7 @@ mod stamp;
 pub use community_id::community_id;
 pub use detail::Detail;
 pub use event::{Action, Attempt, Event, SCHEMA, Silence, Told};
+pub use profile::profile_json;
 pub use queue::{Dropped, Sink, Writer};
 pub use redact::{KeyError, Names};
 pub(crate) use report::readable;

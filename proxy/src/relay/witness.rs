@@ -262,16 +262,20 @@ impl Witness {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let timeline = match self.settled.take() {
-            Some(session) => session.finish(),
-            None => match &*self.live.lock() {
-                View::Watching(session) => session.timeline().clone(),
-                View::Settled(timeline) => timeline.as_ref().clone(),
+        let (timeline, client_hello) = match self.settled.take() {
+            Some(mut session) => {
+                let client_hello = session.take_client_hello();
+                (session.finish(), client_hello)
+            }
+            None => match &mut *self.live.lock() {
+                View::Watching(session) => (session.timeline().clone(), session.take_client_hello()),
+                View::Settled(timeline) => (timeline.as_ref().clone(), None),
             },
         };
         let verdict = diagnose(&timeline);
         let identity = Arc::clone(&self.live.identity);
-        self.observer.ended(SessionRecord { identity, timeline, verdict, ended: clock::now() });
+        let record = SessionRecord { identity, timeline, verdict, ended: clock::now() };
+        self.observer.ended_with(record, client_hello);
     }
 }
 

@@ -92,6 +92,15 @@ impl Client {
         }
     }
 
+    /// Another verdict on a connection that has ended. Says whether it may still turn out to be a prompt.
+    pub(super) fn judge_again(&mut self, session: u128, verdict: &Verdict, revisable: bool) -> bool {
+        let Some(index) = self.index(session) else { return false };
+        let Some(ended) = self.members[index].ended.as_mut() else { return false };
+        ended.verdict = verdict.clone();
+        ended.revisable &= revisable;
+        ended.revisable
+    }
+
     /// Where a connection stands.
     pub(super) fn place(&self, session: u128, may_be_revised: Option<Timestamp>) -> Option<Placement> {
         let index = self.index(session)?;

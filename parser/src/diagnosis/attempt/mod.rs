@@ -228,6 +228,13 @@ impl Attempts {
         client.place(session, revisable.then_some(deadline)).unwrap_or(alone)
     }
 
+    /// A probe of the host has changed the verdict of a session that has ended. Says whether its client's next connection
+    /// may still change it: no longer, when the new verdict leaves no room for a prompt.
+    pub fn judged_again(&mut self, session: u128, verdict: &Verdict) -> bool {
+        let client = self.sessions.get(&session).and_then(|key| self.clients.get_mut(key));
+        client.is_some_and(|client| client.judge_again(session, verdict, revise::may_be_prompt(verdict)))
+    }
+
     /// Everything whose window is over at `now`. To be called about once a second.
     pub fn expire(&mut self, now: Timestamp) -> Settled {
         while let Some(&(deadline, session)) = self.deadlines.first() {

@@ -207,3 +207,20 @@ fn a_session_that_was_never_announced_stands_for_itself() {
     assert_eq!(placement, Placement { attempt: 7, number: 1, previous: None, may_be_revised: None });
     assert_eq!(attempts.expire(seconds(2)).attempts.len(), 1);
 }
+
+#[test]
+fn a_verdict_proven_by_a_probe_is_what_its_attempt_came_to_and_no_prompt_any_more() {
+    let mut attempts = Attempts::new();
+    let alice = of_user("alice");
+    connection(&mut attempts, 1, 0, 1, &left_at_prompt(Phase::TlsFinish), &alice);
+    let still_a_prompt = left_at_prompt(Phase::TlsFinish);
+    assert!(attempts.judged_again(1, &still_a_prompt), "the next connection may still explain it");
+    let proven = verdict(Cause::TlsNoCommonGroupOrSigalg, Phase::TlsFinish, &[]);
+    assert!(!attempts.judged_again(1, &proven));
+    attempts.opened(2, client(1), TARGET, seconds(5));
+    assert!(attempts.reached(2, Phase::Credssp, Marks::of(&alice), seconds(5)).is_empty());
+    attempts.ended(2, &verdict(Cause::ClosedAfterTlsUnknown, Phase::Credssp, &[]), &alice, seconds(6));
+    let settled = attempts.expire(seconds(60));
+    assert_eq!(settled.attempts.iter().map(|a| a.cause).collect::<Vec<_>>(), [Cause::TlsNoCommonGroupOrSigalg]);
+    assert!(!attempts.judged_again(1, &proven), "forgotten");
+}

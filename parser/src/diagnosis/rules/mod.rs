@@ -20,10 +20,13 @@ mod hello;
 mod negotiation;
 mod opening;
 mod ours;
+pub(super) mod probed;
 mod reach;
 mod session;
 mod stalled;
 mod words;
+
+pub(crate) use words::date;
 
 use super::{Cause, Confidence, Side, Verdict};
 use crate::session::Timeline;

@@ -23,7 +23,7 @@ pub(super) fn span(time: Duration) -> String {
 }
 
 /// A Unix time as `2024-02-29 12:30 UTC`. Any `i64` is accepted; years outside of 0 to 9999 are written as they are.
-pub(super) fn date(unix: i64) -> String {
+pub(crate) fn date(unix: i64) -> String {
     let (days, second) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
     // Days since 0000-03-01, in eras of 400 years: the usual civil-from-days reckoning.
     let z = days + 719_468;

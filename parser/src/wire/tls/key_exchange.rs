@@ -3,7 +3,7 @@
 use super::super::outcome::{Malformed, Outcome};
 use super::extensions::list16;
 use super::record::{HANDSHAKE_HEADER, handshake_body};
-use super::{CipherSuite, HandshakeType, NamedGroup};
+use super::{CipherSuite, HandshakeType, NamedGroup, SignatureScheme};
 
 /// `curve_type` of a named curve. RFC 8422 5.4
 const NAMED_CURVE: u8 = 3;
@@ -15,6 +15,8 @@ pub struct ServerKeyExchange {
     pub group: Option<NamedGroup>,
     /// Size of the prime in bits, for DHE.
     pub dh_bits: Option<u16>,
+    /// How the host signed it; only TLS 1.2 says. RFC 5246 7.4.3
+    pub signature: Option<SignatureScheme>,
 }
 
 impl ServerKeyExchange {
@@ -34,16 +36,42 @@ impl ServerKeyExchange {
         let at = |expected| Outcome::Malformed(Malformed { offset: HANDSHAKE_HEADER + hint, expected });
         let value = match (key_exchange, parameters) {
             ("ECDHE" | "ECDH", [NAMED_CURVE, high, low, ..]) => {
-                ServerKeyExchange { group: Some(NamedGroup(u16::from_be_bytes([*high, *low]))), dh_bits: None }
+                let group = Some(NamedGroup(u16::from_be_bytes([*high, *low])));
+                ServerKeyExchange { group, dh_bits: None, signature: signature(after_point(parameters)) }
             }
             // Explicit curves have no number.
             ("ECDHE" | "ECDH", [1 | 2, ..]) => ServerKeyExchange::default(),
             ("ECDHE" | "ECDH", _) => return at("curve_type and named curve"),
-            ("DHE" | "DH", [_, _, ..]) => ServerKeyExchange { group: None, dh_bits: Some(bits(list16(parameters))) },
+            ("DHE" | "DH", [_, _, ..]) => ServerKeyExchange {
+                group: None,
+                dh_bits: Some(bits(list16(parameters))),
+                signature: signature(after_numbers(parameters)),
+            },
             ("DHE" | "DH", _) => return at("dh_p"),
             _ => ServerKeyExchange::default(),
         };
         Outcome::Value { value, consumed: HANDSHAKE_HEADER + body.len() }
+    }
+}
+
+/// What follows a named curve and its point.
+fn after_point(parameters: &[u8]) -> &[u8] {
+    let length = parameters.get(3).copied().map_or(0, usize::from);
+    parameters.get(4 + length..).unwrap_or_default()
+}
+
+/// What follows the prime, the generator and the host's number.
+fn after_numbers(parameters: &[u8]) -> &[u8] {
+    (0..3).fold(parameters, |rest, _| rest.get(2 + list16(rest).len()..).unwrap_or_default())
+}
+
+/// The scheme before a signature. Older versions have the signature alone: its length tells which it is.
+fn signature(bytes: &[u8]) -> Option<SignatureScheme> {
+    match bytes {
+        [high, low, a, b, signature @ ..] if signature.len() == usize::from(u16::from_be_bytes([*a, *b])) => {
+            Some(SignatureScheme(u16::from_be_bytes([*high, *low])))
+        }
+        _ => None,
     }
 }
 
@@ -71,6 +99,16 @@ mod tests {
         message.extend([1; 127]);
         let exchange = ServerKeyExchange::parse(&message, CipherSuite(0x009f)).value().expect("read");
         assert_eq!(exchange.dh_bits, Some(1024));
+    }
+
+    #[test]
+    fn the_scheme_of_the_signature_is_read_where_there_is_one() {
+        let signed = [12, 0, 0, 12, 3, 0, 29, 1, 9, 8, 4, 0, 3, 1, 1, 1];
+        let exchange = ServerKeyExchange::parse(&signed, CipherSuite(0xc030)).value().expect("read");
+        assert_eq!(exchange.signature, Some(SignatureScheme(0x0804)));
+        let of_tls10 = [12, 0, 0, 10, 3, 0, 29, 1, 9, 0, 3, 1, 1, 1];
+        let exchange = ServerKeyExchange::parse(&of_tls10, CipherSuite(0xc014)).value().expect("read");
+        assert_eq!(exchange.signature, None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! TLS messages that cross in clear, of any version since SSL 2-compatible hellos.
 
+mod build;
+mod build_shares;
 mod certificate;
 mod client_hello;
 #[cfg(test)]
@@ -16,6 +18,8 @@ mod suite;
 mod suite_table;
 mod version;
 
+pub use build::{Fresh, HelloMessage, Offer, records};
+pub use build_shares::key_share;
 pub use certificate::CertificateChain;
 pub use client_hello::ClientHello;
 pub use extensions::{ByteStrings, Extensions, KeyShares};

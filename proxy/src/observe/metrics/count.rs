@@ -4,6 +4,7 @@ use super::names::{self, MISMATCHES};
 use super::{Metrics, OTHER, UpstreamMetrics};
 use crate::record::SessionRecord;
 use parser::diagnosis::{Cause, Outcome, Verdict};
+use parser::profile::{HostProfile, Mismatch, mismatch_between};
 use parser::session::{
     Answer, ClientHelloFacts, Closer, ConnectFailure, PerPeer, Phase, ResolveFailure, Timeline, Upstream,
 };
@@ -26,14 +27,15 @@ impl Metrics {
     }
 
     /// The verdict of a session, counted once, when it is final.
-    pub(crate) fn judged(&self, record: &SessionRecord, verdict: &Verdict, upstream: &UpstreamMetrics) {
+    pub(crate) fn judged(&self, record: &SessionRecord, profile: Option<&HostProfile>, upstream: &UpstreamMetrics) {
+        let verdict = &record.verdict;
         if let Some(counter) = upstream.sessions.get(verdict.cause as usize) {
             counter.inc();
         }
         if verdict.outcome() == Outcome::Failure {
             self.families.failures.with_label_values(&[verdict.phase.name(), verdict.side.name()]).inc();
         }
-        if let Some(what) = mismatch(verdict, record.timeline.client_hello.as_ref()) {
+        if let Some(what) = mismatch(verdict, record.timeline.client_hello.as_ref(), profile) {
             upstream.mismatch[what].inc();
         }
     }
@@ -152,11 +154,14 @@ fn host_dropped_the_hello(timeline: &Timeline) -> bool {
 }
 
 /// Index into [`MISMATCHES`].
-fn mismatch(verdict: &Verdict, hello: Option<&ClientHelloFacts>) -> Option<usize> {
+fn mismatch(verdict: &Verdict, hello: Option<&ClientHelloFacts>, profile: Option<&HostProfile>) -> Option<usize> {
+    let known = hello.zip(profile).and_then(|(hello, profile)| mismatch_between(hello, profile));
     let what = match verdict.cause {
         Cause::TlsNoCommonVersion => "version",
         Cause::TlsNoCommonCipher => "suite",
         Cause::TlsCertKeyTypeMismatch => "key_type",
+        Cause::TlsNoCommonGroupOrSigalg if known == Some(Mismatch::SignatureScheme) => "sigalg",
+        Cause::TlsNoCommonGroupOrSigalg if known == Some(Mismatch::Group) => "group",
         Cause::TlsNoCommonGroupOrSigalg => {
             let missing = verdict.missing.client.iter().chain(&verdict.missing.host);
             let schemes = || hello.into_iter().flat_map(|hello| &hello.signature_schemes);

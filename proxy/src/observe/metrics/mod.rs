@@ -1,10 +1,11 @@
 //! Prometheus metrics. All names and labels stand in [`names`]; handles are resolved once per listener and upstream.
 //!
 //! Labels come from closed or configured sets, never from a client. Counters of a closed set exist at 0 from the start.
-//! Metrics of features this build has not (probe, bridge, captures) are not exported: a 0 would claim that they work.
+//! Metrics of features this build has not (bridge, captures) are not exported: a 0 would claim that they work.
 
 mod count;
 mod names;
+mod probe;
 mod process;
 
 use super::Rejection;
@@ -52,6 +53,11 @@ struct Families {
     mismatch: IntCounterVec,
     drop_after_hello: IntCounterVec,
     certificate: prometheus::GaugeVec,
+    host_changes: IntCounterVec,
+    host_tls: IntGaugeVec,
+    probes: IntCounterVec,
+    probe_success: IntGaugeVec,
+    probe_duration: Histogram,
     events_dropped: IntCounterVec,
     giveups: IntCounterVec,
     overflow: IntCounterVec,
@@ -222,6 +228,11 @@ impl Families {
                 registry,
                 prometheus::GaugeVec::new(names::opts(names::CERTIFICATE_NOT_AFTER), &["upstream"])?,
             )?,
+            host_changes: counters(names::HOST_CHANGES)?,
+            host_tls: keep(registry, IntGaugeVec::new(names::opts(names::HOST_TLS), &["upstream", "version"])?)?,
+            probes: counters(names::PROBES)?,
+            probe_success: keep(registry, IntGaugeVec::new(names::opts(names::PROBE_SUCCESS), &["upstream", "step"])?)?,
+            probe_duration: histogram(names::PROBE_DURATION, names::PROBE_BUCKETS)?,
             events_dropped: counters(names::EVENTS_DROPPED)?,
             giveups: counters(names::GIVEUPS)?,
             overflow: counters(names::LABEL_OVERFLOW)?,
@@ -261,6 +272,8 @@ impl Families {
         each(&self.connect_errors, &names::CONNECT_REASONS);
         each(&self.selected, &names::PROTOCOLS);
         each(&self.nego_failures, &names::FAILURE_CODES);
+        each(&self.host_changes, &parser::profile::ChangeKind::ALL.map(parser::profile::ChangeKind::name));
+        each(&self.probes, &crate::probe::Reason::ALL.map(crate::probe::Reason::name));
         for version in names::VERSIONS {
             for class in names::SUITE_CLASSES {
                 self.negotiated.with_label_values(&[&**label, version, class]);

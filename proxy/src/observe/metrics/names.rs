@@ -56,8 +56,20 @@ pub(super) const DROP_AFTER_HELLO: Counters = (
 );
 pub(super) const CERTIFICATE_NOT_AFTER: Named = (
     "host_certificate_not_after_timestamp_seconds",
-    "When the host's certificate, as last seen in clear, expires (Unix time)",
+    "When the host's certificate, as last seen in clear or by a probe, expires (Unix time)",
 );
+pub(super) const HOST_CHANGES: Counters = (
+    ("host_changes_total", "Differences between what a host accepts and what it accepted when it was asked before"),
+    &["upstream", "what"],
+);
+pub(super) const HOST_TLS: Named =
+    ("host_tls_supported", "1: the host accepts this TLS version, 0: it refused it when it was asked last");
+pub(super) const PROBES: Counters =
+    (("probes_total", "Times that a host was asked what it accepts, and why"), &["upstream", "reason"]);
+pub(super) const PROBE_SUCCESS: Named =
+    ("probe_success", "How far the last probe of the host got: 1 for each step that succeeded");
+pub(super) const PROBE_DURATION: Named =
+    ("probe_duration_seconds", "From the first question to a host to its last answer");
 pub(super) const EVENTS_DROPPED: Counters =
     (("events_dropped_total", "Events and log lines that an output could not take"), &["sink"]);
 pub(super) const GIVEUPS: Counters =
@@ -71,6 +83,8 @@ pub(super) const SESSION_BUCKETS: &[f64] =
 /// Round trips at one end, a person at a prompt at the other.
 pub(super) const PHASE_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+/// Dozens of handshakes one after the other, or the time-outs of a host that is silent.
+pub(super) const PROBE_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0];
 /// A round trip, or the retransmissions of a SYN at 1, 3 and 7 s.
 pub(super) const CONNECT_BUCKETS: &[f64] =
     &[0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -86,6 +100,9 @@ pub(super) const FAILURE_CODES: [&str; 7] = ["1", "2", "3", "4", "5", "6", "othe
 pub(super) const MISMATCHES: [&str; 5] = ["version", "suite", "group", "sigalg", "key_type"];
 pub(super) const CONNECT_REASONS: [&str; 9] =
     ["dns_not_found", "dns_failure", "dns_timeout", "refused", "timeout", "unreachable", "reset", "local", "other"];
+/// Steps of a probe: a connection, a Connection Confirm that leads to TLS (or TLS at once), a ServerHello, and every
+/// question answered.
+pub(super) const PROBE_STEPS: [&str; 4] = ["connect", "negotiation", "tls", "complete"];
 /// What clients ask for in practice; any other set of bits is `other`. `none` is a request without RDP_NEG_REQ.
 pub(super) const REQUEST_PROTOCOLS: [&str; 12] = [
     "none",

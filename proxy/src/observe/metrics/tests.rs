@@ -68,7 +68,7 @@ fn labels_are_those_of_the_contract_and_nothing_of_a_client() {
     let record = record(1, Cause::TlsNoCommonVersion);
     let upstream = metrics.upstream(&record.identity.upstream);
     metrics.seen(&record, &upstream);
-    metrics.judged(&record, &record.verdict, &upstream);
+    metrics.judged(&record, None, &upstream);
     let text = text(&metrics);
     let labels: BTreeSet<&str> = text
         .lines()
@@ -91,6 +91,7 @@ fn labels_are_those_of_the_contract_and_nothing_of_a_client() {
         "result",
         "side",
         "sink",
+        "step",
         "suite_class",
         "upstream",
         "version",
@@ -111,7 +112,7 @@ fn a_session_is_counted_where_it_belongs() {
     let record = record(1, Cause::CertExpired);
     let upstream = metrics.upstream(&record.identity.upstream);
     metrics.seen(&record, &upstream);
-    metrics.judged(&record, &record.verdict, &upstream);
+    metrics.judged(&record, None, &upstream);
     upstream.carried(PerPeer { client: 400, host: 1800 });
     let text = text(&metrics);
     for (series, expected) in [

@@ -1,6 +1,7 @@
 //! The objects of an event, apart from `tls`.
 
 use super::Attempt;
+use super::probe::{Change, Probe};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -113,6 +114,10 @@ pub(super) struct Rdpscope {
     pub(super) tcp: Option<Connection>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<Waiting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) probe: Option<Probe>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) change: Option<Change>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rejected: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

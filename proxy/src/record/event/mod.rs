@@ -3,19 +3,23 @@
 //! The entry points are [`Event::ended`], [`Event::started`], [`Event::phase`] and [`Event::of_proxy`].
 
 mod fields;
+mod probe;
 mod tls;
 
 use super::{Names, SessionIdentity, SessionRecord, community_id, rfc3339};
+use crate::probe::Probed;
 use fields::{
     Address, Bytes, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, Predicted, Rdp, Rdpscope,
     SessionId, Waiting,
 };
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Verdict};
+use parser::profile::{Completeness, HostProfile};
 use parser::session::{Answer, GiveUp, Opening, PerPeer, Phase, TcpFacts, Timeline, Upstream};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -33,6 +37,10 @@ pub enum Action {
     SessionEnd,
     /// What we say of it has changed.
     Verdict,
+    /// A host was asked what it accepts.
+    Probe,
+    /// A host accepts something else than before.
+    HostChanged,
     /// The configuration was read again.
     Reload,
     /// The proxy stops.
@@ -48,6 +56,8 @@ impl Action {
             Action::SessionPhase => "session_phase",
             Action::SessionEnd => "session_end",
             Action::Verdict => "verdict",
+            Action::Probe => "probe",
+            Action::HostChanged => "host_changed",
             Action::Reload => "reload",
             Action::Drain => "drain",
         }
@@ -73,6 +83,8 @@ pub struct Told {
     pub attempt: Option<Attempt>,
     /// No `verdict` event will follow.
     pub is_final: bool,
+    /// What the host accepts, when the verdict rests on it.
+    pub profile: Option<Arc<HostProfile>>,
 }
 
 /// One event. Serialize it with [`Event::line`].
@@ -115,6 +127,9 @@ impl Event {
         event.rdpscope.say(verdict);
         event.rdpscope.attempt.clone_from(&told.attempt);
         event.rdpscope.is_final = Some(told.is_final);
+        if let Some(profile) = &told.profile {
+            event.learn(profile, at);
+        }
         event
     }
 
@@ -186,6 +201,57 @@ impl Event {
             message,
             rdpscope: Rdpscope { schema: SCHEMA, live, ..Rdpscope::default() },
             ..Event::default()
+        }
+    }
+
+    /// A host was asked what it accepts.
+    pub(crate) fn probe(probed: &Probed, at: Timestamp) -> Event {
+        let profile = &*probed.profile;
+        let outcome = match profile.completeness {
+            Completeness::Complete => "success",
+            Completeness::Partial(_) => "unknown",
+            Completeness::Unreachable(_) => "failure",
+        };
+        let mut event = Event::of_host(Action::Probe, &probed.upstream, probed.target.address, at);
+        event.event.outcome = Some(outcome);
+        event.event.duration = Some(nanoseconds(probed.took));
+        event.message = format!("asked {} {}: {}", probed.upstream, probed.reason.words(), probe::words(profile));
+        event.session = probed.session.map(|id| SessionId { id });
+        event.tls = tls::Tls::of_profile(profile);
+        let asked = probe::Asked { reason: probed.reason.name(), tls_first: probed.target.tls_first };
+        event.rdpscope.probe = Some(probe::Probe::of(profile, at).asked(asked));
+        event
+    }
+
+    /// A host accepts something else than when it was asked before.
+    pub(crate) fn host_changed(
+        upstream: &str,
+        address: SocketAddr,
+        noticed: &crate::probe::Noticed,
+        at: Timestamp,
+    ) -> Event {
+        let mut event = Event::of_host(Action::HostChanged, upstream, address, at);
+        let (after, before) = (rfc3339(noticed.after), rfc3339(noticed.before));
+        event.message = format!("host {upstream} {} (between {after} and {before})", noticed.text);
+        event.rdpscope.change = Some(probe::Change { what: noticed.what, text: noticed.text.clone(), after, before });
+        event
+    }
+
+    fn of_host(action: Action, upstream: &str, address: SocketAddr, at: Timestamp) -> Event {
+        Event {
+            timestamp: rfc3339(at),
+            event: EventFields { action: action.name(), ..EventFields::default() },
+            server: Some(host(upstream, Some(address))),
+            rdpscope: Rdpscope { schema: SCHEMA, ..Rdpscope::default() },
+            ..Event::default()
+        }
+    }
+
+    /// Adds what the host was found to accept.
+    fn learn(&mut self, profile: &HostProfile, at: Timestamp) {
+        self.rdpscope.probe = Some(probe::Probe::of(profile, at));
+        if let Some(tls) = &mut self.tls {
+            tls.learn(profile);
         }
     }
 

@@ -11,7 +11,7 @@ fn names(how: UserNames) -> Names {
 
 fn told() -> Told {
     let attempt = Attempt { id: Uuid::from_u128(1), number: 2, previous_session: Some(Uuid::from_u128(1)) };
-    Told { attempt: Some(attempt), is_final: true }
+    Told { attempt: Some(attempt), is_final: true, profile: None }
 }
 
 fn parse(event: &Event) -> Value {

@@ -2,6 +2,7 @@
 
 use crate::record::redact::hex;
 use crate::record::stamp::rfc3339_seconds;
+use parser::profile::HostProfile;
 use parser::session::{CertificateFacts, ClearAlert, ClientHelloFacts, Timeline};
 use parser::wire::{AlertLevel, CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
 use serde::Serialize;
@@ -113,8 +114,25 @@ impl Tls {
     }
 }
 
+impl Tls {
+    /// What a probe saw of the host; `None` when it saw no certificate.
+    pub(super) fn of_profile(profile: &HostProfile) -> Option<Tls> {
+        let server = certificate(profile.certificate.as_ref()?);
+        Some(Tls { server: Some(server), ..Tls::default() })
+    }
+
+    /// Adds the host's certificate where the session itself did not show it.
+    pub(super) fn learn(&mut self, profile: &HostProfile) {
+        let known = self.server.as_ref().is_some_and(|server| server.hash.is_some());
+        if let Some(facts) = profile.certificate.as_ref().filter(|_| !known) {
+            let ja3s = self.server.take().and_then(|server| server.ja3s);
+            self.server = Some(Server { ja3s, ..certificate(facts) });
+        }
+    }
+}
+
 /// Entries of one list in an event. IANA knows some 350 suites; a 64 KiB hello has room for 32,000.
-const LIST: usize = 400;
+pub(super) const LIST: usize = 400;
 /// Alternative names of a certificate: a farm's has some dozens.
 const NAMES: usize = 100;
 /// Characters of one text that a peer chose. A DNS name has at most 253; a subject is rarely longer.
@@ -185,11 +203,11 @@ fn code(name: Option<&'static str>, number: u16) -> String {
     name.map_or_else(|| format!("0x{number:04x}"), str::to_owned)
 }
 
-fn version(version: TlsVersion) -> String {
+pub(super) fn version(version: TlsVersion) -> String {
     code(version.name(), version.0)
 }
 
-fn suite(suite: CipherSuite) -> String {
+pub(super) fn suite(suite: CipherSuite) -> String {
     code(suite.name(), suite.0)
 }
 

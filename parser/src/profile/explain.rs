@@ -1,0 +1,57 @@
+//! Why a client reaches one host and not the other.
+
+use super::HostProfile;
+use super::change::{ChangeKind, Difference, compare};
+use super::meet::{Meeting, Mismatch, meet};
+use super::offer::{Ability, Offer};
+use super::smallest::{Changing, SmallestChange, smallest_changes};
+
+/// A client held against two hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Where it meets the first host, or what is missing.
+    pub first: Result<Meeting, Mismatch>,
+    /// The same with the second.
+    pub second: Result<Meeting, Mismatch>,
+    /// The differences between the hosts that make it so; empty when it reaches both or neither.
+    pub because: Vec<Difference>,
+    /// What would let the client in where it is not: the changes of that host and of the client. Empty when it reaches
+    /// both; those for the first host when it reaches neither.
+    pub changes: Vec<SmallestChange>,
+}
+
+/// Holds `offer` against two hosts by the model of [`meet`].
+///
+/// A difference explains the outcome when it is of the kind that is missing, and the host that the client reaches has
+/// what it needs there.
+#[must_use]
+pub fn explain(offer: &Offer, first: &HostProfile, second: &HostProfile) -> Explanation {
+    let (a, b) = (Ability::from(first), Ability::from(second));
+    let (met_a, met_b) = (meet(offer, &a), meet(offer, &b));
+    let (because, changes) = match (met_a, met_b) {
+        (Ok(_), Ok(_)) => (Vec::new(), Vec::new()),
+        (Err(_), Err(_)) => (Vec::new(), smallest_changes(offer, &a)),
+        (Ok(meeting), Err(mismatch)) => (relevant(first, second, mismatch, meeting), smallest_changes(offer, &b)),
+        (Err(mismatch), Ok(meeting)) => (relevant(first, second, mismatch, meeting), smallest_changes(offer, &a)),
+    };
+    let changes = changes.into_iter().filter(|change| change.changing() != Changing::Both).collect();
+    Explanation { first: met_a, second: met_b, because, changes }
+}
+
+fn relevant(first: &HostProfile, second: &HostProfile, mismatch: Mismatch, meeting: Meeting) -> Vec<Difference> {
+    let kinds: &[ChangeKind] = match mismatch {
+        Mismatch::Version => &[ChangeKind::Version],
+        Mismatch::Suite => &[ChangeKind::Version, ChangeKind::Suite],
+        Mismatch::KeyType => &[ChangeKind::Certificate],
+        Mismatch::Group => &[ChangeKind::Group],
+        Mismatch::SignatureScheme => &[ChangeKind::Signature, ChangeKind::Certificate],
+    };
+    let all: Vec<Difference> =
+        compare(first, second).into_iter().filter(|difference| kinds.contains(&difference.what)).collect();
+    // The version on which they meet says it all, when that is what the other host lacks.
+    let version = super::lack::version_name(meeting.version);
+    let of_version =
+        |difference: &&Difference| difference.item == version || difference.item == format!("suites of {version}");
+    let narrow: Vec<Difference> = all.iter().filter(of_version).cloned().collect();
+    if narrow.is_empty() { all } else { narrow }
+}

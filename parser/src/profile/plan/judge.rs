@@ -1,0 +1,181 @@
+//! What an answer means for the step that asked.
+
+use super::super::known::suites_of;
+use super::super::{LadderChange, LadderStep, Reaction, VersionAbility};
+use super::steps::{Enumeration, Step};
+use super::{Plan, SIZE_ORDER};
+use crate::wire::{NamedGroup, SignatureScheme};
+
+/// What an answer showed for the first time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct News {
+    pub(super) group: bool,
+    pub(super) signature: Option<SignatureScheme>,
+}
+
+impl Plan {
+    /// Takes the answer to the current step's hello, and goes on to the next step when this one is settled.
+    pub(super) fn judge(&mut self, reaction: Reaction, news: News) {
+        let settled = match std::mem::replace(&mut self.step, Step::Done) {
+            Step::Version(suites) => self.version(suites, reaction),
+            step => {
+                self.step = step;
+                self.other(reaction, news)
+            }
+        };
+        if settled {
+            self.step = self.after();
+        }
+    }
+
+    fn version(&mut self, mut suites: Enumeration, reaction: Reaction) -> bool {
+        let chosen = match reaction {
+            Reaction::Hello { version, suite, .. } if version == suites.version() => Some(suite),
+            Reaction::Retry { suite, .. } if suites.version().is_tls13() => Some(suite),
+            _ => None,
+        };
+        let chosen = chosen.and_then(|suite| suites.left.iter().position(|left| *left == suite));
+        let silent = reaction == Reaction::Silence;
+        suites.first.get_or_insert(reaction.clone());
+        let over = match chosen {
+            Some(at) => {
+                let suite = suites.left.remove(at);
+                suites.picks.push(suite);
+                suites.left.is_empty()
+            }
+            // A lost answer is not a refusal.
+            None if silent && !suites.picks.is_empty() && !suites.retried => {
+                suites.retried = true;
+                false
+            }
+            None => true,
+        };
+        if over {
+            self.enumerated(&suites, !matches!(reaction, Reaction::Silence | Reaction::NotTls));
+        }
+        self.step = Step::Version(suites);
+        over
+    }
+
+    fn enumerated(&mut self, suites: &Enumeration, complete: bool) {
+        let version = suites.version();
+        let mut offered = suites_of(version);
+        offered.retain(|suite| suites.picks.contains(suite));
+        self.profile.versions.push(VersionAbility {
+            version,
+            reaction: suites.first.clone().unwrap_or(Reaction::Silence),
+            host_order: suites.picks.len() > 1 && offered != suites.picks,
+            suites: suites.picks.clone(),
+            complete,
+        });
+    }
+
+    fn other(&mut self, reaction: Reaction, news: News) -> bool {
+        match self.step {
+            Step::Order(at) => {
+                if let Some(ability) = self.profile.versions.get_mut(at) {
+                    let first = ability.suites.first().copied();
+                    ability.host_order = suite(&reaction).is_some() && suite(&reaction) == first;
+                    if !ability.host_order {
+                        // The client's order says nothing of the host: strong ones first.
+                        ability.suites.reverse();
+                    }
+                }
+                true
+            }
+            Step::Together => {
+                self.profile.ladder.push(LadderStep { change: LadderChange::Everything, reaction });
+                true
+            }
+            Step::Groups13 => {
+                self.retries |= matches!(reaction, Reaction::Retry { .. });
+                if refused(&reaction) && self.retries {
+                    let groups = self.unseen13();
+                    self.refuse(groups);
+                } else if refused(&reaction) {
+                    self.step = Step::EmptyShares;
+                    return false;
+                }
+                !(news.group && reaction.accepted())
+            }
+            Step::EmptyShares => {
+                if reaction.accepted() {
+                    let groups = self.unseen13();
+                    self.refuse(groups);
+                }
+                true
+            }
+            Step::Groups12 => {
+                // A host that takes the client's order comes to its certificate's own curve last.
+                let at_the_end = reaction.accepted() && !news.group && self.groups12.len() > 1;
+                if refused(&reaction) || (at_the_end && self.certificate_group().is_some()) {
+                    let groups = self.unseen12();
+                    self.refuse(groups);
+                }
+                !(news.group && reaction.accepted())
+            }
+            Step::Schemes12 => news.signature.is_none(),
+            Step::Schemes13(at) => {
+                let scheme = super::super::known::SCHEMES_OF_TLS13.get(at).copied();
+                if reaction.accepted()
+                    && let Some(scheme) = scheme
+                    && !self.profile.signature_schemes.contains(&scheme)
+                {
+                    self.profile.signature_schemes.push(scheme);
+                }
+                self.step = Step::Schemes13(at + 1);
+                false
+            }
+            Step::Sizes(at) => {
+                let size = SIZE_ORDER.get(at).copied().unwrap_or_default();
+                let accepted = reaction.accepted();
+                self.profile.hello_sizes.push((size, reaction));
+                if at == 0 && accepted {
+                    // Smaller ones were accepted before.
+                    self.step = Step::Sizes(SIZE_ORDER.len());
+                }
+                true
+            }
+            Step::Version(_) | Step::Plain(_) | Step::Done => true,
+        }
+    }
+
+    fn refuse(&mut self, groups: Vec<NamedGroup>) {
+        for group in groups {
+            if !self.profile.refused_groups.contains(&group) {
+                self.profile.refused_groups.push(group);
+            }
+        }
+    }
+
+    /// Puts together what was gathered on the way.
+    pub(super) fn conclude(&mut self) {
+        if let Step::Version(suites) = std::mem::replace(&mut self.step, Step::Done)
+            && suites.first.is_some()
+            && self.profile.ability(suites.version()).is_none()
+        {
+            self.enumerated(&suites, false);
+        }
+        let (groups13, groups12) = (std::mem::take(&mut self.groups13), std::mem::take(&mut self.groups12));
+        for group in groups13.into_iter().chain(groups12) {
+            if !self.profile.groups.contains(&group) {
+                self.profile.groups.push(group);
+            }
+        }
+        let groups = &self.profile.groups;
+        self.profile.refused_groups.retain(|group| !groups.contains(group));
+        self.profile.hello_sizes.sort_by_key(|(size, _)| *size);
+    }
+}
+
+fn suite(reaction: &Reaction) -> Option<crate::wire::CipherSuite> {
+    match reaction {
+        Reaction::Hello { suite, .. } | Reaction::Retry { suite, .. } => Some(*suite),
+        _ => None,
+    }
+}
+
+/// The host said no, as opposed to nothing.
+fn refused(reaction: &Reaction) -> bool {
+    matches!(reaction, Reaction::Alert(_) | Reaction::Closed(_) | Reaction::ClearDisconnect)
+}

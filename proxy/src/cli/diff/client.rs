@@ -1,0 +1,162 @@
+//! The client of a comparison: a named Windows version, or the hello of a recorded session.
+
+use parser::profile::{Offer, WindowsVersion};
+use parser::wire::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
+use serde_json::Value;
+use std::fmt::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+/// No event is longer: the lists of a hello are bounded. What is longer is no event log.
+const LINE: u64 = 1 << 20;
+
+/// Whose offer is held against the hosts.
+pub(super) enum Client {
+    /// Published defaults of a Windows version.
+    Windows(&'static WindowsVersion),
+    /// What a client said.
+    Recorded {
+        /// `session.id`.
+        session: String,
+        /// Its hello.
+        offer: Offer,
+    },
+}
+
+impl Client {
+    pub(super) fn windows(name: &str) -> Result<Client, String> {
+        let shown: String = name.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        WindowsVersion::from_name(name).map(Client::Windows).ok_or_else(|| {
+            let near = config::nearest(&name.to_lowercase(), WindowsVersion::all().iter().map(|row| row.id));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            format!("no Windows version is called `{shown}`{near} `--client list` prints all of them")
+        })
+    }
+
+    /// The last event of this session that has a hello.
+    pub(super) fn recorded(id: &str, file: &Path) -> Result<Client, String> {
+        let shown = file.display();
+        let open = File::open(file).map_err(|error| format!("{shown}: {error}"))?;
+        let mut reader = BufReader::new(open);
+        let mut found: Option<(String, Offer)> = None;
+        let mut known: Option<String> = None;
+        loop {
+            let mut line = Vec::new();
+            let read =
+                reader.by_ref().take(LINE).read_until(b'\n', &mut line).map_err(|error| format!("{shown}: {error}"))?;
+            if read == 0 {
+                break;
+            }
+            let Ok(event) = serde_json::from_slice::<Value>(&line) else { continue };
+            let Some(session) =
+                event["session"]["id"].as_str().filter(|session| !id.is_empty() && session.starts_with(id))
+            else {
+                continue;
+            };
+            if known.as_ref().is_some_and(|other| other != session) {
+                return Err(format!("more than one session of {shown} begins with `{id}`: write more of the id"));
+            }
+            known = Some(session.to_owned());
+            found = offer(&event["tls"]["client"]).map(|offer| (session.to_owned(), offer)).or(found);
+        }
+        match found {
+            Some((session, offer)) => Ok(Client::Recorded { session, offer }),
+            None if known.is_some() => Err(format!("session `{id}` of {shown} has no ClientHello")),
+            None => Err(format!("{shown} holds no session `{id}`")),
+        }
+    }
+
+    pub(super) fn offer(&self) -> Offer {
+        match self {
+            Client::Windows(row) => row.offer(),
+            Client::Recorded { offer, .. } => offer.clone(),
+        }
+    }
+
+    /// What it is, and how much that is worth.
+    pub(super) fn title(&self) -> String {
+        match self {
+            Client::Windows(row) => format!("{} with its published defaults", row.name),
+            Client::Recorded { session, .. } => format!("The client of session {session}"),
+        }
+    }
+
+    /// Status and source of what is from a page.
+    pub(super) fn caveat(&self) -> Option<String> {
+        match self {
+            Client::Windows(row) => {
+                Some(format!("status {}: {}. A hint, not a proof. {}", row.status, row.source, row.note))
+            }
+            Client::Recorded { .. } => None,
+        }
+    }
+}
+
+/// Every Windows version, one line each.
+pub(super) fn list() -> String {
+    let mut out = String::new();
+    for row in WindowsVersion::all() {
+        let _ = writeln!(out, "{:14} {:48} {}", row.id, row.name, row.status);
+    }
+    out.push_str("\nDefaults as Microsoft's pages list them; the last column says how far that was checked. A hint, never a proof.\n");
+    out
+}
+
+/// `tls.client` of an event.
+fn offer(client: &Value) -> Option<Offer> {
+    let names =
+        |key: &str| -> Option<Vec<&str>> { Some(client[key].as_array()?.iter().filter_map(Value::as_str).collect()) };
+    let groups = names("supported_groups");
+    let schemes = names("signature_algorithms");
+    let mut versions: Vec<TlsVersion> = names("supported_versions")?
+        .into_iter()
+        .filter_map(|name| TlsVersion::ALL.into_iter().find(|version| version.name() == Some(name)))
+        .collect();
+    versions.sort_by_key(|version| std::cmp::Reverse(*version));
+    let suites = names("supported_ciphers")?.into_iter();
+    Some(Offer {
+        versions,
+        suites: suites
+            .filter_map(|name| CipherSuite::from_name(name).or_else(|| code(name).map(CipherSuite)))
+            .filter(|suite| !suite.is_signal())
+            .collect(),
+        groups: groups
+            .map(|names| numbers(&names, |code| NamedGroup(code).name()).into_iter().map(NamedGroup).collect()),
+        signature_schemes: schemes.map(|names| {
+            numbers(&names, |code| SignatureScheme(code).name()).into_iter().map(SignatureScheme).collect()
+        }),
+    })
+}
+
+/// Code points of names as events write them.
+fn numbers(names: &[&str], name_of: impl Fn(u16) -> Option<&'static str>) -> Vec<u16> {
+    let find = |name: &&str| code(name).or_else(|| (0..=u16::MAX).find(|code| name_of(*code) == Some(name)));
+    names.iter().filter_map(find).collect()
+}
+
+/// `0x0a0b`, as code points without a name are written.
+fn code(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_hello_of_an_event_is_read_back() {
+        let read = offer(&json!({
+            "supported_versions": ["1.2", "1.3"],
+            "supported_ciphers": ["TLS_AES_256_GCM_SHA384", "0xfefe", "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"],
+            "supported_groups": ["x25519", "0x1234"],
+        }));
+        let read = read.expect("an offer");
+        assert_eq!(read.versions, [TlsVersion::TLS13, TlsVersion::TLS12]);
+        assert_eq!(read.suites, [CipherSuite(0x1302), CipherSuite(0xfefe)]);
+        assert_eq!(read.groups, Some(vec![NamedGroup::X25519, NamedGroup(0x1234)]));
+        assert_eq!(read.signature_schemes, None);
+        assert!(offer(&Value::Null).is_none());
+    }
+}

@@ -1,0 +1,246 @@
+//! What a comparison found, for a person and for a program.
+
+use super::Asked;
+use super::client::Client;
+use anstyle::{AnsiColor, Style};
+use parser::profile::{
+    Ability, Completeness, Difference, Explanation, HostProfile, Meeting, Mismatch, Offer, WindowsVersion, compare,
+    explain,
+};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+const BOLD: Style = Style::new().bold();
+/// Names of each side in one sentence.
+const MOST_NAMES: usize = 6;
+
+/// Two hosts, held against each other and against a client.
+pub(super) struct Report {
+    asked: [Asked; 2],
+    client: Option<(Client, Offer, Explanation)>,
+    differences: Vec<Difference>,
+}
+
+impl Report {
+    pub(super) fn new(asked: [Asked; 2], client: Option<Client>) -> Report {
+        let [first, second] = &asked;
+        let differences = compare(&first.profile, &second.profile);
+        let client = client.map(|client| {
+            let offer = client.offer();
+            let explanation = explain(&offer, &first.profile, &second.profile);
+            (client, offer, explanation)
+        });
+        Report { asked, client, differences }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut out = String::new();
+        let [first, second] = &self.asked;
+        for (letter, asked) in [("A", first), ("B", second)] {
+            let _ = writeln!(
+                out,
+                "{BOLD}{letter}{BOLD:#}  {}   {} connections{}",
+                plain(&asked.shown),
+                asked.profile.handshakes,
+                doubt(&asked.profile)
+            );
+        }
+        if let Some((client, offer, explanation)) = &self.client {
+            self.client_text(&mut out, client, offer, explanation);
+        } else {
+            self.windows_text(&mut out);
+        }
+        let _ = writeln!(out, "\n{BOLD}Differences{BOLD:#}");
+        if self.differences.is_empty() {
+            out.push_str("  none in what both were asked\n");
+        }
+        for difference in &self.differences {
+            let _ = writeln!(out, "  {}", plain(&difference.item));
+            let _ = writeln!(out, "    A  {}\n    B  {}", plain(&difference.first), plain(&difference.second));
+        }
+        out
+    }
+
+    fn client_text(&self, out: &mut String, client: &Client, offer: &Offer, explanation: &Explanation) {
+        let _ = writeln!(out, "\n{BOLD}{}{BOLD:#}", plain(&client.title()));
+        if let Some(caveat) = client.caveat() {
+            let _ = writeln!(out, "  ({})", plain(&caveat));
+        }
+        for (letter, asked, met) in
+            [("A", &self.asked[0], &explanation.first), ("B", &self.asked[1], &explanation.second)]
+        {
+            let (style, words) = match met {
+                Ok(meeting) => (AnsiColor::Green.on_default(), format!("meets it: {}", meeting_words(*meeting))),
+                Err(mismatch) => (
+                    AnsiColor::BrightRed.on_default(),
+                    format!("does not: {}", mismatch.sentence(offer, &Ability::from(&asked.profile), MOST_NAMES)),
+                ),
+            };
+            let _ = writeln!(out, "  {letter}  {style}{words}{style:#}");
+        }
+        if explanation.first.is_ok() && explanation.second.is_ok() {
+            out.push_str("  Nothing in TLS keeps it out of either host; what differs below is not why.\n");
+        }
+        for difference in &explanation.because {
+            let _ = writeln!(
+                out,
+                "  because of {}: A {}, B {}",
+                plain(&difference.item),
+                plain(&difference.first),
+                plain(&difference.second)
+            );
+        }
+        for change in self.changes(explanation) {
+            let _ = writeln!(out, "  - {change}");
+        }
+    }
+
+    /// Which Windows versions tell the two apart.
+    fn windows_text(&self, out: &mut String) {
+        let told = self.windows();
+        if told.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "\n{BOLD}Windows versions that meet one and not the other{BOLD:#} (by their published defaults: a hint)"
+        );
+        for (row, explanation) in told {
+            let word = |met: &Result<Meeting, Mismatch>| match met {
+                Ok(meeting) => meeting_words(*meeting),
+                Err(mismatch) => format!("no common {}", words(*mismatch)),
+            };
+            let _ = writeln!(out, "  {} ({}, {})", row.name, row.id, row.status);
+            let _ = writeln!(out, "    A  {}\n    B  {}", word(&explanation.first), word(&explanation.second));
+        }
+    }
+
+    fn windows(&self) -> Vec<(&'static WindowsVersion, Explanation)> {
+        let clients = WindowsVersion::all().iter().filter(|row| !row.server);
+        let explained = clients.map(|row| (row, explain(&row.offer(), &self.asked[0].profile, &self.asked[1].profile)));
+        explained.filter(|(_, explanation)| explanation.first.is_ok() != explanation.second.is_ok()).collect()
+    }
+
+    /// The changes in words. They are for the host that the client does not meet; for the first when it is both.
+    fn changes(&self, explanation: &Explanation) -> Vec<String> {
+        let (at, letter) = if explanation.first.is_err() { (0, "A") } else { (1, "B") };
+        let host = Ability::from(&self.asked[at].profile);
+        explanation
+            .changes
+            .iter()
+            .map(|change| plain(&change.text(&host)).replacen("Host: ", &format!("Host {letter}: "), 1))
+            .collect()
+    }
+
+    pub(super) fn json(&self) -> String {
+        let [first, second] = &self.asked;
+        let client = self.client.as_ref().map(|(client, offer, explanation)| {
+            let outcome = |asked: &Asked, met: &Result<Meeting, Mismatch>| met_json(met, offer, &asked.profile);
+            json!({
+                "name": client.title(),
+                "session": match client { Client::Recorded { session, .. } => Some(session), Client::Windows(_) => None },
+                "windows": match client { Client::Windows(row) => Some(windows_json(row)), Client::Recorded { .. } => None },
+                "first": outcome(first, &explanation.first),
+                "second": outcome(second, &explanation.second),
+                "because": explanation.because.iter().map(difference_json).collect::<Vec<_>>(),
+                "smallest_change": self.changes(explanation),
+            })
+        });
+        let windows = self.windows().into_iter().map(|(row, explanation)| {
+            let offer = row.offer();
+            json!({
+                "windows": windows_json(row),
+                "first": met_json(&explanation.first, &offer, &first.profile),
+                "second": met_json(&explanation.second, &offer, &second.profile),
+            })
+        });
+        let document = json!({
+            "schema": "1",
+            "first": host_json(first),
+            "second": host_json(second),
+            "client": client,
+            "differences": self.differences.iter().map(difference_json).collect::<Vec<_>>(),
+            "windows_clients_told_apart": windows.collect::<Vec<_>>(),
+        });
+        format!("{document:#}\n")
+    }
+}
+
+fn host_json(asked: &Asked) -> Value {
+    let (completeness, reason) = match &asked.profile.completeness {
+        Completeness::Complete => ("complete", None),
+        Completeness::Partial(why) => ("partial", Some(why)),
+        Completeness::Unreachable(why) => ("unreachable", Some(why)),
+    };
+    json!({
+        "host": asked.shown,
+        "completeness": completeness,
+        "reason": reason,
+        "connections": asked.profile.handshakes,
+        "@timestamp": rdpscope::record::rfc3339(asked.profile.begun),
+    })
+}
+
+fn windows_json(row: &WindowsVersion) -> Value {
+    json!({ "id": row.id, "name": row.name, "status": row.status, "source": row.source, "note": row.note })
+}
+
+fn met_json(met: &Result<Meeting, Mismatch>, offer: &Offer, profile: &HostProfile) -> Value {
+    let host = Ability::from(profile);
+    match met {
+        Ok(meeting) => json!({
+            "meets": true,
+            "version": meeting.version.name(),
+            "cipher": meeting.suite.name(),
+            "group": meeting.group.and_then(|group| group.name()),
+        }),
+        Err(mismatch) => {
+            let missing = mismatch.missing(offer, &host);
+            json!({
+                "meets": false,
+                "mismatch": mismatch.name(),
+                "cause": mismatch.cause().id(),
+                "why": mismatch.sentence(offer, &host, MOST_NAMES),
+                "missing": { "client": missing.client, "host": missing.host },
+            })
+        }
+    }
+}
+
+fn difference_json(difference: &Difference) -> Value {
+    json!({
+        "what": difference.what.name(),
+        "item": difference.item,
+        "first": difference.first,
+        "second": difference.second,
+    })
+}
+
+fn meeting_words(meeting: Meeting) -> String {
+    let version = meeting.version.name().unwrap_or("?");
+    let suite = meeting.suite.name().map_or_else(|| meeting.suite.to_string(), str::to_owned);
+    let version = if version.starts_with('1') { format!("TLS {version}") } else { version.to_owned() };
+    format!("{version} with {suite}")
+}
+
+fn words(mismatch: Mismatch) -> &'static str {
+    match mismatch {
+        Mismatch::Version => "version",
+        Mismatch::Suite => "cipher suite",
+        Mismatch::KeyType => "kind of key",
+        Mismatch::Group => "group",
+        Mismatch::SignatureScheme => "signature algorithm",
+    }
+}
+
+fn doubt(profile: &HostProfile) -> String {
+    match &profile.completeness {
+        Completeness::Partial(why) => format!("; incomplete: {}", plain(why)),
+        _ => String::new(),
+    }
+}
+
+/// What a host chose to say, without what could command a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

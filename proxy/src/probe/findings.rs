@@ -1,0 +1,355 @@
+//! What is wrong with a host, judged by its profile alone: worst first, each with what to do about it.
+
+use super::inside::HttpAnswer;
+use parser::diagnosis::Cause;
+use parser::profile::{Completeness, HostProfile, NegotiationAnswer};
+use parser::session::{Answer, CertificateFacts};
+use parser::wire::{CipherSuite, Protocols, SuiteClass, TlsVersion};
+
+/// Days before the end of a certificate from which it is worth a word.
+const EXPIRY_DAYS: i64 = 30;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Clients cannot connect, or are told not to.
+    Broken,
+    /// They can, but less safely than this host could let them.
+    Weak,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// `broken`, `weak`, `note`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Broken => "broken",
+            Severity::Weak => "weak",
+            Severity::Note => "note",
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What, in one sentence.
+    pub what: String,
+    /// What to do; the safe thing.
+    pub remedy: String,
+    /// What users would meet because of it, in the catalogue.
+    pub cause: Option<Cause>,
+}
+
+/// What a gateway answered on its well-known paths, or why not.
+pub type GatewayAnswers = [(&'static str, Result<HttpAnswer, String>)];
+
+/// What is wrong with the host of `profile`, worst first. `host` is the name it was asked by, `now` in Unix seconds.
+#[must_use]
+pub fn findings(profile: &HostProfile, host: &str, gateway: &GatewayAnswers, now: i64) -> Vec<Finding> {
+    if matches!(profile.completeness, Completeness::Unreachable(_)) {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    negotiation(profile, &mut all);
+    versions(profile, &mut all);
+    for certificate in profile.certificate.iter().chain(&profile.second_certificate) {
+        judge_certificate(certificate, host, now, &mut all);
+    }
+    sizes(profile, &mut all);
+    paths(gateway, &mut all);
+    all.sort_by_key(|finding| finding.severity);
+    all
+}
+
+fn finding(severity: Severity, what: impl Into<String>, remedy: impl Into<String>, cause: Option<Cause>) -> Finding {
+    Finding { severity, what: what.into(), remedy: remedy.into(), cause }
+}
+
+/// The first remedy of the catalogue.
+fn of(severity: Severity, what: impl Into<String>, cause: Cause) -> Finding {
+    let remedy = cause.entry().remedy.first().copied().unwrap_or_default();
+    finding(severity, what, remedy, Some(cause))
+}
+
+fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {
+    if profile.tls_first {
+        return;
+    }
+    let selected = |of: fn(u32) -> bool| {
+        profile.negotiation.iter().any(|(_, answer)| {
+            matches!(answer, NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) if of(protocol.0))
+        })
+    };
+    let plain = |answer: &NegotiationAnswer| match answer {
+        NegotiationAnswer::Answered(Answer::Plain) => true,
+        NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) => protocol.0 == 0,
+        _ => false,
+    };
+    let tls = selected(|protocol| protocol != 0);
+    // A confirm to a request without negotiation data says nothing: xrdp sends one, and then closes.
+    let plainly = |asked: &Option<Protocols>| asked.is_some_and(|asked| asked.0 == 0);
+    let without = profile.negotiation.iter().any(|(asked, answer)| plainly(asked) && plain(answer));
+    if without && tls {
+        all.push(finding(
+            Severity::Weak,
+            "It lets clients in without TLS (standard RDP security, whose encryption is broken)",
+            "Windows: policy \"Require use of specific security layer for remote (RDP) connections\" = SSL. xrdp: \
+             `security_layer=tls` in xrdp.ini",
+            None,
+        ));
+    }
+    if !tls {
+        all.push(finding(
+            Severity::Broken,
+            "It does not offer TLS: clients that insist on it, as mstsc with NLA does, are refused",
+            "Windows: policy \"Require use of specific security layer for remote (RDP) connections\" = SSL. xrdp: \
+             `security_layer=negotiate` and a readable certificate in xrdp.ini",
+            Some(Cause::NegSslNotAllowed),
+        ));
+    } else if !selected(|protocol| protocol & 0x0a != 0) {
+        all.push(finding(
+            Severity::Note,
+            "No Network Level Authentication: anybody who reaches the port gets a logon screen",
+            "Windows: System properties > Remote > \"Allow connections only with Network Level Authentication\". xrdp has none",
+            None,
+        ));
+    }
+}
+
+fn versions(profile: &HostProfile, all: &mut Vec<Finding>) {
+    if profile.refuses_every_hello() {
+        all.push(of(
+            Severity::Broken,
+            "It takes no ClientHello of any version: the private key of its certificate cannot be used",
+            Cause::CertPrivateKeyUnusable,
+        ));
+        return;
+    }
+    let accepts = |version| profile.ability(version).is_some_and(|ability| ability.accepted());
+    let any = profile.versions.iter().any(|ability| ability.accepted());
+    if any && !accepts(TlsVersion::TLS12) && !accepts(TlsVersion::TLS13) {
+        all.push(finding(
+            Severity::Broken,
+            "Neither TLS 1.2 nor TLS 1.3: clients of today refuse it",
+            "Switch TLS 1.2 on. Windows: HKLM\\SYSTEM\\CurrentControlSet\\Control\\SecurityProviders\\SCHANNEL\\Protocols\\\
+             TLS 1.2\\Server: Enabled=1, DisabledByDefault=0, then restart. xrdp: `ssl_protocols=TLSv1.2, TLSv1.3`",
+            Some(Cause::TlsNoCommonVersion),
+        ));
+    }
+    let old: Vec<&str> =
+        [(TlsVersion::SSL3, "SSL 3.0"), (TlsVersion::TLS10, "TLS 1.0"), (TlsVersion::TLS11, "TLS 1.1")]
+            .into_iter()
+            .filter(|(version, _)| accepts(*version))
+            .map(|(_, name)| name)
+            .collect();
+    if !old.is_empty() && (accepts(TlsVersion::TLS12) || accepts(TlsVersion::TLS13)) {
+        all.push(finding(
+            Severity::Weak,
+            format!("It still accepts {} (RFC 8996, RFC 7568)", old.join(", ")),
+            "When no client needs them: Windows SCHANNEL\\Protocols\\<version>\\Server: Enabled=0. xrdp: \
+             `ssl_protocols=TLSv1.2, TLSv1.3`",
+            None,
+        ));
+    }
+    let mut broken: Vec<CipherSuite> = Vec::new();
+    for suite in profile.versions.iter().flat_map(|ability| &ability.suites) {
+        if suite.class() == Some(SuiteClass::Broken) && !broken.contains(suite) {
+            broken.push(*suite);
+        }
+    }
+    if let Some(first) = broken.first().and_then(|suite| suite.name()) {
+        let more = if broken.len() > 1 { format!(" and {} more", broken.len() - 1) } else { String::new() };
+        all.push(finding(
+            Severity::Weak,
+            format!("It accepts suites that protect nothing: {first}{more}"),
+            format!("Windows: `Disable-TlsCipherSuite -Name {first}` for each of them. xrdp: `tls_ciphers=HIGH:!aNULL:!eNULL:!RC4`"),
+            None,
+        ));
+    }
+    if let Some(ability) = profile.ability(TlsVersion::TLS12).filter(|ability| ability.accepted())
+        && !accepts(TlsVersion::TLS13)
+        && !ability.suites.iter().any(|suite| suite.class() == Some(SuiteClass::Modern))
+    {
+        all.push(finding(
+            Severity::Broken,
+            "TLS 1.2 without one modern suite (ECDHE or DHE with AES-GCM or ChaCha20): strict clients find nothing in common",
+            "Windows: `Enable-TlsCipherSuite -Name TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` (the ECDSA one for an ECDSA key)",
+            Some(Cause::TlsNoCommonCipher),
+        ));
+    }
+    let together = profile
+        .ladder
+        .iter()
+        .any(|step| step.change == parser::profile::LadderChange::Everything && !step.reaction.accepted());
+    if together && accepts(TlsVersion::TLS12) && !accepts(TlsVersion::TLS13) {
+        all.push(of(
+            Severity::Broken,
+            "TLS 1.2 alone works, but a hello that offers TLS 1.3 as well is refused: TLS 1.3 is half enabled, or a device in \
+             between does not bear it",
+            Cause::Tls13MiddleboxIntolerance,
+        ));
+    }
+}
+
+fn judge_certificate(certificate: &CertificateFacts, host: &str, now: i64, all: &mut Vec<Finding>) {
+    if let Some(why) = &certificate.unreadable {
+        let remedy = Cause::CertWeak.entry().remedy.first().copied().unwrap_or_default();
+        all.push(finding(Severity::Broken, format!("The certificate cannot be read: {why}"), remedy, None));
+        return;
+    }
+    let days = (certificate.not_after - now).div_euclid(86_400);
+    if days < 0 {
+        all.push(of(Severity::Broken, format!("The certificate expired {} days ago", -days), Cause::CertExpired));
+    } else if days < EXPIRY_DAYS {
+        all.push(of(Severity::Weak, format!("The certificate expires in {days} days"), Cause::CertExpired));
+    }
+    if certificate.not_before > now {
+        all.push(of(Severity::Broken, "The certificate is not valid yet", Cause::CertNotYetValid));
+    }
+    let least = if certificate.key_algorithm == "RSA" { 2048 } else { 0 };
+    if certificate.key_bits > 0 && certificate.key_bits < least {
+        let what =
+            format!("The certificate's RSA key has {} bits: clients refuse less than 2048", certificate.key_bits);
+        all.push(of(Severity::Broken, what, Cause::CertWeak));
+    }
+    let signature = certificate.signature_algorithm.to_ascii_lowercase();
+    if signature.contains("sha1") || signature.contains("md5") {
+        let what = format!("The certificate is signed with {}: clients refuse it", certificate.signature_algorithm);
+        all.push(of(Severity::Broken, what, Cause::CertWeak));
+    }
+    let server = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.4.1.311.54.1.2", "2.5.29.37.0"];
+    if !certificate.extended_key_usage.is_empty()
+        && !certificate.extended_key_usage.iter().any(|usage| server.contains(&usage.as_str()))
+    {
+        all.push(of(
+            Severity::Broken,
+            "The certificate is not meant for servers (extended key usage)",
+            Cause::CertWrongEku,
+        ));
+    }
+    if host.parse::<std::net::IpAddr>().is_err() && !is_named(certificate, host) {
+        let what = format!("The certificate does not name {host}: clients that use this name are warned");
+        all.push(of(Severity::Weak, what, Cause::CertNameMismatch));
+    }
+    if certificate.self_issued {
+        all.push(of(
+            Severity::Note,
+            "The certificate is self-signed: every new client is asked whether to trust it",
+            Cause::CertUntrustedCa,
+        ));
+    }
+}
+
+/// RFC 6125 6.4: the whole name, or a wildcard for its first label.
+fn is_named(certificate: &CertificateFacts, host: &str) -> bool {
+    let fits = |name: &str| {
+        name.eq_ignore_ascii_case(host)
+            || name
+                .strip_prefix("*.")
+                .is_some_and(|rest| host.split_once('.').is_some_and(|(_, parent)| parent.eq_ignore_ascii_case(rest)))
+    };
+    let common = certificate.subject.split(',').find_map(|part| part.trim().strip_prefix("CN="));
+    match certificate.alternative_names.is_empty() {
+        true => common.is_some_and(fits),
+        false => certificate.alternative_names.iter().any(|name| fits(name)),
+    }
+}
+
+fn sizes(profile: &HostProfile, all: &mut Vec<Finding>) {
+    let lost = profile.hello_sizes.iter().find(|(_, reaction)| !reaction.accepted());
+    if let Some((size, _)) = lost
+        && profile.hello_sizes.iter().any(|(_, reaction)| reaction.accepted())
+    {
+        let what = format!(
+            "A ClientHello of {size} bytes gets no ServerHello, a smaller one does: the path loses large hellos"
+        );
+        all.push(of(Severity::Broken, what, Cause::LargeClienthelloLost));
+    }
+}
+
+fn paths(gateway: &GatewayAnswers, all: &mut Vec<Finding>) {
+    let healthy =
+        |answer: &Result<HttpAnswer, String>| matches!(answer, Ok(answer) if matches!(answer.status, 200 | 401));
+    if gateway.is_empty() || gateway.iter().any(|(_, answer)| healthy(answer)) {
+        return;
+    }
+    if let Some((path, answer)) = gateway.first() {
+        let what = match answer {
+            Ok(answer) => format!("{path} answers {}; a healthy gateway says 401", answer.status),
+            Err(why) => format!("{path} could not be asked: {why}"),
+        };
+        all.push(of(Severity::Broken, what, Cause::RdgHttp403404503));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parser::profile::{Reaction, VersionAbility};
+
+    fn certificate() -> CertificateFacts {
+        CertificateFacts {
+            subject: "CN=old.example".to_owned(),
+            not_after: 1_000_000,
+            key_algorithm: "RSA".to_owned(),
+            key_bits: 1024,
+            signature_algorithm: "sha1WithRSAEncryption".to_owned(),
+            alternative_names: vec!["*.example".to_owned()],
+            ..CertificateFacts::default()
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_judged_by_date_key_signature_and_name() {
+        let mut all = Vec::new();
+        judge_certificate(&certificate(), "rds.example", 2_000_000, &mut all);
+        let causes: Vec<_> = all.iter().filter_map(|finding| finding.cause).collect();
+        assert_eq!(causes, [Cause::CertExpired, Cause::CertWeak, Cause::CertWeak]);
+        all.clear();
+        judge_certificate(&certificate(), "rds.other", 0, &mut all);
+        assert!(all.iter().any(|finding| finding.cause == Some(Cause::CertNameMismatch)));
+    }
+
+    #[test]
+    fn a_confirm_to_no_request_is_no_way_in_without_tls() {
+        let selected =
+            NegotiationAnswer::Answered(Answer::Selected { protocol: Protocols(2), flags: Default::default() });
+        let required = NegotiationAnswer::Answered(Answer::Failure(parser::wire::FailureCode(1)));
+        let plain = NegotiationAnswer::Answered(Answer::Plain);
+        let mut profile = HostProfile {
+            negotiation: vec![(Some(Protocols(0x0b)), selected), (Some(Protocols(0)), required), (None, plain.clone())],
+            ..HostProfile::default()
+        };
+        assert_eq!(findings(&profile, "h", &[], 0), []);
+        profile.negotiation[1].1 = plain;
+        assert_eq!(findings(&profile, "h", &[], 0).len(), 1);
+    }
+
+    #[test]
+    fn worst_comes_first_and_a_sound_host_has_no_finding() {
+        let ability = |version, suites: &[u16]| VersionAbility {
+            version,
+            reaction: Reaction::Silence,
+            suites: suites.iter().map(|code| CipherSuite(*code)).collect(),
+            host_order: true,
+            complete: true,
+        };
+        let selected = |protocol| {
+            NegotiationAnswer::Answered(Answer::Selected { protocol: Protocols(protocol), flags: Default::default() })
+        };
+        let mut profile = HostProfile {
+            negotiation: vec![(Some(Protocols(0x0b)), selected(2))],
+            versions: vec![ability(TlsVersion::TLS12, &[0xc030])],
+            ..HostProfile::default()
+        };
+        assert_eq!(findings(&profile, "h", &[], 0), []);
+        profile.versions = vec![ability(TlsVersion::TLS12, &[0x0005]), ability(TlsVersion::TLS10, &[0x0005])];
+        let severities: Vec<_> = findings(&profile, "h", &[], 0).iter().map(|finding| finding.severity).collect();
+        assert_eq!(severities, [Severity::Broken, Severity::Weak, Severity::Weak]);
+    }
+}

@@ -1,0 +1,200 @@
+//! What only a finished handshake shows: the certificate of a host that has TLS 1.3 alone, and what a gateway's two
+//! well-known paths answer. The one part of a probe that uses a TLS library, rustls; it verifies nothing and sends no
+//! credential.
+
+use super::ask::Ask;
+use crate::clock;
+use crate::tls_provider::provider;
+use crate::upstream::connect;
+use parser::session::{Answer, CertificateFacts};
+use parser::stream::{Event, HostStream};
+use parser::wire::{Protocols, connection_request};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// The paths of an RD Gateway: WebSocket and HTTP transport, and the older RPC over HTTP. [MS-TSGU] 1.7, 3.3.5.1
+pub const GATEWAY_PATHS: [&str; 2] = ["/remoteDesktopGateway/", "/rpc/rpcproxy.dll"];
+/// Bytes read of a response: the status line and the headers that matter come first.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// The head of an HTTP response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// Status code.
+    pub status: u16,
+    /// `Server`.
+    pub server: Option<String>,
+    /// Schemes of `WWW-Authenticate`, in the order sent.
+    pub authenticate: Vec<String>,
+}
+
+/// The leaf certificate, by a handshake with TLS 1.2 or 1.3 behind a request for `protocols` (`None` where TLS comes first).
+///
+/// # Errors
+/// Why there is none, in words.
+pub async fn certificate(ask: &Ask, protocols: Option<Protocols>) -> Result<CertificateFacts, String> {
+    let deadline = Instant::now() + ask.timeout;
+    let mut stream = handshake(ask, protocols, deadline).await?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let facts = chain.first().map(|leaf| CertificateFacts {
+        chain_length: u8::try_from(chain.len()).unwrap_or(u8::MAX),
+        ..CertificateFacts::from_der(leaf)
+    });
+    let _ = timeout_at(deadline, stream.shutdown()).await;
+    facts.ok_or_else(|| "the host sent no certificate".to_owned())
+}
+
+/// What `path` of a gateway answers to a request without credentials. 401 is what a healthy gateway says.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub async fn http_answer(ask: &Ask, host: &str, path: &str) -> Result<HttpAnswer, String> {
+    let deadline = Instant::now() + ask.timeout;
+    let mut stream = handshake(ask, None, deadline).await?;
+
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: rdpscope\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let words = |error: std::io::Error| format!("the connection ended: {error}");
+    stream.write_all(request.as_bytes()).await.map_err(words)?;
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    while head.len() < HEAD_MAX && !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        match timeout_at(deadline, stream.read(&mut buffer)).await {
+            Err(_) => return Err("no answer within the time-out".to_owned()),
+            Ok(Ok(0)) => break,
+            Ok(Ok(length)) => head.extend(&buffer[..length]),
+            // Servers close TLS without close_notify; what came before it counts.
+            Ok(Err(_)) if !head.is_empty() => break,
+            Ok(Err(error)) => return Err(words(error)),
+        }
+    }
+    let _ = timeout_at(deadline, stream.shutdown()).await;
+    read_head(&head).ok_or_else(|| "what it answered is not HTTP".to_owned())
+}
+
+fn read_head(head: &[u8]) -> Option<HttpAnswer> {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.split("\r\n");
+    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let mut answer = HttpAnswer { status, ..HttpAnswer::default() };
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "server" => answer.server = Some(value.chars().filter(|c| !c.is_control()).take(64).collect()),
+            "www-authenticate" if answer.authenticate.len() < 8 => {
+                let scheme = value.split(' ').next().unwrap_or_default();
+                answer.authenticate.push(scheme.chars().filter(|c| !c.is_control()).take(32).collect());
+            }
+            _ => {}
+        }
+    }
+    Some(answer)
+}
+
+async fn handshake(ask: &Ask, protocols: Option<Protocols>, deadline: Instant) -> Result<TlsStream<TcpStream>, String> {
+    let mut socket = connect(ask.address, deadline).await.map_err(|error| format!("connecting failed: {error:?}"))?;
+    if let Some(protocols) = protocols {
+        negotiate(&mut socket, protocols, deadline).await?;
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_no_client_auth();
+    let name = match &ask.options.server_name {
+        Some(name) => ServerName::try_from(name.clone()).map_err(|error| error.to_string())?,
+        None => ServerName::from(ask.address.ip()),
+    };
+    match timeout_at(deadline, TlsConnector::from(Arc::new(config)).connect(name, socket)).await {
+        Err(_) => Err("the TLS handshake did not end within the time-out".to_owned()),
+        Ok(Err(error)) => Err(format!("the TLS handshake failed: {error}")),
+        Ok(Ok(stream)) => Ok(stream),
+    }
+}
+
+async fn negotiate(socket: &mut TcpStream, protocols: Protocols, deadline: Instant) -> Result<(), String> {
+    let words = |error: std::io::Error| error.to_string();
+    socket.write_all(&connection_request(Some(protocols))).await.map_err(words)?;
+    let (mut host, mut byte) = (HostStream::new(), [0]);
+    // Byte by byte: what follows the answer belongs to TLS.
+    for _ in 0..512 {
+        match timeout_at(deadline, socket.read(&mut byte)).await {
+            Ok(Ok(1..)) => {}
+            _ => return Err("the negotiation was not answered".to_owned()),
+        }
+        match host.next(&mut &byte[..], clock::now()) {
+            Some(Event::Answer(Answer::Selected { protocol, .. })) if protocol.0 != 0 => return Ok(()),
+            Some(_) => return Err("TLS was not selected".to_owned()),
+            None => {}
+        }
+    }
+    Err("the negotiation was not answered".to_owned())
+}
+
+/// Takes any certificate: a probe reports what is there, whoever vouches for it.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_gateway_is_read() {
+        let head = b"HTTP/1.1 401 Unauthorized\r\nServer: Microsoft-HTTPAPI/2.0\r\nWWW-Authenticate: Negotiate\r\n\
+                     WWW-Authenticate: NTLM\r\n\r\nbody: x\r\n";
+        let expected = HttpAnswer {
+            status: 401,
+            server: Some("Microsoft-HTTPAPI/2.0".to_owned()),
+            authenticate: vec!["Negotiate".to_owned(), "NTLM".to_owned()],
+        };
+        assert_eq!(read_head(head), Some(expected));
+        assert_eq!(read_head(b"SSH-2.0-x\r\n"), None);
+        assert_eq!(read_head(b""), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! `rdpscope.probe` and `rdpscope.change`: what a host was found to accept, and what changed.
+
+use super::tls::{LIST, suite, version};
+use parser::Timestamp;
+use parser::profile::{Completeness, HostProfile};
+use parser::wire::CipherSuite;
+use serde::Serialize;
+
+/// What the host accepts, in short.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Probe {
+    /// Since the last answer, in seconds with milliseconds.
+    age_s: f64,
+    versions: Vec<String>,
+    /// In the order of the versions, each suite once.
+    ciphers: Vec<String>,
+    handshakes: u16,
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<String>,
+    #[serde(flatten)]
+    asked: Option<Asked>,
+}
+
+/// Why and how it was asked.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Asked {
+    pub(super) reason: &'static str,
+    pub(super) tls_first: bool,
+}
+
+/// A change of a host, between two probes.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Change {
+    pub(super) what: &'static str,
+    pub(super) text: String,
+    pub(super) after: String,
+    pub(super) before: String,
+}
+
+impl Probe {
+    pub(super) fn of(profile: &HostProfile, at: Timestamp) -> Probe {
+        let accepted = || profile.versions.iter().filter(|ability| ability.accepted());
+        Probe {
+            age_s: at.since(profile.ended).as_millis() as f64 / 1e3,
+            versions: accepted().map(|ability| version(ability.version)).collect(),
+            ciphers: suites(profile).into_iter().take(LIST).map(suite).collect(),
+            handshakes: profile.handshakes,
+            complete: profile.completeness == Completeness::Complete,
+            incomplete: match &profile.completeness {
+                Completeness::Complete => None,
+                Completeness::Partial(why) | Completeness::Unreachable(why) => Some(why.clone()),
+            },
+            asked: None,
+        }
+    }
+
+    pub(super) fn asked(self, asked: Asked) -> Probe {
+        Probe { asked: Some(asked), ..self }
+    }
+}
+
+/// The profile in one line for a person.
+pub(super) fn words(profile: &HostProfile) -> String {
+    if let Completeness::Unreachable(why) = &profile.completeness {
+        return why.clone();
+    }
+    let versions: Vec<String> =
+        profile.versions.iter().filter(|ability| ability.accepted()).map(|ability| version(ability.version)).collect();
+    let what = match (versions.is_empty(), profile.versions.is_empty()) {
+        (true, true) => "nothing was learned of TLS".to_owned(),
+        (true, false) => "it accepts no TLS hello at all".to_owned(),
+        _ => format!("TLS {}, {} suites", versions.join(", "), suites(profile).len()),
+    };
+    let took = profile.ended.since(profile.begun).as_millis();
+    let stopped = match &profile.completeness {
+        Completeness::Partial(why) => format!("; incomplete: {why}"),
+        _ => String::new(),
+    };
+    format!("{what} ({} connections, {took} ms){stopped}", profile.handshakes)
+}
+
+/// Every suite that any version accepts, once.
+fn suites(profile: &HostProfile) -> Vec<CipherSuite> {
+    let mut all = Vec::new();
+    for suite in profile.versions.iter().flat_map(|ability| &ability.suites) {
+        if !all.contains(suite) {
+            all.push(*suite);
+        }
+    }
+    all
+}

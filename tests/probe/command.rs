@@ -1,0 +1,173 @@
+//! `rdpscope probe` as a person and a script meet it.
+
+use crate::host::{Host, find, peers_wanted};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+fn rdpscope(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rdpscope")).args(arguments).output().expect("it runs")
+}
+
+fn text(address: SocketAddr, flags: &[&str]) -> String {
+    let address = address.to_string();
+    let output = rdpscope(&[&["probe", &address], flags].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "progress is for terminals");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn a_weak_host_is_told_what_to_do() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::openssl("rsa1024", &["-no_tls1_3", "-cipher", "AES128-SHA:NULL-SHA:@SECLEVEL=0"]);
+    let report = text(host.address, &[]);
+    for part in [
+        "What is wrong with it",
+        "1024 bits",
+        "cert_weak",
+        "TLS 1.2 without one modern suite",
+        "It still accepts TLS 1.0, TLS 1.1",
+        "TLS_RSA_WITH_NULL_SHA",
+        "tls_no_common_cipher",
+        "→ ",
+        "weak    TLS_RSA_WITH_AES_128_CBC_SHA",
+        "broken  TLS_RSA_WITH_NULL_SHA",
+        "ssl+hybrid+hybrid_ex     selects ssl",
+        "(no request)             refuses: SSL_REQUIRED_BY_SERVER (1)",
+        "SSL 3.0        refused: alert",
+        "days left",
+    ] {
+        assert!(report.contains(part), "lacks {part}:\n{report}");
+    }
+    assert!(!report.contains('\u{1b}'), "colours in a pipe");
+}
+
+#[test]
+fn an_answer_in_an_older_version_is_no_support_for_the_newer_one() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::openssl("rsa", &["-tls1", "-cipher", "AES128-SHA:@SECLEVEL=0"]);
+    let report = text(host.address, &[]);
+    for part in [
+        "Neither TLS 1.2 nor TLS 1.3",
+        "TLS 1.2        refused: answers in TLS 1.0 instead",
+        "TLS 1.0        1 suite\n",
+        "tls_no_common_version",
+    ] {
+        assert!(report.contains(part), "lacks {part}:\n{report}");
+    }
+}
+
+#[test]
+fn one_document_says_the_same() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::openssl("ec", &["-tls1_3"]);
+    let document: Value = serde_json::from_str(&text(host.address, &["--json"])).expect("one document");
+    assert_eq!((&document["complete"], &document["unreachable"]), (&Value::Bool(true), &Value::Bool(false)));
+    assert_eq!(document["versions"][0]["version"], "1.3");
+    assert_eq!(document["versions"][0]["ciphers"].as_array().map(Vec::len), Some(3));
+    assert_eq!(document["versions"][1]["accepted"], false);
+    assert_eq!(document["cipher_classes"]["TLS_AES_256_GCM_SHA384"], "modern");
+    // TLS 1.3 hides it from a hand-made hello.
+    assert_eq!(document["certificate"]["public_key_algorithm"], "ECDSA");
+    assert_eq!(document["findings"][0]["cause"], Value::Null);
+}
+
+#[test]
+fn a_dead_key_is_named() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::xrdp(("rsa", "garbage"), "ssl_protocols=TLSv1.2, TLSv1.3");
+    let report = text(host.address, &[]);
+    assert!(report.contains("cert_private_key_unusable"), "{report}");
+}
+
+#[test]
+fn a_gateway_is_asked_over_http_too() {
+    if !peers_wanted() {
+        return;
+    }
+    let (host, port) = Host::bare_openssl("rsa", &["-www"]);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let report = text(address, &["--gateway"]);
+    assert!(report.contains("/remoteDesktopGateway/   200: healthy"), "{report}");
+    assert!(report.contains("/rpc/rpcproxy.dll        200: healthy"), "{report}");
+    assert!(!report.contains("Negotiation"), "{report}");
+    drop(host);
+    let without = Host::openssl("rsa", &[]);
+    let address = without.address.to_string();
+    let output = rdpscope(&["probe", "--gateway", &address]);
+    assert_eq!(output.status.code(), Some(1), "an RDP host is no gateway");
+}
+
+/// A gateway's web server: every request gets this head.
+fn gateway(head: &'static str) -> SocketAddr {
+    let pair = rcgen::generate_simple_self_signed(vec!["gw.lab.test".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(rdpscope::tls_provider::provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .expect("a pair");
+    let (listener, config) = (TcpListener::bind("127.0.0.1:0").expect("a port"), Arc::new(config));
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let server = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let mut stream = rustls::StreamOwned::new(server, socket);
+            if stream.read(&mut [0; 1024]).is_ok_and(|length| length > 0) {
+                let _ = stream.write_all(head.as_bytes());
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_gateway_that_asks_for_credentials_is_healthy_and_one_that_is_stopped_is_not() {
+    let healthy = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n";
+    let report = text(gateway(healthy), &["--gateway"]);
+    assert!(report.contains("/remoteDesktopGateway/   401: healthy, offers Negotiate"), "{report}");
+    assert!(!report.contains("rdg_http"), "{report}");
+    let stopped = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    let report = text(gateway(stopped), &["--gateway"]);
+    assert!(report.contains("503: not healthy") && report.contains("rdg_http_403_404_503"), "{report}");
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_wiped() {
+    let Some(script) = find("script") else {
+        println!("left out: script is not installed");
+        return;
+    };
+    let address = gateway("HTTP/1.1 401 Unauthorized\r\n\r\n");
+    let line = format!("{} probe --gateway {address}", env!("CARGO_BIN_EXE_rdpscope"));
+    let output = Command::new(script).args(["-qec", &line, "/dev/null"]).output().expect("it runs");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("connections, 0.") && shown.contains(": TLS 1.3"), "{shown}");
+    let (_, report) = shown.rsplit_once("\r\u{1b}[K").expect("wiped");
+    assert!(report.contains("What is wrong with it"), "{report}");
+}
+
+#[test]
+fn without_gateway_a_gateway_is_recognised() {
+    if !peers_wanted() {
+        return;
+    }
+    let (host, port) = Host::bare_openssl("rsa", &[]);
+    let output = rdpscope(&["probe", &format!("127.0.0.1:{port}")]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("try `--gateway`"), "{words}");
+    drop(host);
+}

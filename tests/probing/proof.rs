@@ -1,0 +1,139 @@
+//! Real hosts asked for real: each kind of mismatch proven, a healthy pair cleared, and no connection too many.
+
+use crate::bench::{Bench, probing};
+use crate::host::{ALL, BOTH, Host, Key, Manner, Speaks, TLS12, TLS13, visit};
+use serde_json::Value;
+use std::time::Duration;
+
+/// One failed visit, and what it came to before and after the host was asked.
+async fn judged(host: &Host, client: Speaks) -> (Bench, Value, Value) {
+    let bench = Bench::new(host.address, probing(|_| ())).await;
+    visit(bench.front, client).await;
+    let end = bench.wait_for("session_end", 1).await.remove(0);
+    assert_eq!(end["rdpscope"]["final"], false, "{end:#}");
+    let verdict = bench.wait_for("verdict", 1).await.remove(0);
+    assert_eq!(verdict["session"]["id"], end["session"]["id"]);
+    assert_eq!(verdict["rdpscope"]["final"], true);
+    (bench, end, verdict)
+}
+
+fn proves(verdict: &Value, cause: &str) {
+    assert_eq!(verdict["event"]["code"], cause, "{verdict:#}");
+    assert_eq!(verdict["rdpscope"]["confidence"], "proven", "{verdict:#}");
+    assert!(verdict["rdpscope"]["alternatives"].is_null(), "{verdict:#}");
+}
+
+#[tokio::test]
+async fn a_version_that_the_host_lacks_is_proven() {
+    let host = Host::new(Speaks { versions: TLS13, suites: "", ..ALL }, Key::Rsa, Manner::Silent).await;
+    let (bench, end, verdict) = judged(&host, Speaks { versions: TLS12, suites: "", ..ALL }).await;
+    assert_eq!(end["event"]["code"], "tls_server_refused_hello_silently");
+    proves(&verdict, "tls_no_common_version");
+    assert_eq!(verdict["rdpscope"]["probe"]["versions"], serde_json::json!(["1.3"]));
+    assert!(!verdict["rdpscope"]["smallest_change"].as_array().unwrap().is_empty(), "{verdict:#}");
+    let upstream = format!("upstream=\"{}\"", host.address);
+    bench.metric("tls_mismatch_total", &[&upstream, "what=\"version\""], 1.0).await;
+    bench.metric("host_tls_supported", &[&upstream, "version=\"1.3\""], 1.0).await;
+    bench.metric("host_tls_supported", &[&upstream, "version=\"1.2\""], 0.0).await;
+    bench.metric("probe_success", &[&upstream, "step=\"tls\""], 1.0).await;
+    bench.metric("probe_duration_seconds_count", &[], 1.0).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_suite_that_nobody_shares_is_proven() {
+    let host = Host::new(Speaks { versions: TLS12, suites: "_CHACHA20_", ..ALL }, Key::Rsa, Manner::Silent).await;
+    let (bench, _, verdict) = judged(&host, Speaks { versions: TLS12, suites: "_AES_", ..ALL }).await;
+    proves(&verdict, "tls_no_common_cipher");
+    let upstream = format!("upstream=\"{}\"", host.address);
+    bench.metric("tls_mismatch_total", &[&upstream, "what=\"suite\""], 1.0).await;
+    // TLS 1.2 shows the certificate: the probe tells of it before it expires.
+    let not_after = &bench.host().await["profile"]["certificate"]["not_after"];
+    assert!(not_after.is_string(), "{not_after}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_of_the_wrong_kind_is_proven() {
+    let host = Host::new(Speaks { versions: TLS12, suites: "", ..ALL }, Key::Ecdsa, Manner::Silent).await;
+    let (bench, _, verdict) = judged(&host, Speaks { versions: TLS12, suites: "_ECDHE_RSA_", ..ALL }).await;
+    proves(&verdict, "tls_cert_key_type_mismatch");
+    let upstream = format!("upstream=\"{}\"", host.address);
+    bench.metric("tls_mismatch_total", &[&upstream, "what=\"key_type\""], 1.0).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_shares_is_proven() {
+    let host = Host::new(Speaks { groups: "secp384r1", ..ALL }, Key::Rsa, Manner::Silent).await;
+    let (bench, _, verdict) = judged(&host, Speaks { groups: "X25519", ..ALL }).await;
+    proves(&verdict, "tls_no_common_group_or_sigalg");
+    let upstream = format!("upstream=\"{}\"", host.address);
+    bench.metric("tls_mismatch_total", &[&upstream, "what=\"group\""], 1.0).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_that_takes_no_hello_at_all_has_lost_its_key() {
+    let host = Host::new(ALL, Key::Rsa, Manner::Dead).await;
+    let (bench, _, verdict) = judged(&host, ALL).await;
+    assert_eq!(verdict["event"]["code"], "cert_private_key_unusable", "{verdict:#}");
+    // Only a device on the way that resets every hello looks the same from here.
+    let rivals = verdict["rdpscope"]["alternatives"].as_array().cloned().unwrap_or_default();
+    assert!(rivals.iter().all(|rival| rival == "rst_by_middlebox"), "{verdict:#}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_pair_that_fits_is_cleared_of_a_mismatch() {
+    let host = Host::new(ALL, Key::Rsa, Manner::ResetsFirst(1)).await;
+    let (bench, end, verdict) = judged(&host, ALL).await;
+    let rivals = end["rdpscope"]["alternatives"].as_array().unwrap();
+    assert!(rivals.iter().any(|rival| rival == "tls_no_common_cipher"), "{end:#}");
+    let (cause, rivals) = (&verdict["event"]["code"], &verdict["rdpscope"]["alternatives"]);
+    for mismatch in ["tls_no_common_version", "tls_no_common_cipher", "tls_cert_key_type_mismatch"] {
+        assert_ne!(cause, mismatch, "{verdict:#}");
+        assert!(rivals.as_array().is_none_or(|rivals| rivals.iter().all(|rival| rival != mismatch)), "{verdict:#}");
+    }
+    assert_ne!(cause, "cert_private_key_unusable", "{verdict:#}");
+    let upstream = format!("upstream=\"{}\"", host.address);
+    bench.metric("tls_mismatch_total", &[&upstream, "what=\"suite\""], 0.0).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_sees_one_connection_of_a_probe_at_a_time_and_few_in_all() {
+    let host = Host::new(ALL, Key::Rsa, Manner::Dead).await;
+    let bench = Bench::new(host.address, probing(|_| ())).await;
+    let visits: Vec<_> = (0..20).map(|_| tokio::spawn(visit(bench.front, ALL))).collect();
+    for visit in visits {
+        visit.await.unwrap();
+    }
+    let verdicts = bench.wait_for("verdict", 20).await;
+    assert!(verdicts.iter().all(|verdict| verdict["event"]["code"] == "cert_private_key_unusable"), "{verdicts:#?}");
+    let probe = bench.wait_for("probe", 1).await.remove(0);
+    let asked = probe["rdpscope"]["probe"]["handshakes"].as_u64().unwrap();
+    assert_eq!(u64::try_from(host.connections()).unwrap(), 20 + asked, "{probe:#}");
+    assert!(host.hellos() >= 20);
+    // Its own connections end before the next begins; clients come as they like.
+    assert!(asked < 100, "{asked} connections to a dead key");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_host_no_longer_does_is_told_as_a_change() {
+    let host = Host::new(Speaks { versions: BOTH, suites: "", ..ALL }, Key::Rsa, Manner::ResetsFirst(1)).await;
+    let least = Duration::from_secs(1);
+    let bench = Bench::new(host.address, probing(|probe| probe.min_interval = least)).await;
+    visit(bench.front, ALL).await;
+    bench.wait_for("probe", 1).await;
+    let until = tokio::time::Instant::now() + least;
+    host.becomes(Speaks { versions: TLS13, suites: "", ..ALL }, Key::Rsa);
+    tokio::time::sleep_until(until).await;
+    visit(bench.front, Speaks { versions: TLS12, suites: "", ..ALL }).await;
+    let changed = bench.wait_for("host_changed", 1).await;
+    assert!(changed.iter().any(|change| change["rdpscope"]["change"]["what"] == "version"), "{changed:#?}");
+    let verdict = bench.wait_for("verdict", 2).await.pop().unwrap();
+    proves(&verdict, "tls_no_common_version");
+    bench.stop().await;
+}
