@@ -263,3 +263,53 @@ proptest! {
         prop_assert!(profile.signature_schemes.iter().all(|scheme| model.schemes.contains(scheme)));
     }
 }
+
+fn any_reply() -> impl Strategy<Value = Reply> {
+    let reaction = prop_oneof![
+        (0..6u16, 0..4u16, any::<Option<u16>>()).prop_map(|(version, suite, group)| Reaction::Hello {
+            version: TlsVersion(0x0300 + version),
+            suite: CipherSuite([0x1301, 0xc02f, 0x002f, 0x1234][usize::from(suite)]),
+            group: group.map(|group| NamedGroup(group % 64)),
+        }),
+        any::<Option<u16>>()
+            .prop_map(|group| Reaction::Retry { suite: CipherSuite(0x1301), group: group.map(|g| NamedGroup(g % 64)) }),
+        any::<u8>().prop_map(|code| Reaction::Alert(AlertDescription(code))),
+        Just(Reaction::Closed(CloseKind::Rst)),
+        Just(Reaction::ClearDisconnect),
+        Just(Reaction::NotTls),
+        Just(Reaction::Silence),
+        Just(Reaction::NotReached("refused".to_owned())),
+    ];
+    let selected = Answer::Selected { protocol: Protocols(1), flags: ResponseFlags(0) };
+    let negotiation = prop_oneof![
+        8 => Just(NegotiationAnswer::Answered(selected)),
+        1 => Just(NegotiationAnswer::Answered(Answer::Plain)),
+        1 => Just(NegotiationAnswer::Answered(Answer::NotRdp(vec![1]))),
+        1 => Just(NegotiationAnswer::Closed(CloseKind::Fin)),
+        1 => Just(NegotiationAnswer::Silence),
+    ];
+    let signature = proptest::option::of(any::<u16>().prop_map(SignatureScheme));
+    (proptest::option::of(reaction), proptest::option::of(negotiation), signature)
+        .prop_map(|(reaction, negotiation, signature)| Reply { reaction, negotiation, signature, ..Reply::default() })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_host_answers_the_questions_end(
+        replies in proptest::collection::vec(any_reply(), 1..40),
+        tls_first in any::<bool>(),
+    ) {
+        let options = Options { tls_first, max_handshakes: 90, ..Options::default() };
+        let mut at = 0;
+        let profile = probe(options, |_| {
+            at += 1;
+            replies[at % replies.len()].clone()
+        });
+        prop_assert!(profile.handshakes <= 90);
+        prop_assert!(profile.versions.len() <= VERSIONS.len());
+        prop_assert!(profile.hello_sizes.len() <= HELLO_SIZES.len());
+        for (at, ability) in profile.versions.iter().enumerate() {
+            prop_assert_eq!(ability.version, VERSIONS[at]);
+        }
+    }
+}
