@@ -1,15 +1,12 @@
-//! A client's own hello, sent again: as it was, or with one thing changed. And which changes are worth a connection.
+//! A client's own hello, sent again: as it was, or with one thing changed.
 //!
-//! [`RecordedHello::replay`] makes the records, [`Ladder`] says which change comes next: first the hello as sent, then
-//! everything that is known; where that helps, one thing at a time until one is enough, and where it does not, less.
+//! [`RecordedHello::replay`] makes the records; which change is worth a connection is said by [`Ladder`](super::Ladder).
 
+use super::LadderChange;
 use super::known::{GROUPS_OF_TLS12, GROUPS_OF_TLS13, SIGNATURE_SCHEMES, suites_of};
-use super::{LadderChange, LadderStep, Reaction};
 use crate::wire::tls::{Fresh, HelloMessage, key_share, records};
 use crate::wire::{CipherSuite, ExtensionType, NamedGroup, Protocols, SignatureScheme, TlsVersion};
 
-/// A size that every path carries in one packet, and that leaves no room for a post-quantum share.
-const SMALL: u16 = 300;
 /// Extensions that a host can do without, in the order in which they are left out of a hello that has to shrink.
 const EXPENDABLE: [u16; 13] = [21, 0xfe0d, 27, 17513, 17613, 18, 5, 17, 49, 34, 28, 16, 35];
 /// `cookie`, `early_data`, `pre_shared_key`: they hold for one connection alone.
@@ -50,7 +47,7 @@ impl RecordedHello {
         Some(records(self.record_version, &hello.write()))
     }
 
-    fn offers_13(&self) -> bool {
+    pub(super) fn offers_13(&self) -> bool {
         HelloMessage::read(&self.message).is_some_and(|hello| hello.versions().contains(&TlsVersion::TLS13))
     }
 }
@@ -153,79 +150,6 @@ fn renew_shares(hello: &mut HelloMessage, seed: &[u8; 32]) {
     hello.set_extension(ExtensionType::KEY_SHARE, data);
 }
 
-/// Which replays are made of one recorded hello.
-#[derive(Clone, Debug)]
-pub struct Ladder {
-    steps: Vec<LadderStep>,
-    /// Changes still to be tried, the next one last.
-    left: Vec<LadderChange>,
-    offers_13: bool,
-    length: usize,
-    over: bool,
-}
-
-impl Ladder {
-    /// The ladder of one hello. It has eight steps at the most.
-    #[must_use]
-    pub fn new(hello: &RecordedHello) -> Ladder {
-        Ladder {
-            steps: Vec::new(),
-            left: vec![LadderChange::AsSent],
-            offers_13: hello.offers_13(),
-            length: hello.message.len(),
-            over: false,
-        }
-    }
-
-    /// The next replay; `None` when enough is known.
-    #[must_use]
-    pub fn next_change(&self) -> Option<LadderChange> {
-        self.left.last().filter(|_| !self.over).cloned()
-    }
-
-    /// What came back for it.
-    pub fn answer(&mut self, reaction: Reaction) {
-        let Some(change) = self.left.pop() else { return };
-        let accepted = reaction.accepted();
-        let unreached = matches!(reaction, Reaction::NotReached(_));
-        match change {
-            LadderChange::AsSent if !accepted => self.left = vec![LadderChange::Everything],
-            LadderChange::Everything => self.left = if accepted { self.widened() } else { self.narrowed() },
-            _ => {}
-        }
-        let whole = change == LadderChange::Everything;
-        self.over = unreached || (accepted && !whole);
-        self.steps.push(LadderStep { change, reaction });
-    }
-
-    /// The steps made.
-    #[must_use]
-    pub fn finish(self) -> Vec<LadderStep> {
-        self.steps
-    }
-
-    /// Everything was accepted: which one thing is enough?
-    fn widened(&self) -> Vec<LadderChange> {
-        let versions = vec![TlsVersion::TLS13, TlsVersion::TLS12, TlsVersion::TLS11, TlsVersion::TLS10];
-        let mut changes = vec![
-            LadderChange::Versions(versions),
-            LadderChange::AllSignatureSchemes,
-            LadderChange::AllGroups,
-            LadderChange::AllSuites,
-        ];
-        changes.extend((self.length > usize::from(SMALL)).then_some(LadderChange::Size(SMALL)));
-        changes
-    }
-
-    /// Not even everything was accepted: perhaps less is.
-    fn narrowed(&self) -> Vec<LadderChange> {
-        let mut changes = vec![];
-        changes.extend((self.length > usize::from(SMALL)).then_some(LadderChange::Size(SMALL)));
-        changes.extend(self.offers_13.then_some(LadderChange::Without13));
-        changes
-    }
-}
-
 impl HelloMessage {
     /// Versions offered: of the extension, or all up to `legacy_version` down to the oldest a client would mean.
     #[must_use]
@@ -317,15 +241,15 @@ fn listed(codes: impl Iterator<Item = u16>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::wire::ClientHello;
     use crate::wire::tls::Offer;
-    use crate::wire::{AlertDescription, ClientHello};
     use proptest::prelude::*;
 
     const FRESH: Fresh = Fresh { random: [5; 32], seed: [6; 32] };
 
-    fn recorded() -> RecordedHello {
+    pub(in super::super) fn recorded() -> RecordedHello {
         let offer = Offer {
             record_version: TlsVersion::TLS10,
             legacy_version: TlsVersion::TLS12,
@@ -414,30 +338,7 @@ mod tests {
                 LadderChange::Everything,
             ];
             let _ = recorded.replay(&changes[change], &FRESH);
-            let _ = Ladder::new(&recorded);
+            let _ = super::super::Ladder::new(&recorded);
         }
-    }
-
-    fn climb(accepts: impl Fn(&LadderChange) -> bool) -> Vec<LadderChange> {
-        let hello = Reaction::Hello { version: TlsVersion::TLS12, suite: CipherSuite(0xc02f), group: None };
-        let mut ladder = Ladder::new(&recorded());
-        while let Some(change) = ladder.next_change() {
-            let accepted = accepts(&change);
-            ladder.answer(if accepted { hello.clone() } else { Reaction::Alert(AlertDescription(40)) });
-        }
-        ladder.finish().into_iter().map(|step| step.change).collect()
-    }
-
-    #[test]
-    fn the_ladder_ends_as_soon_as_one_change_is_enough() {
-        use LadderChange::{AllSuites, AsSent, Everything, Size, Without13};
-        assert_eq!(climb(|_| true), [AsSent]);
-        assert_eq!(
-            climb(|change| matches!(change, Everything | AllSuites)),
-            [AsSent, Everything, Size(300), AllSuites]
-        );
-        assert_eq!(climb(|change| *change == Without13), [AsSent, Everything, Without13]);
-        assert_eq!(climb(|_| false), [AsSent, Everything, Without13, Size(300)]);
-        assert_eq!(climb(|change| *change == Everything).len(), 7);
     }
 }

@@ -1,7 +1,7 @@
 //! Asks one host: one connection at a time, each read to the answer and closed in order, all within stated bounds.
 //!
 //! What is asked and what it means is thought in [`parser::profile`]; here are the sockets. A target that never ends an
-//! answer, drips bytes, or sends what is no protocol costs at most a time-out per connection and [`READ_MAX`] bytes.
+//! answer, drips bytes, or sends what is no protocol costs at most a time-out per connection and 128 KiB.
 
 use crate::clock;
 use crate::tls_provider::provider;
