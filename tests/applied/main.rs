@@ -215,3 +215,50 @@ fn a_key_that_cannot_be_used_is_no_mismatch() {
     );
     assert!(verdict.smallest_change.is_empty() && verdict.missing.host.is_empty(), "{verdict:#?}");
 }
+
+#[test]
+fn a_host_of_tls_10_alone_is_brought_up_to_date_by_what_is_said() {
+    if !peers_wanted() {
+        return;
+    }
+    let client = Client::current();
+    let host = Host::openssl("rsa", &["-tls1"]);
+    let visit = client.visit(host.address);
+    assert!(!visit.established);
+    let verdict = judged(&host, &visit);
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::TlsNoCommonVersion, Confidence::Proven), "{verdict:#?}");
+    assert_eq!((&verdict.missing.client, verdict.missing.host.len()), (&vec!["TLS 1.0".to_owned()], 2), "{verdict:#?}");
+    let weakening = change(&verdict, "Client: ");
+    assert!(weakening.contains("offer TLS 1.0") && weakening.ends_with("for a test only."), "{weakening}");
+    drop(host);
+    // Two ways: TLS 1.3, and TLS 1.2 for hosts that have no TLS 1.3. Either is enough.
+    let changes: Vec<&String> = verdict.smallest_change.iter().filter(|change| change.starts_with("Host: ")).collect();
+    assert_eq!(changes.len(), 2, "{verdict:#?}");
+    for change in changes {
+        let protocols = between(change, "`ssl_protocols=", "`").expect("a line for xrdp.ini");
+        let newest = protocols.rsplit(", ").next().expect("a version");
+        let changed = Host::openssl("rsa", &["-min_protocol", "TLSv1", "-max_protocol", newest]);
+        let again = client.visit(changed.address);
+        assert!(again.established, "{protocols}: {}", again.words);
+    }
+}
+
+#[test]
+fn a_host_of_3des_alone_is_proven_and_nobody_is_told_to_offer_3des_but_for_a_test() {
+    if !peers_wanted() {
+        return;
+    }
+    let priority = "NONE:+VERS-TLS1.2:+3DES-CBC:+SHA1:+RSA:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
+    let host = Host::gnutls("rsa", priority);
+    let visit = Client::current().visit(host.address);
+    assert!(!visit.established);
+    let verdict = judged(&host, &visit);
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::TlsNoCommonCipher, Confidence::Proven), "{verdict:#?}");
+    assert_eq!(verdict.missing.client, ["TLS_RSA_WITH_3DES_EDE_CBC_SHA"]);
+    assert!(verdict.smallest_change[0].starts_with("Host: allow TLS_ECDHE_RSA_WITH_AES_"), "{verdict:#?}");
+    let with_3des = verdict.smallest_change.iter().filter(|change| change.contains("3DES"));
+    assert!(
+        with_3des.clone().count() == 1 && with_3des.clone().all(|c| c.ends_with("for a test only.")),
+        "{verdict:#?}"
+    );
+}

@@ -67,6 +67,23 @@ struct Open {
     total: AtomicUsize,
 }
 
+/// A connection that is open.
+struct Here(Arc<Open>);
+
+impl Here {
+    fn enter(open: &Arc<Open>) -> Here {
+        open.total.fetch_add(1, SeqCst);
+        open.most.fetch_max(open.now.fetch_add(1, SeqCst) + 1, SeqCst);
+        Here(Arc::clone(open))
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, SeqCst);
+    }
+}
+
 impl Host {
     pub(crate) async fn new(speaks: Speaks, key: Key, manner: Manner) -> Host {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -77,12 +94,10 @@ impl Host {
             let (config, hellos, open) = (Arc::clone(&config), Arc::clone(&hellos), Arc::clone(&open));
             tokio::spawn(async move {
                 while let Ok((socket, _)) = listener.accept().await {
-                    open.total.fetch_add(1, SeqCst);
-                    open.most.fetch_max(open.now.fetch_add(1, SeqCst) + 1, SeqCst);
-                    let (config, hellos, open) = (Arc::clone(&config), Arc::clone(&hellos), Arc::clone(&open));
+                    let here = Here::enter(&open);
+                    let (config, hellos) = (Arc::clone(&config), Arc::clone(&hellos));
                     tokio::spawn(async move {
-                        let _ = serve(socket, &config, &hellos, manner).await;
-                        open.now.fetch_sub(1, SeqCst);
+                        let _ = serve(socket, here, &config, &hellos, manner).await;
                     });
                 }
             })
@@ -100,6 +115,11 @@ impl Host {
         self.open.total.load(SeqCst)
     }
 
+    /// Most connections that were open at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.open.most.load(SeqCst)
+    }
+
     /// Hellos so far.
     pub(crate) fn hellos(&self) -> usize {
         self.hellos.load(SeqCst)
@@ -114,10 +134,13 @@ impl Drop for Host {
 
 async fn serve(
     mut socket: TcpStream,
+    here: Here,
     config: &Mutex<Arc<ServerConfig>>,
     hellos: &AtomicUsize,
     manner: Manner,
 ) -> std::io::Result<()> {
+    // Dropped before the socket: whoever sees it closed may count on the place being free.
+    let _here = here;
     let mut header = [0; 4];
     socket.read_exact(&mut header).await?;
     let mut rest = vec![0; usize::from(u16::from_be_bytes([header[2], header[3]])).saturating_sub(4)];

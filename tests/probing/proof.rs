@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, probing};
 use crate::host::{ALL, BOTH, Host, Key, Manner, Speaks, TLS12, TLS13, visit};
+use config::ProbeMode;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -102,7 +103,23 @@ async fn a_pair_that_fits_is_cleared_of_a_mismatch() {
 }
 
 #[tokio::test]
-async fn a_host_sees_one_connection_of_a_probe_at_a_time_and_few_in_all() {
+async fn a_host_never_sees_two_connections_of_a_probe_at_once() {
+    let host = Host::new(ALL, Key::Rsa, Manner::Silent).await;
+    let probe = probing(|probe| {
+        probe.mode = ProbeMode::Schedule;
+        (probe.min_interval, probe.interval) = (Duration::from_secs(1), Duration::from_secs(1));
+    });
+    let bench = Bench::new(host.address, probe).await;
+    let probe = bench.wait_for("probe", 1).await.remove(0);
+    bench.stop().await;
+    assert_eq!(probe["rdpscope"]["probe"]["complete"], true, "{probe:#}");
+    assert_eq!(probe["rdpscope"]["probe"]["versions"], serde_json::json!(["1.3", "1.2"]));
+    assert!(host.connections() > 10, "{probe:#}");
+    assert_eq!(host.most_at_once(), 1);
+}
+
+#[tokio::test]
+async fn twenty_failures_cost_the_host_one_probe() {
     let host = Host::new(ALL, Key::Rsa, Manner::Dead).await;
     let bench = Bench::new(host.address, probing(|_| ())).await;
     let visits: Vec<_> = (0..20).map(|_| tokio::spawn(visit(bench.front, ALL))).collect();
@@ -115,7 +132,6 @@ async fn a_host_sees_one_connection_of_a_probe_at_a_time_and_few_in_all() {
     let asked = probe["rdpscope"]["probe"]["handshakes"].as_u64().unwrap();
     assert_eq!(u64::try_from(host.connections()).unwrap(), 20 + asked, "{probe:#}");
     assert!(host.hellos() >= 20);
-    // Its own connections end before the next begins; clients come as they like.
     assert!(asked < 100, "{asked} connections to a dead key");
     bench.stop().await;
 }

@@ -160,33 +160,41 @@ impl Settling {
     }
 
     /// A probe of `target` is over. `judge` says what a session comes to with it, `None` when it learns nothing from it.
+    ///
+    /// Thousands may wait: no lock is held while they are judged, since sessions end meanwhile.
     pub(super) fn probed(
         &self,
         target: Target,
         judge: impl Fn(&SessionRecord) -> Option<(Verdict, Arc<HostProfile>)>,
     ) -> Vec<Settled> {
+        let waits = |held: &Held| held.probe.is_some_and(|(of, _)| of == target);
+        let waiting: Vec<Arc<SessionRecord>> =
+            self.lock().held.values().filter(|held| waits(held)).map(|held| Arc::clone(&held.record)).collect();
+        waiting.iter().filter_map(|record| self.judged(record.identity.id.as_u128(), judge(record))).collect()
+    }
+
+    /// What a probe made of a session, unless something else has settled it meanwhile.
+    fn judged(&self, id: u128, judged: Option<(Verdict, Arc<HostProfile>)>) -> Option<Settled> {
         let mut state = self.lock();
-        let waiting: Vec<u128> =
-            state.held.iter().filter(|(_, h)| h.probe.is_some_and(|(of, _)| of == target)).map(|(id, _)| *id).collect();
-        let mut settled = Vec::with_capacity(waiting.len());
-        for id in waiting {
-            let Some(mut held) = state.held.remove(&id) else { continue };
-            held.probe = None;
-            let mut tell = if held.written { Tell::Nothing } else { Tell::End };
-            if let Some((verdict, profile)) = judge(&held.record) {
-                held.prompt &= state.attempts.judged_again(id, &verdict);
-                held.told.profile = Some(profile);
-                tell = held.judge(verdict);
-            }
-            held.written = true;
-            held.told.is_final = !held.prompt;
-            let (record, upstream) = (Arc::clone(&held.record), Arc::clone(&held.upstream));
-            settled.push(Settled { record, upstream, told: held.told.clone(), tell });
-            if held.prompt {
-                state.held.insert(id, held);
-            }
+        let mut held = state.held.remove(&id)?;
+        if held.probe.take().is_none() {
+            state.held.insert(id, held);
+            return None;
         }
-        settled
+        let mut tell = if held.written { Tell::Nothing } else { Tell::End };
+        if let Some((verdict, profile)) = judged {
+            held.prompt &= state.attempts.judged_again(id, &verdict);
+            held.told.profile = Some(profile);
+            tell = held.judge(verdict);
+        }
+        held.written = true;
+        held.told.is_final = !held.prompt;
+        let (record, upstream) = (Arc::clone(&held.record), Arc::clone(&held.upstream));
+        let settled = Settled { record, upstream, told: held.told.clone(), tell };
+        if held.prompt {
+            state.held.insert(id, held);
+        }
+        Some(settled)
     }
 
     /// What has become final by the passing of time: sessions, and attempts that are over.
