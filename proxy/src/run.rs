@@ -226,7 +226,7 @@ pub async fn run(settings: Settings, options: RunOptions) -> Result<(), RunError
 
 async fn reload(proxy: &Proxy, hook: Option<&Reload>) {
     let result = match hook {
-        None => Err("this proxy was started without a configuration file".to_owned()),
+        None => Err("this proxy was started without a configuration file; restart it to change its flags".to_owned()),
         Some(hook) => match hook() {
             Ok(settings) => proxy.reload(settings).await.map_err(|error| error.to_string()),
             Err(error) => Err(error),
@@ -282,8 +282,8 @@ fn check_descriptors(settings: &Settings) {
     let wanted = u64::try_from(sessions).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(64);
     match sys::raise_descriptor_limit() {
         Ok(limit) if limit < wanted => tracing::warn!(
-            "{limit} file descriptors are allowed, enough for {} sessions of the {sessions} configured; raise \
-             LimitNOFILE (systemd) or `ulimit -n` to {wanted}",
+            "{limit} file descriptors are allowed, enough for {} sessions, and max_sessions allows {sessions}: raise \
+             LimitNOFILE (systemd) or `ulimit -n` to {wanted}, or lower max_sessions",
             limit.saturating_sub(64) / 2
         ),
         Ok(_) => {}

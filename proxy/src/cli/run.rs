@@ -4,6 +4,7 @@ use super::{RUN_TIME_FAILURE, bad_configuration, failure, runtime};
 use config::Settings;
 use rdpscope::observe::log::{self, LogFormat};
 use rdpscope::run::{Reload, RunOptions};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -102,6 +103,11 @@ impl Run {
         });
         if let Some(admin) = settings.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
             tracing::warn!("other machines can reach the admin endpoint on {}, and it has no login", admin.listen);
+        }
+        if settings.events.path == config::EventPath::Stdout && std::io::stdout().is_terminal() {
+            tracing::info!(
+                "session events come as JSON on this screen too; `--event-log FILE` (events.path) or `off` takes them away"
+            );
         }
         let reload = self.config.map(|path| -> Reload {
             Box::new(move || {

@@ -222,7 +222,7 @@ pub(super) const CASES: &[Case] = &[
     // Inside TLS, told by the sizes of records.
     Case {
         name: "wrong-password",
-        about: "NLA: the host closes behind the client's third message",
+        about: "NLA: the host closes when it has read the client's credentials",
         host: Host::Plays(&[&[ReadPacket, Confirm(HYBRID), TLS_HOST, Exchange(&[rdp::CREDSSP_UNTIL_AUTHENTICATE])]]),
         visits: &[Visit {
             client: &[ASK, ReadPacket, TLS_CLIENT, Exchange(&[rdp::CREDSSP_UNTIL_AUTHENTICATE]), AwaitEnd],
