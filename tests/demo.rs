@@ -14,4 +14,30 @@ fn the_tour_ends_with_every_verdict_as_expected() {
     assert!(text.contains("verdicts are as expected"), "{text}");
     assert!(!text.contains('\u{1b}'), "colours in a pipe");
     assert!(text.contains("because") && text.contains("to do"), "a report explains");
+    the_report_of_the_readme_is_one_of(&text);
+}
+
+/// What README.md shows is what is printed; ports, ids and times differ from run to run.
+fn the_report_of_the_readme_is_one_of(printed: &str) {
+    let readme = include_str!("../README.md");
+    let shown = readme.split("```").nth(1).expect("a report near the top");
+    let first = shown.split_whitespace().next().expect("a cause");
+    let report = printed
+        .split("\n\n")
+        .find(|case| case.lines().nth(1).is_some_and(|line| line.trim_start().starts_with(first)))
+        .expect("the case of that report");
+    let report = report.split_once('\n').expect("a report below the heading").1;
+    let (shown, report) = (words(shown), words(report));
+    assert_eq!(shown, report, "README.md shows a report that is not printed any more");
+}
+
+/// The words of a report, without what is different in each run.
+fn words(report: &str) -> Vec<&str> {
+    let differs = |word: &str| {
+        word.starts_with("127.0.0.1:")
+            || word.matches('-').count() == 4
+            || word.parse::<f64>().is_ok()
+            || ["µs", "ms", "s"].contains(&word)
+    };
+    report.split_whitespace().filter(|word| !differs(word.trim_end_matches([',', '.', ')']))).collect()
 }

@@ -12,6 +12,7 @@ pub mod probe;
 pub mod record;
 pub mod run;
 pub mod sys;
+pub mod terminal;
 pub mod tls_provider;
 pub mod upstream;
 

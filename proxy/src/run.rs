@@ -9,7 +9,7 @@ pub use error::RunError;
 
 use crate::limits::OpeningBudget;
 use crate::listen::{Bound, Listening, Plan, Shared, bind};
-use crate::observe::{Drain, Observer, Readiness};
+use crate::observe::{Drain, Observer, Readiness, sessions};
 use crate::probe::{self, Asker, Prober};
 use crate::shutdown::Sessions;
 use crate::sys;
@@ -245,7 +245,7 @@ async fn drain(proxy: &Proxy, signals: &mut Signals) {
     let patience = proxy.drain_timeout().await;
     if live > 0 {
         let patience = words(patience);
-        tracing::info!("draining: {live} sessions may go on for up to {patience}; a second signal ends them now");
+        tracing::info!("draining: {} may go on for up to {patience}; a second signal ends them now", sessions(live));
     }
     proxy.observer().drain(Drain::Begun { live });
     let cut_short = tokio::select! {
@@ -256,7 +256,7 @@ async fn drain(proxy: &Proxy, signals: &mut Signals) {
     let live = proxy.live();
     proxy.stop().await;
     if cut_short && live > 0 {
-        tracing::warn!("stopped: {live} sessions were ended");
+        tracing::warn!("stopped: {} ended", sessions(live));
         proxy.observer().drain(Drain::CutShort { live });
     } else {
         tracing::info!("stopped: no session was cut");

@@ -29,9 +29,9 @@ impl IntoResponse for Fault {
     }
 }
 
-/// Never cached: what it tells is old a second later.
+/// Indented, since people read it too, and never cached: what it tells is old a second later.
 pub(super) fn json(value: &impl Serialize) -> Response {
-    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    let mut body = serde_json::to_vec_pretty(value).unwrap_or_default();
     body.push(b'\n');
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

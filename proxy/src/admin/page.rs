@@ -10,6 +10,7 @@ const PAGE: &str = r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>rdpscope</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:2em auto;padding:0 1em}code{font-size:.95em}dt{margin-top:.6em}</style>
 </head><body><h1>rdpscope</h1>
+<p>What can be asked here. What a cause means: <code>rdpscope explain CAUSE</code>.</p>
 <dl>
 <dt><a href="/api/sessions?state=failed"><code>/api/sessions?state=failed</code></a></dt>
 <dd>The last sessions that failed, newest first, each with its cause, evidence and remedy.</dd>
@@ -23,8 +24,8 @@ const PAGE: &str = r#"<!doctype html>
 <dt><a href="/api/latency"><code>/api/latency</code></a></dt><dd>Percentiles of the time spent in each phase.</dd>
 <dt><a href="/api/events"><code>/api/events</code></a></dt>
 <dd>The live feed as Server-Sent Events: <code>curl -N …/api/events?client=10.1.2.3&amp;cause=…&amp;host=…</code></dd>
-<dt><a href="/metrics"><code>/metrics</code></a></dt><dd>For Prometheus.</dd>
-<dt><a href="/healthz"><code>/healthz</code></a>, <a href="/readyz"><code>/readyz</code></a></dt><dd>For whoever restarts or balances.</dd>
+<dt><a href="/metrics"><code>/metrics</code></a></dt><dd>Counters and times for Prometheus.</dd>
+<dt><a href="/healthz"><code>/healthz</code></a>, <a href="/readyz"><code>/readyz</code></a></dt><dd>Whether the process lives, and whether it takes new sessions (503 while it drains).</dd>
 </dl></body></html>
 "#;
 

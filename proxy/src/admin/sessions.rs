@@ -8,7 +8,8 @@ use crate::record::{Detail, Event};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json as value};
+use serde::Serialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -18,6 +19,14 @@ const HINT: &str = "use ?state=live, failed or ended, and &limit= from 1 to 1000
 const USUAL: usize = 100;
 /// Sessions in one answer at most: some megabytes.
 const MOST: usize = 1000;
+
+/// Fields stay in the order in which events have them.
+#[derive(Serialize)]
+struct List<'a> {
+    state: &'a str,
+    live: usize,
+    sessions: Vec<Event>,
+}
 
 pub(super) async fn list(
     State(admin): State<Admin>,
@@ -52,7 +61,7 @@ pub(super) async fn list(
         "ended" => ended(observer.ended_newest(limit)),
         other => return Err(Fault::bad(format!("unknown state {other:?}"), HINT)),
     };
-    Ok(json(&value!({ "state": state, "live": observer.live_count(), "sessions": sessions })))
+    Ok(json(&List { state, live: observer.live_count(), sessions }))
 }
 
 pub(super) async fn one(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Response, Fault> {

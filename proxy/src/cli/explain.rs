@@ -3,12 +3,11 @@
 use super::{BAD_USAGE, failure, print};
 use anstyle::Style;
 use parser::diagnosis::{Cause, Observer, Room};
+use rdpscope::terminal;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// Lines are not longer, so that they fit a terminal and a mail.
-const WIDTH: usize = 100;
 /// Ids are shorter; the title begins behind this column.
 const TITLE_COLUMN: usize = 36;
 const BOLD: Style = Style::new().bold();
@@ -91,8 +90,9 @@ fn table() -> String {
         out.push('\n');
     }
     out.push_str(
-        "* Passing bytes on alone cannot decide it: that takes a probe, the bridge or a packet capture. Until then it may\n  \
-         stand among the rivals of another cause.\n\nrdpscope explain CAUSE says how it is seen and what to do.\n",
+        "* Passing bytes on is not enough to be sure of it: a probe, the bridge or a packet capture decides.\n  Until then \
+         it is a rival of another cause, or the name for what cannot be told apart.\n\n\
+         rdpscope explain CAUSE says how it is seen and what to do.\n",
     );
     out
 }
@@ -161,13 +161,14 @@ fn document(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// Text broken at spaces to [`WIDTH`], lines after the first indented. What has no space (a command) is not broken.
+/// Text broken at spaces to the width of the terminal, lines after the first indented. A command or a path between
+/// backticks stays whole, however long it is.
 pub(super) fn wrapped(text: &str, indent: usize) -> String {
-    let mut out = String::new();
+    let (mut out, width) = (String::new(), terminal::width());
     let mut column = indent;
-    for word in text.split(' ') {
+    for word in terminal::pieces(text).map(str::trim_end).filter(|word| !word.is_empty()) {
         let length = word.chars().count();
-        if column > indent && column + 1 + length > WIDTH {
+        if column > indent && column + 1 + length > width {
             let _ = write!(out, "\n{:indent$}", "");
             column = indent;
         } else if column > indent {
@@ -194,8 +195,9 @@ mod tests {
     fn no_line_of_any_page_is_longer_than_a_terminal_unless_it_cannot_be_broken() {
         for cause in Cause::ALL {
             for line in anstream::adapter::strip_str(&page(*cause)).to_string().lines() {
-                let breakable = line.trim_start().contains(' ');
-                assert!(line.chars().count() <= WIDTH || !breakable, "{line}");
+                let text = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit() || ". ".contains(c));
+                let breakable = terminal::pieces(text).count() > 1;
+                assert!(line.chars().count() <= terminal::WIDEST || !breakable, "{line}");
             }
         }
     }

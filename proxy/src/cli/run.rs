@@ -32,6 +32,9 @@ Probing:
   five minutes. A `verdict` event with the same session.id then carries the proof. `--probe off`
   (`mode` of [probe] in the file) never asks. What hosts answered is kept in $STATE_DIRECTORY.
 
+Log level:
+  RUST_LOG=warn writes failures alone; RUST_LOG=debug also sessions that hang, and every scanner.
+
 User names:
   In events they are hashed with a random key (`user_names` in the file changes that). The key is
   kept in $STATE_DIRECTORY, which systemd sets by StateDirectory=, so that hashes stay the same over

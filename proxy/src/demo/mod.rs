@@ -40,14 +40,17 @@ pub async fn run(once: bool) -> anyhow::Result<bool> {
     print::summary(&mut out, &findings)?;
     print::latencies(&mut out, &tour.proxy().observer().phase_latencies())?;
     writeln!(out, "\n{} sessions in {:.1} s", findings.len(), started.elapsed().as_secs_f64())?;
+    writeln!(
+        out,
+        "\nIn front of a host of yours:\n  rdpscope run --listen 0.0.0.0:3389 --upstream HOST --event-log off"
+    )?;
     if !once {
         if let Some(admin) = admin {
-            writeln!(out, "\nStill open: http://{admin}/metrics, /api/sessions, /api/events, /api/latency.")?;
+            writeln!(out, "\nStill open until Ctrl-C: http://{admin}/ lists what can be asked there.")?;
         }
         if let Some(healthy) = tour.proxy().address(HEALTHY).await {
-            writeln!(out, "Listener `{HEALTHY}` too: {healthy}, to see how a client of yours is judged.")?;
+            writeln!(out, "Listener `{HEALTHY}` too: {healthy}, for a client of yours.")?;
         }
-        writeln!(out, "Ctrl-C ends.")?;
         out.flush()?;
         tokio::signal::ctrl_c().await?;
     }

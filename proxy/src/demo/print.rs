@@ -5,20 +5,18 @@
 use super::case::{Case, Expected};
 use super::tour::Finding;
 use crate::observe::PhaseLatency;
-use crate::record::{ReportStyle, SessionRecord, report};
+use crate::record::{ReportStyle, SessionRecord, readable, report};
+use crate::terminal;
 use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use parser::diagnosis::Verdict;
 use std::io::{self, Write};
-use std::time::Duration;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Columns that reports are wrapped to: fits a split screen and an e-mail.
-const WIDTH: usize = 116;
 /// Columns before a report: it stands under its case.
 const MARGIN: usize = 4;
 /// Columns before the text of a report's line, behind its label.
@@ -26,20 +24,24 @@ const HANGING: usize = 12;
 
 /// The line above the reports of one case.
 pub(super) fn heading(out: &mut dyn Write, number: usize, of: usize, case: &Case) -> io::Result<()> {
-    writeln!(out, "{DIM}{number:>2}/{of}{DIM:#}  {BOLD}{}{BOLD:#}: {}", case.name, case.about)
+    let line = format!("{DIM}{number:>2}/{of}{DIM:#}  {BOLD}{}{BOLD:#}: {}", case.name, case.about);
+    wrapped(out, &line, 0, MARGIN, terminal::width())
 }
 
 /// The report of one connection, as every output of rdpscope has it.
 pub(super) fn connection(out: &mut dyn Write, record: &SessionRecord) -> io::Result<()> {
-    for line in report(record, &ReportStyle::coloured()).lines() {
-        wrapped(out, line)?;
-    }
-    Ok(())
+    let width = terminal::width();
+    report(record, &ReportStyle::coloured()).lines().try_for_each(|line| {
+        // What belongs to a numbered step stands under its text, not under its number.
+        let number = if is_numbered(line) { "1. ".len() } else { 0 };
+        wrapped(out, line, MARGIN, MARGIN + HANGING + number, width)
+    })
 }
 
 /// A verdict that came to be seen differently.
 pub(super) fn revised(out: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
-    wrapped(out, &format!("{DIM}revised:{DIM:#} {BOLD}{}{BOLD:#}  {}", verdict.cause, verdict.message))
+    let line = format!("{DIM}revised:{DIM:#} {BOLD}{}{BOLD:#}  {}", verdict.cause, verdict.message);
+    wrapped(out, &line, MARGIN, MARGIN + HANGING, terminal::width())
 }
 
 /// A visit whose verdict is not the one that was due.
@@ -48,18 +50,21 @@ pub(super) fn unexpected(out: &mut dyn Write, expected: &Expected) -> io::Result
     writeln!(out, "{:MARGIN$}{BAD}not as expected{BAD:#}: {} in {} was due", "", expected.cause, phases.join(" or "))
 }
 
-/// The table at the end.
+/// The table at the end: one row for each visit, and a second one where the verdict is not as expected.
 pub(super) fn summary(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
-    writeln!(out, "{BOLD}   {:<21} {:<33} {:<33} {:<11} {:>8}{BOLD:#}", "case", "expected", "verdict", "step", "time")?;
+    writeln!(out, "{BOLD}   {:<21} {:<33} {:<11} {:>8}{BOLD:#}", "case", "verdict", "step", "time")?;
     for finding in findings {
         let (style, tick) = if finding.as_expected() { (GOOD, '✓') } else { (BAD, '✗') };
-        write!(out, " {style}{tick}{style:#} {:<21} {:<33} ", finding.case, finding.expected.cause.id())?;
+        write!(out, " {style}{tick}{style:#} {:<21} ", finding.case)?;
         match &finding.verdict {
             Some(verdict) => {
                 let (cause, phase, time) = (verdict.cause.id(), verdict.phase.name(), readable(finding.took));
                 writeln!(out, "{cause:<33} {phase:<11} {time:>8}")?;
             }
             None => writeln!(out, "no report came")?,
+        }
+        if !finding.as_expected() {
+            writeln!(out, "   {:<21} {} was due", "", finding.expected.cause)?;
         }
     }
     let met = findings.iter().filter(|f| f.as_expected()).count();
@@ -81,31 +86,29 @@ pub(super) fn latencies(out: &mut dyn Write, rows: &[PhaseLatency]) -> io::Resul
     Ok(())
 }
 
-/// Writes one line, broken at spaces where it is too wide; what follows stands under the text, not under the label.
-fn wrapped(out: &mut dyn Write, line: &str) -> io::Result<()> {
-    let mut row = " ".repeat(MARGIN);
-    let mut column = 0;
-    for word in line.split_inclusive(' ') {
+/// True for a line of a report whose text begins with the number of a step.
+fn is_numbered(line: &str) -> bool {
+    let text = strip_str(line).to_string();
+    let step = text.get(HANGING..).unwrap_or_default();
+    step.split_once(". ").is_some_and(|(number, _)| number.parse::<u8>().is_ok())
+}
+
+/// Writes one line, `margin` columns in and broken at spaces where it is too wide; what follows stands `hanging` columns
+/// in.
+fn wrapped(out: &mut dyn Write, line: &str, margin: usize, hanging: usize, columns: usize) -> io::Result<()> {
+    let mut row = " ".repeat(margin);
+    let mut column = margin;
+    for word in terminal::pieces(line) {
         let width = strip_str(word.trim_end()).to_string().chars().count();
-        if column > HANGING && column + width > WIDTH - MARGIN {
+        if column > hanging && column + width > columns {
             writeln!(out, "{}", row.trim_end())?;
-            row = " ".repeat(MARGIN + HANGING);
-            column = HANGING;
+            row = " ".repeat(hanging);
+            column = hanging;
         }
         row.push_str(word);
         column += width + word.len() - word.trim_end().len();
     }
     writeln!(out, "{}", row.trim_end())
-}
-
-/// Two or three digits and a unit.
-fn readable(time: Duration) -> String {
-    match time.as_nanos() {
-        0..1_000_000 => format!("{} µs", time.as_micros()),
-        1_000_000..10_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
-        10_000_000..1_000_000_000 => format!("{} ms", time.as_millis()),
-        _ => format!("{:.2} s", time.as_secs_f64()),
-    }
 }
 
 #[cfg(test)]
@@ -116,21 +119,22 @@ mod tests {
     fn a_wide_line_goes_on_under_its_text() {
         let mut out = Vec::new();
         let words = "word ".repeat(40);
-        wrapped(&mut out, &format!("  {BOLD}   to do{BOLD:#}  {words}")).expect("memory");
+        wrapped(&mut out, &format!("  {BOLD}   to do{BOLD:#}  {words}"), MARGIN, MARGIN + HANGING, 116)
+            .expect("memory");
         let text = strip_str(&String::from_utf8(out).expect("text")).to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
         let column = lines[0].find("word").expect("text");
         assert_eq!(lines[1].find("word"), Some(column), "{text}");
-        assert!(lines.iter().all(|line| line.len() <= WIDTH && !line.ends_with(' ')), "{text}");
+        assert!(lines.iter().all(|line| line.len() <= 116 && !line.ends_with(' ')), "{text}");
         assert_eq!(text.split_whitespace().filter(|w| *w == "word").count(), 40);
     }
 
     #[test]
-    fn times_are_short() {
-        assert_eq!(readable(Duration::from_micros(950)), "950 µs");
-        assert_eq!(readable(Duration::from_micros(1_260)), "1.3 ms");
-        assert_eq!(readable(Duration::from_millis(214)), "214 ms");
-        assert_eq!(readable(Duration::from_millis(1_500)), "1.50 s");
+    fn only_steps_are_numbered() {
+        assert!(is_numbered(&format!("  {BOLD}   to do{BOLD:#}  1. Ask the resolver.")));
+        assert!(is_numbered(&format!("  {BOLD}        {BOLD:#}  2. Fix the record.")));
+        assert!(!is_numbered(&format!("  {BOLD} because{BOLD:#}  0.3 ms passed. Then nothing.")));
+        assert!(!is_numbered("cert_expired  1. no"));
     }
 }

@@ -75,12 +75,13 @@ pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) 
             tracing::$level!(
                 cause = %verdict.cause, side = %verdict.side.name(), phase = %verdict.phase,
                 confidence = %verdict.confidence.name(), %client, host = %identity.upstream, session = %identity.id
-                $(, $field = $value)*, "{message}"
+                $(, $field = %$value)*, "{message}"
             )
         };
     }
     match (verdict.outcome(), verdict.remedy.first()) {
-        (Outcome::Failure, Some(remedy)) => tell!(warn, remedy = remedy.as_str()),
+        // Last, and as it is: a registry path or a command is there to be copied.
+        (Outcome::Failure, Some(remedy)) => tell!(warn, remedy = remedy),
         (Outcome::Failure, None) => tell!(warn),
         (Outcome::Success, _) => tell!(info),
         (Outcome::Unknown, _) if sampled => tell!(info),
@@ -167,7 +168,7 @@ mod tests {
             "client=10.1.2.3",
             "host=rds07.example.net:3389",
             "confidence=proven",
-            "remedy=\"renew the certificate\"",
+            "remedy=renew the certificate\n",
         ] {
             assert!(line.contains(part), "{part}: {line}");
         }

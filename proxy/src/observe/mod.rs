@@ -96,9 +96,9 @@ impl Observer {
     /// A drain goes on.
     pub fn drain(&self, step: Drain) {
         let (success, message, live) = match step {
-            Drain::Begun { live } => (true, format!("draining: {live} sessions may go on"), live),
+            Drain::Begun { live } => (true, format!("draining: {} may go on", sessions(live)), live),
             Drain::Done => (true, "drained: no session was cut".to_owned(), 0),
-            Drain::CutShort { live } => (false, format!("drain cut short: {live} sessions were ended"), live),
+            Drain::CutShort { live } => (false, format!("drain cut short: {} ended", sessions(live)), live),
         };
         self.of_proxy(Action::Drain, success, message, Some(live));
     }
@@ -280,7 +280,9 @@ impl Observer {
 
     fn tell_verdict(&self, record: &Arc<SessionRecord>, told: Told, was: Cause) {
         let cause = record.verdict.cause.id();
-        tracing::info!(session = %record.identity.id, cause, was = was.id(), "{}", record.verdict.message);
+        let client = record.identity.client.ip().to_canonical();
+        let was = was.id();
+        tracing::info!(cause, was, %client, session = %record.identity.id, "revised: {}", record.verdict.message);
         if self.file.is_some() || self.feed.wanted() {
             let event = Event::ended(Action::Verdict, record, clock::now(), &self.names, &told);
             self.tell(Action::Verdict, Some(&record.identity), Some(cause), &event);
@@ -348,6 +350,11 @@ impl Observer {
     fn notify(&self, notice: &Notice) {
         lock(&self.notices).retain(|sender| sender.send(notice.clone()).is_ok());
     }
+}
+
+/// `1 session`, `3 sessions`.
+pub(crate) fn sessions(count: usize) -> String {
+    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -18,7 +18,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The event file.
-    #[error("cannot write session events to {path}: {source}; check events.path (--event-log)")]
+    #[error(
+        "cannot write session events to {path}: {source}. The user that runs this must be able to write there; \
+         events.path (--event-log) names the file, `-` is standard output, `off` nowhere"
+    )]
     EventLog {
         /// What was to be written, a path or standard output.
         path: String,

@@ -21,6 +21,7 @@ pub use event::{Action, Attempt, Event, SCHEMA, Silence, Told};
 pub use profile::profile_json;
 pub use queue::{Dropped, Sink, Writer};
 pub use redact::{KeyError, Names};
+pub(crate) use report::readable;
 pub use report::{ReportStyle, report};
 pub use session::{LiveSession, SessionIdentity, SessionRecord};
 pub use stamp::rfc3339;

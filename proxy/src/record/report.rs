@@ -3,7 +3,9 @@
 use super::SessionRecord;
 use anstyle::{AnsiColor, Style};
 use parser::diagnosis::{Outcome, Verdict};
+use std::borrow::Borrow;
 use std::fmt::{self, Display, Write};
+use std::time::Duration;
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +47,6 @@ pub fn report(record: &SessionRecord, style: &ReportStyle) -> String {
 fn write(text: &mut String, record: &SessionRecord, style: &ReportStyle) -> fmt::Result {
     let (identity, verdict) = (&*record.identity, &record.verdict);
     let colour = if verdict.outcome() == Outcome::Failure { style.bad } else { style.good };
-    let lasted = record.ended.since(identity.accepted).as_secs_f64();
     writeln!(text, "{colour}{}{colour:#}  {}", verdict.cause, verdict.message)?;
     line(
         text,
@@ -59,18 +60,61 @@ fn write(text: &mut String, record: &SessionRecord, style: &ReportStyle) -> fmt:
         text,
         style,
         "from",
-        format_args!("{from} to {} {dim}after {lasted:.3} s, session {}{dim:#}", identity.upstream, identity.id),
+        format_args!(
+            "{from} to {}, ended after {} {dim}(session {}){dim:#}",
+            identity.upstream,
+            readable(record.ended.since(identity.accepted)),
+            identity.id
+        ),
     )?;
-    if let Some(close) = record.timeline.first_close() {
-        line(text, style, "closed", format_args!("first by {}, {}", close.by.name(), close.kind.name()))?;
-    }
+    shown(text, style, verdict)?;
     list(text, style, "because", &verdict.evidence)?;
     missing(text, style, verdict)?;
     let rivals: Vec<&str> = verdict.alternatives.iter().map(|cause| cause.id()).collect();
     if !rivals.is_empty() {
         line(text, style, "or", rivals.join(", "))?;
     }
-    list(text, style, "to do", &verdict.remedy)
+    for (at, step) in verdict.remedy.iter().enumerate() {
+        line(text, style, if at == 0 { "to do" } else { "" }, format_args!("{}. {step}", at + 1))?;
+    }
+    Ok(())
+}
+
+/// What the user and the host's administrator have probably before them: how they find this report.
+fn shown(text: &mut String, style: &ReportStyle, verdict: &Verdict) -> fmt::Result {
+    let predicted = verdict.cause.entry().predicted;
+    let mut places = Vec::new();
+    if !predicted.mstsc.is_empty() {
+        places.push(format!("{} in mstsc", either(predicted.mstsc)));
+    }
+    if !predicted.schannel.is_empty() {
+        let ids: Vec<String> = predicted.schannel.iter().map(u16::to_string).collect();
+        places.push(format!("Schannel event {} on a Windows host", either(&ids)));
+    }
+    if places.is_empty() {
+        return Ok(());
+    }
+    line(text, style, "shows as", format_args!("{} (predicted)", places.join(", ")))
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn either(names: &[impl Borrow<str>]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.borrow().to_owned(),
+        [before @ .., last] => format!("{} or {}", before.join(", "), last.borrow()),
+    }
+}
+
+/// Two or three digits and a unit.
+pub(crate) fn readable(time: Duration) -> String {
+    match time.as_nanos() {
+        0..1_000_000 => format!("{} µs", time.as_micros()),
+        1_000_000..10_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
+        10_000_000..1_000_000_000 => format!("{} ms", time.as_millis()),
+        1_000_000_000..100_000_000_000 => format!("{:.1} s", time.as_secs_f64()),
+        _ => format!("{} min", time.as_secs() / 60),
+    }
 }
 
 fn missing(text: &mut String, style: &ReportStyle, verdict: &Verdict) -> fmt::Result {
@@ -79,7 +123,7 @@ fn missing(text: &mut String, style: &ReportStyle, verdict: &Verdict) -> fmt::Re
             line(text, style, "missing", format_args!("on the {side}: {}", items.join(", ")))?;
         }
     }
-    list(text, style, "smallest", &verdict.smallest_change)
+    list(text, style, "change", &verdict.smallest_change)
 }
 
 fn list(text: &mut String, style: &ReportStyle, name: &str, items: &[String]) -> fmt::Result {
@@ -89,4 +133,40 @@ fn list(text: &mut String, style: &ReportStyle, name: &str, items: &[String]) ->
 fn line(text: &mut String, style: &ReportStyle, name: &str, value: impl Display) -> fmt::Result {
     let heading = style.heading;
     writeln!(text, "  {heading}{name:>8}{heading:#}  {value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture::record;
+    use parser::diagnosis::Cause;
+
+    #[test]
+    fn a_report_says_what_who_why_and_what_to_do_in_that_order() {
+        let text = report(&record(1, Cause::CertExpired), &ReportStyle::plain());
+        let expected = [
+            "cert_expired  The client refused",
+            "     who  host (proven), in tls_finish",
+            "    from  10.1.2.3 to rds07.example.net:3389, ended after 20 ms (session 0190",
+            "shows as  0x1B07 or 0x904 in mstsc, Schannel event 36887 on a Windows host (predicted)",
+            " because  the host's certificate expired 6 h before",
+            " missing  on the host: TLS 1.3",
+            "  change  a certificate that is valid today",
+            "      or  cert_untrusted_ca",
+            "   to do  1. renew the certificate",
+            "          2. restart TermService",
+        ];
+        for (line, expected) in text.lines().zip(expected) {
+            let line = line.strip_prefix("  ").unwrap_or(line);
+            assert!(line.starts_with(expected), "{line}\n{expected}\n{text}");
+        }
+        assert_eq!(text.lines().count(), expected.len(), "{text}");
+    }
+
+    #[test]
+    fn times_are_short() {
+        let text = |ms: f64| readable(Duration::from_secs_f64(ms / 1e3));
+        assert_eq!((text(0.95), text(1.26), text(214.0)), ("950 µs".into(), "1.3 ms".into(), "214 ms".into()));
+        assert_eq!((text(1_500.0), text(7_500_000.0)), ("1.5 s".into(), "125 min".into()));
+    }
 }

@@ -9,7 +9,7 @@ pub enum RunError {
     /// A listening address is taken.
     #[error(
         "{name}: cannot listen on {address}: the port is in use by another process. Stop that process \
-         (`ss -ltnp 'sport = :{}'` names it) or give the listener another port",
+         (`ss -ltnp 'sport = :{}'` names it) or take another port",
         address.port()
     )]
     InUse {

@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Missing, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::negotiation::{CLIENT_PATIENCE, wants_negotiation};
-use super::words::{bytes, foreign, list, span, version_name};
+use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, list, span, version_name};
 use crate::session::{Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
 use crate::wire::TlsVersion;
 
@@ -69,7 +69,7 @@ pub(super) fn clear_disconnect(case: &Case<'_>) -> Option<Finding> {
             .because(format!("The host answered the ClientHello with a clear nine-byte disconnect after {wait}; no ServerHello, no alert."))
             .because_some(case.offer_sentence())
             .rivals(&[Cause::CertPrivateKeyUnusable, Cause::TlsNoCommonCipher])
-            .first_do("This is how xrdp ends when TLS cannot start: read xrdp.log at this second for the key, the certificate or `tls_ciphers=`.")
+            .first_do(XRDP_CANNOT_START_TLS)
             .message("Host took the ClientHello and disconnected in clear: it cannot start TLS (key, certificate or suites)"),
     )
 }

@@ -4,7 +4,7 @@ use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::opening::lower;
-use super::words::{bytes, foreign, span};
+use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, span};
 use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct, Upstream};
 use crate::wire::{FailureCode, Protocols, RequestFlags, ResponseFlags};
 use core::time::Duration;
@@ -252,6 +252,17 @@ pub(super) fn host_closed_after_confirm(case: &Case<'_>) -> Option<Finding> {
     let chosen = left_before_hello(case)?;
     if !case.closed_first(Closer::Host) {
         return None;
+    }
+    if case.seen(case.timeline.tls.clear_ultimatum) {
+        // The hello was on its way: this is hello::clear_disconnect, seen from one packet earlier.
+        return Some(
+            Finding::possible(Cause::HostClosedAfterCc)
+                .because_some(case.choice_sentence())
+                .because("Instead of waiting for the ClientHello the host sent a clear nine-byte disconnect and closed.")
+                .rivals(&[Cause::CertPrivateKeyUnusable, Cause::TlsServerRefusedHelloSilently])
+                .first_do(XRDP_CANNOT_START_TLS)
+                .message(format!("Host disconnected in clear right after it had chosen {chosen}, as xrdp does when it cannot start TLS")),
+        );
     }
     Some(
         Finding::possible(Cause::HostClosedAfterCc)

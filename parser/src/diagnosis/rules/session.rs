@@ -7,6 +7,10 @@ use super::finding::Finding;
 use super::words::span;
 use crate::session::{Peer, Phase};
 use crate::wire::Protocols;
+use core::time::Duration;
+
+/// A host answers MCS Connect Initial at once; a client that leaves after this long has given up on it.
+const HOST_SILENCE: Duration = Duration::from_secs(5);
 
 /// Set Error Info sized, nine bytes, end: the host gave a reason that only a bridge can read.
 pub(super) fn denied(case: &Case<'_>) -> Option<Finding> {
@@ -125,6 +129,20 @@ pub(super) fn connect_initial_unanswered(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let wait = case.after(at);
+    if client_left(case) && case.end().since(at) >= HOST_SILENCE {
+        // No cause is seen, but whose silence it was is.
+        return Some(
+            Finding::possible(Cause::UnknownClose)
+                .side(Side::Host)
+                .in_phase(Phase::Mcs)
+                .because(format!(
+                    "MCS Connect Initial (told by its size) was unanswered for {wait}; then the client left."
+                ))
+                .because_some(case.host_leg_sentence())
+                .rivals(&[Cause::ServerClosedInMcs, Cause::MtuBlackhole])
+                .message(format!("Client gave up: the host left its first MCS message unanswered for {wait}")),
+        );
+    }
     Some(
         in_mcs(case, "after the client's first MCS message")
             .because(format!("MCS Connect Initial (told by its size) was unanswered; the end came {wait} later."))

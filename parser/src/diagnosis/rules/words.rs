@@ -6,6 +6,9 @@ use core::time::Duration;
 /// A distinguished name of a hostile certificate may fill its whole message; nobody reads more than this of one.
 const LONGEST_FOREIGN_TEXT: usize = 160;
 
+/// What to read first when a host disconnects in clear where its TLS should begin.
+pub(super) const XRDP_CANNOT_START_TLS: &str = "This is how xrdp ends when TLS cannot start: read xrdp.log at this second for the key, the certificate or `tls_ciphers=`.";
+
 /// `0.4 ms`, `23 ms`, `1.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();

@@ -1,7 +1,7 @@
 //! Pictures up to the Connection Confirm.
 
 use super::super::super::{Cause, Confidence, Side};
-use super::build::{Build, host};
+use super::build::{Build, at, host};
 use super::table::{Picture, timed_out};
 use crate::session::{
     Answer, Awaiting, CloseKind, Closer, ConnectFailure, Opening, Peer, ProxyAct, ResolveFailure, Upstream,
@@ -148,6 +148,13 @@ pub(super) fn negotiation() -> Vec<Picture> {
             Likely,
         ),
         ("client leaves after CC", Build::agreed(1).client_left(9), Cause::ClientClosedAfterCc, Side::Client, Likely),
+        (
+            "host disconnects in clear after CC",
+            Build::agreed(1).with(|t| t.tls.clear_ultimatum = Some(at(8))).host_left(9),
+            Cause::HostClosedAfterCc,
+            Side::Host,
+            Possible,
+        ),
         ("host leaves after CC", Build::agreed(1).host_left(9), Cause::HostClosedAfterCc, Side::Host, Possible),
     ]
 }

@@ -113,6 +113,8 @@ fn after_tls() -> Vec<Picture> {
         build.phase(Phase::Activation, 98)
     };
     vec![
+        ("host never answers MCS", mcs().client_left(9_600), Cause::UnknownClose, Side::Host, Possible),
+        ("client leaves in MCS", mcs().client_left(200), Cause::UnknownClose, Side::Client, Possible),
         ("client leaves after TLS", tls().client_left(200), Cause::ClosedAfterTlsUnknown, Side::Client, Possible),
         (
             "client leaves after TLS, the certificate it saw has expired",
