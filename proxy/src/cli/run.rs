@@ -4,7 +4,6 @@ use super::{RUN_TIME_FAILURE, bad_configuration, failure, runtime};
 use config::Settings;
 use rdpscope::observe::log::{self, LogFormat};
 use rdpscope::run::{Reload, RunOptions};
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,14 +26,14 @@ Signals:
   SIGHUP           read the file again; a bad file leaves the running configuration in force, and
                    the log says why
 
-Log level:
-  RUST_LOG=warn writes failures alone; RUST_LOG=debug also sessions that hang, and every scanner.
-
 Probing:
   A session that failed in a way that only the host's own answers explain makes rdpscope ask the
   host what it accepts: one connection at a time, closed in order, at most one probe per host in
   five minutes. A `verdict` event with the same session.id then carries the proof. `--probe off`
   (`mode` of [probe] in the file) never asks. What hosts answered is kept in $STATE_DIRECTORY.
+
+Log level:
+  RUST_LOG=warn writes failures alone; RUST_LOG=debug also sessions that hang, and every scanner.
 
 User names:
   In events they are hashed with a random key (`user_names` in the file changes that). The key is
@@ -103,11 +102,6 @@ impl Run {
         });
         if let Some(admin) = settings.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
             tracing::warn!("other machines can reach the admin endpoint on {}, and it has no login", admin.listen);
-        }
-        if settings.events.path == config::EventPath::Stdout && std::io::stdout().is_terminal() {
-            tracing::info!(
-                "session events come as JSON on this screen too; `--event-log FILE` (events.path) or `off` takes them away"
-            );
         }
         let reload = self.config.map(|path| -> Reload {
             Box::new(move || {
