@@ -2,6 +2,7 @@
 
 use super::witness::Witness;
 use crate::clock;
+use crate::upstream::Reached;
 use parser::Timestamp;
 use parser::session::{CloseKind, Closer, Peer};
 use socket2::{SockRef, TcpKeepalive};
@@ -46,7 +47,18 @@ impl Leg {
         // Neither can fail on a connected socket, and without them the session still works.
         let _ = socket.set_nodelay(true);
         let _ = SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE);
+        // Urgent data, which RDP has not, would leave a byte out of the stream; so it stays in its place (RFC 6093 6).
+        let _ = SockRef::from(&socket).set_out_of_band_inline(true);
         Leg { peer, socket: Arc::new(socket), ended: false, broken: None, noted: false }
+    }
+
+    /// The leg to a host that was reached. Was it reset meanwhile, what it sent is read all the same.
+    pub(crate) fn of_host(reached: Reached) -> Leg {
+        let mut leg = Leg::new(Peer::Host, reached.socket);
+        if let Some(error) = &reached.reset {
+            leg.break_by(error);
+        }
+        leg
     }
 
     /// The socket, for whoever reads `TCP_INFO`.
