@@ -135,6 +135,20 @@ fn close_kind(error: &io::Error) -> CloseKind {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_leg_is_probed_when_idle_and_sends_small_messages_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let socket = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let leg = Leg::new(Peer::Client, socket);
+        let socket = SockRef::from(&*leg.socket);
+        assert!(socket.keepalive().expect("SO_KEEPALIVE") && socket.tcp_nodelay().expect("TCP_NODELAY"));
+        assert_eq!(socket.tcp_keepalive_time().expect("TCP_KEEPIDLE"), Duration::from_secs(60));
+        assert_eq!(socket.tcp_keepalive_interval().expect("TCP_KEEPINTVL"), Duration::from_secs(15));
+        assert_eq!(socket.tcp_keepalive_retries().expect("TCP_KEEPCNT"), 4);
+        assert_eq!(socket.tcp_user_timeout().expect("TCP_USER_TIMEOUT"), None);
+        assert!(socket.out_of_band_inline().expect("SO_OOBINLINE"));
+    }
+
     #[test]
     fn errors_that_end_a_connection_are_told_apart() {
         let kind = |errno| close_kind(&io::Error::from_raw_os_error(errno));
