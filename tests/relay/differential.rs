@@ -218,19 +218,20 @@ async fn exchange(end: &mut End, words: Vec<u8>, sends: bool, until: usize, over
     let (from, mut to) = socket.split();
     let writing = async {
         if !sends {
-            return Ok(());
+            return Ok::<(), io::Error>(());
         }
         within("write", to.write_all(&words)).await?;
         // The other one has closed: its kernel answers with RST, which shows on a write.
+        if !gone {
+            return Ok(());
+        }
         let refused = async {
-            while gone {
+            loop {
                 to.write_all(b"!").await?;
                 tokio::task::yield_now().await;
             }
-            Ok::<(), io::Error>(())
         };
-        within("refusal", refused).await?;
-        Ok::<(), io::Error>(())
+        within("refusal", refused).await
     };
     let seen = end.seen;
     let reading = async { if seen.is_some() { seen } else { read(from, &mut end.got, until, over).await } };
