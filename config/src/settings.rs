@@ -55,7 +55,7 @@ pub struct Upstream {
 pub struct Timeouts {
     /// Name lookup and TCP connect together.
     pub connect: Duration,
-    /// First client byte to a whole request, and request to Connection Confirm, each.
+    /// Accept to a whole request, and request to Connection Confirm, each.
     pub negotiate: Duration,
     /// Connection Confirm to a whole ClientHello.
     pub client_hello: Duration,

@@ -102,6 +102,12 @@ impl OpeningBudget {
         self.limit.store(limit, Relaxed);
     }
 
+    /// Bytes that may still be held.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.limit.load(Relaxed).saturating_sub(self.used())
+    }
+
     /// Bytes held now.
     #[must_use]
     pub fn used(&self) -> usize {
@@ -121,6 +127,12 @@ impl Charge {
     #[must_use]
     pub fn new(budget: &Arc<OpeningBudget>) -> Charge {
         Charge { budget: Arc::clone(budget), held: 0 }
+    }
+
+    /// Bytes that the budget has left for all sessions.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.budget.left()
     }
 
     /// The session now holds `bytes`. False when that exceeds the budget: the caller then lets go of its memory and

@@ -281,11 +281,21 @@ fn check_descriptors(settings: &Settings) {
     let sessions: usize = settings.listeners.iter().map(|l| l.max_sessions).sum();
     let wanted = u64::try_from(sessions).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(64);
     match sys::raise_descriptor_limit() {
-        Ok(limit) if limit < wanted => tracing::warn!(
-            "{limit} file descriptors are allowed, enough for {} sessions, and max_sessions allows {sessions}: raise \
-             LimitNOFILE (systemd) or `ulimit -n` to {wanted}, or lower max_sessions",
-            limit.saturating_sub(64) / 2
-        ),
+        Ok(limit) if limit < wanted => {
+            let fit = limit.saturating_sub(64) / 2;
+            // The built-in ceiling is no promise that anybody counts on; one that was written is.
+            if settings.listeners.iter().any(|l| l.max_sessions != config::MAX_SESSIONS) {
+                tracing::warn!(
+                    "{limit} file descriptors are allowed, enough for {fit} sessions, and max_sessions allows {sessions}: \
+                     raise LimitNOFILE (systemd) or `ulimit -n` to {wanted}, or lower max_sessions"
+                );
+            } else {
+                tracing::info!(
+                    "{limit} file descriptors are allowed, enough for {fit} sessions; for more raise LimitNOFILE \
+                     (systemd) or `ulimit -n`"
+                );
+            }
+        }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
     }

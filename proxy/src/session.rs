@@ -3,7 +3,7 @@
 use crate::listen::{Plan, Shared};
 use crate::record::SessionIdentity;
 use crate::relay::{Ending, Leg, Relay, Stop, Witness};
-use crate::upstream::{Attempts, connect};
+use crate::upstream::{Attempts, reach};
 use parser::session::{CloseKind, Closer, ConnectFailure, Peer, ProxyAct, ResolveFailure, Upstream, UpstreamEvent};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
@@ -34,10 +34,10 @@ async fn reach_host(relay: &mut Relay, witness: &mut Witness, plan: &Plan, stop:
     let mut attempts = Attempts::new(addresses, deadline);
     while let Some((address, share)) = attempts.next_address() {
         witness.upstream(UpstreamEvent::Connecting(address));
-        match relay.meanwhile(connect(address, share), witness, stop).await? {
-            Ok(socket) => {
+        match relay.meanwhile(reach(address, share), witness, stop).await? {
+            Ok(reached) => {
                 witness.upstream(UpstreamEvent::Connected(address));
-                return Ok(Leg::new(Peer::Host, socket));
+                return Ok(Leg::of_host(reached));
             }
             Err(error) => attempts.failed(address, error),
         }

@@ -6,6 +6,7 @@ use config::Upstream;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parser::session::{self, ConnectFailure, ResolveFailure};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,19 +111,58 @@ pub struct ConnectError {
     pub errno: i32,
 }
 
+/// A host that took the connection, and perhaps has reset it already.
+#[derive(Debug)]
+pub struct Reached {
+    /// What the host sent can be read from it, whether it was reset or not.
+    pub socket: TcpStream,
+    /// It was reset before this was noticed.
+    pub reset: Option<io::Error>,
+}
+
 /// Connects to `address` before `deadline`.
 ///
 /// # Errors
-/// Why it could not.
+/// Why it could not; a connection that is reset at once is an error too.
 pub async fn connect(address: SocketAddr, deadline: Instant) -> Result<TcpStream, ConnectError> {
-    match timeout_at(deadline, TcpStream::connect(address)).await {
+    let reached = reach(address, deadline).await?;
+    reached.reset.map_or(Ok(reached.socket), |error| Err(classify_connect(&error)))
+}
+
+/// Connects to `address` before `deadline`, and keeps what a host says that resets at once.
+///
+/// # Errors
+/// Why it could not.
+pub async fn reach(address: SocketAddr, deadline: Instant) -> Result<Reached, ConnectError> {
+    match timeout_at(deadline, establish(address)).await {
         Err(_elapsed) => Err(ConnectError { failure: ConnectFailure::Timeout, errno: 0 }),
         Ok(Err(error)) => Err(classify_connect(&error)),
         // On loopback a connect to a free port of the ephemeral range can meet itself (simultaneous open, RFC 9293 3.5).
-        Ok(Ok(stream)) if stream.local_addr().ok() == Some(address) => {
+        Ok(Ok(reached)) if reached.socket.local_addr().ok() == Some(address) => {
             Err(ConnectError { failure: ConnectFailure::Refused, errno: libc::ECONNREFUSED })
         }
-        Ok(Ok(stream)) => Ok(stream),
+        Ok(Ok(reached)) => Ok(reached),
+    }
+}
+
+/// `TcpStream::connect` takes a reset for a connect that failed, and drops the socket with what the host has sent.
+async fn establish(address: SocketAddr) -> io::Result<Reached> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    let socket = TcpStream::from_std(socket.into())?;
+    socket.writable().await?;
+    match socket.take_error()? {
+        None => Ok(Reached { socket, reset: None }),
+        // A reset that answers the SYN is ECONNREFUSED: these two come only after the connection was established, EPIPE
+        // when the host had sent FIN before (tcp_reset() in Linux).
+        Some(error) if matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE)) => {
+            Ok(Reached { socket, reset: Some(error) })
+        }
+        Some(error) => Err(error),
     }
 }
 
@@ -134,7 +174,7 @@ fn classify_connect(error: &io::Error) -> ConnectError {
         libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN | libc::EACCES => {
             ConnectFailure::Unreachable
         }
-        libc::ECONNRESET | libc::ECONNABORTED => ConnectFailure::Reset,
+        libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE => ConnectFailure::Reset,
         libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS | libc::ENOMEM => ConnectFailure::Local,
         _ => ConnectFailure::Other,
     };

@@ -1,6 +1,8 @@
 //! What a stranger may use of us.
 
 use crate::harness::{Bench, in_own_process, read_all, read_until_reset, within};
+use parser::diagnosis::{Cause, Side};
+use parser::session::{ConnectFailure, Upstream};
 use std::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -96,4 +98,63 @@ async fn five_hundred_connections_leave_nothing_behind() {
         }
     };
     within("descriptors and tasks to be gone", gone).await;
+}
+
+#[tokio::test]
+async fn without_a_descriptor_for_the_host_the_verdict_blames_this_machine() {
+    if !in_own_process("limits::without_a_descriptor_for_the_host_the_verdict_blames_this_machine", 64) {
+        return;
+    }
+    let mut bench = Bench::new().await;
+    let client = TcpSocket::new_v4().expect("socket");
+    let mut held = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        held.push(file);
+        assert!(held.len() < 64, "the limit is not in force");
+    }
+    // One is left, and the accept takes it.
+    held.pop();
+    let mut client = within("connect", client.connect(bench.front)).await.expect("connect");
+    assert!(read_until_reset(&mut client).await.is_empty());
+    let record = bench.record().await;
+    drop(held);
+    let Upstream::ConnectFailed { failure, errno, .. } = record.timeline.upstream else {
+        panic!("{:?}", record.timeline.upstream)
+    };
+    assert_eq!((failure, errno), (ConnectFailure::Local, libc::EMFILE));
+    assert_eq!((record.verdict.cause, record.verdict.side), (Cause::ProxyLimit, Side::Proxy));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_clients_that_leave_at_once_leaves_nothing_behind() {
+    if !in_own_process("limits::a_storm_of_clients_that_leave_at_once_leaves_nothing_behind", 1024) {
+        return;
+    }
+    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("proc").count();
+    let bench = Bench::with(|s| {
+        s.listeners[0].max_sessions = 100;
+        s.listeners[0].upstream.port = 9;
+    })
+    .await;
+    let before = descriptors();
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    for number in 0..5_000 {
+        // The reset may come before the connect is noticed here.
+        let connected = within("connect", TcpStream::connect(bench.front)).await;
+        if let (Ok(client), 0) = (connected, number % 2) {
+            client.set_zero_linger().expect("SO_LINGER");
+        }
+    }
+    // The queue is served in order: when the last one is done with, all of them are.
+    if let Ok(mut last) = within("connect", TcpStream::connect(bench.front)).await {
+        assert!(read_until_reset(&mut last).await.is_empty());
+    }
+    within("no session left", bench.proxy.idle()).await;
+    let gone = async {
+        while descriptors() > before || tokio::runtime::Handle::current().metrics().num_alive_tasks() > tasks {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("descriptors and tasks to be gone", gone).await;
+    assert_eq!((bench.proxy.live(), bench.proxy.opening_memory()), (0, 0));
 }

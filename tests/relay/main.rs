@@ -3,6 +3,7 @@
 //! Nothing here waits for a time to pass: a test waits for a byte, an end, or a record.
 
 mod bytes;
+mod differential;
 mod ends;
 mod harness;
 mod life;

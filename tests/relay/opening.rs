@@ -158,3 +158,76 @@ async fn a_client_that_leaves_before_the_host_is_there_ends_the_attempt() {
     assert_eq!(timeline.first_close().map(|c| (c.by, c.kind)), Some((Closer::Client, CloseKind::Rst)));
     assert!(matches!(timeline.upstream, Upstream::Connecting(_)), "{:?}", timeline.upstream);
 }
+
+#[tokio::test]
+async fn early_bytes_of_many_clients_stay_within_the_opening_budget() {
+    const BUDGET: usize = 100_000;
+    let mut deaf = Deaf::new().await;
+    let bench = Bench::with(|s| {
+        s.listeners[0].upstream = upstream(deaf.address);
+        s.limits.opening_memory = BUDGET;
+    })
+    .await;
+    let early = noise(1, 60_000);
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut client = bench.connect().await;
+        within("write", client.write_all(&early)).await.expect("write");
+        clients.push(client);
+    }
+    // In pieces, each of which wakes the session up.
+    for _ in 0..20 {
+        for client in &mut clients {
+            within("write", client.write_all(b"more")).await.expect("write");
+            tokio::task::yield_now().await;
+        }
+        assert!(bench.proxy.opening_memory() <= BUDGET, "{} bytes", bench.proxy.opening_memory());
+    }
+    let full = async {
+        while bench.proxy.opening_memory() < BUDGET {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a full budget", full).await;
+    assert_eq!(bench.proxy.opening_memory(), BUDGET);
+    for client in &mut clients {
+        within("FIN", client.shutdown()).await.expect("shutdown");
+    }
+    // Nothing of what had to wait is lost.
+    let mut host = deaf.hear().await;
+    let (got, end) = crate::harness::read_all(&mut host).await;
+    end.expect("FIN");
+    assert_eq!(got.len(), early.len() + 20 * 4);
+}
+
+#[tokio::test]
+async fn stopping_ends_a_session_that_is_still_connecting() {
+    let deaf = Deaf::new().await;
+    let mut bench = Bench::with(|s| s.listeners[0].upstream = upstream(deaf.address)).await;
+    let mut client = bench.connect().await;
+    within("write", client.write_all(b"?")).await.expect("write");
+    let live = async {
+        while bench.proxy.opening_memory() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the session", live).await;
+    bench.proxy.stop().await;
+    assert!(read_until_reset(&mut client).await.is_empty());
+    let timeline = &bench.record().await.timeline;
+    assert_eq!(timeline.proxy_act, Some(parser::session::ProxyAct::Shutdown));
+    assert!(matches!(timeline.upstream, Upstream::Connecting(_)), "{:?}", timeline.upstream);
+    assert_eq!(bench.proxy.live(), 0);
+}
+
+#[tokio::test]
+async fn a_dual_stack_listener_knows_an_ipv4_client_by_its_ipv4_address() {
+    let mut bench = Bench::with(|s| s.listeners[0].listen = "[::]:0".parse().expect("address")).await;
+    for loopback in ["127.0.0.1", "::1"] {
+        let address: std::net::IpAddr = loopback.parse().expect("address");
+        let client = within("connect", TcpStream::connect((address, bench.front.port()))).await.expect("connect");
+        drop((client, bench.accept().await));
+        let identity = &bench.record().await.identity;
+        assert_eq!((identity.client.ip(), identity.local.ip()), (address, address));
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::witness::Witness;
 use crate::clock;
+use crate::upstream::Reached;
 use parser::Timestamp;
 use parser::session::{CloseKind, Closer, Peer};
 use socket2::{SockRef, TcpKeepalive};
@@ -46,7 +47,18 @@ impl Leg {
         // Neither can fail on a connected socket, and without them the session still works.
         let _ = socket.set_nodelay(true);
         let _ = SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE);
+        // Urgent data, which RDP has not, would leave a byte out of the stream; so it stays in its place (RFC 6093 6).
+        let _ = SockRef::from(&socket).set_out_of_band_inline(true);
         Leg { peer, socket: Arc::new(socket), ended: false, broken: None, noted: false }
+    }
+
+    /// The leg to a host that was reached. Was it reset meanwhile, what it sent is read all the same.
+    pub(crate) fn of_host(reached: Reached) -> Leg {
+        let mut leg = Leg::new(Peer::Host, reached.socket);
+        if let Some(error) = &reached.reset {
+            leg.break_by(error);
+        }
+        leg
     }
 
     /// The socket, for whoever reads `TCP_INFO`.
@@ -122,6 +134,20 @@ fn close_kind(error: &io::Error) -> CloseKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_leg_is_probed_when_idle_and_sends_small_messages_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let socket = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let leg = Leg::new(Peer::Client, socket);
+        let socket = SockRef::from(&*leg.socket);
+        assert!(socket.keepalive().expect("SO_KEEPALIVE") && socket.tcp_nodelay().expect("TCP_NODELAY"));
+        assert_eq!(socket.tcp_keepalive_time().expect("TCP_KEEPIDLE"), Duration::from_secs(60));
+        assert_eq!(socket.tcp_keepalive_interval().expect("TCP_KEEPINTVL"), Duration::from_secs(15));
+        assert_eq!(socket.tcp_keepalive_retries().expect("TCP_KEEPCNT"), 4);
+        assert_eq!(socket.tcp_user_timeout().expect("TCP_USER_TIMEOUT"), None);
+        assert!(socket.out_of_band_inline().expect("SO_OOBINLINE"));
+    }
 
     #[test]
     fn errors_that_end_a_connection_are_told_apart() {

@@ -156,11 +156,13 @@ impl Relay {
     }
 
     fn listen_early(&mut self, witness: &mut Witness, cx: &mut Context<'_>) -> Option<Ending> {
-        let mut bound = EARLY_BYTES;
-        while self.up.fill(&mut self.client, witness, bound, cx) == Step::Moved {
-            if !witness.early(self.up.waiting()) {
-                bound = 0;
+        loop {
+            // What the budget has no room for waits in the client's socket, however often it is asked.
+            let bound = EARLY_BYTES.min(self.up.waiting() + witness.early_room());
+            if self.up.fill(&mut self.client, witness, bound, cx) != Step::Moved {
+                break;
             }
+            witness.early(self.up.waiting());
         }
         if self.client.broken.is_some() {
             return Some(Ending::Broken(Peer::Client));

@@ -99,7 +99,6 @@ pub(crate) struct Witness {
     charge: Charge,
     /// Client bytes kept until the host is connected, in bytes: they count as memory of the opening.
     early: usize,
-    over_budget: bool,
     over: bool,
 }
 
@@ -129,7 +128,6 @@ impl Witness {
             phase,
             charge: Charge::new(budget),
             early: 0,
-            over_budget: false,
             over: false,
         }
     }
@@ -154,7 +152,7 @@ impl Witness {
         counters.last.store(at.0, Relaxed);
         match &mut self.settled {
             Some(session) => {
-                session.data(from, bytes, at);
+                contained(&self.live.identity, session, at, |session| session.data(from, bytes, at));
                 // A tracker that has lost one direction may still learn from the other.
                 let _ = self.charge.set(session.buffered() + self.early);
                 if session.phase() != self.phase {
@@ -165,15 +163,19 @@ impl Witness {
         }
     }
 
-    /// `bytes` of the client wait for the host to be connected. False when the opening budget is used up.
-    pub(crate) fn early(&mut self, bytes: usize) -> bool {
+    /// Bytes of the client that the opening budget still has room for.
+    pub(crate) fn early_room(&self) -> usize {
+        self.charge.left()
+    }
+
+    /// `bytes` of the client wait for the host to be connected.
+    pub(crate) fn early(&mut self, bytes: usize) {
         self.early = bytes;
         match &self.settled {
-            Some(session) => self.charge.set(session.buffered() + bytes),
-            None => {
-                self.tell(clock::now(), |_| ());
-                !self.over_budget
+            Some(session) => {
+                let _ = self.charge.set(session.buffered() + bytes);
             }
+            None => self.tell(clock::now(), |_| ()),
         }
     }
 
@@ -230,14 +232,13 @@ impl Witness {
         let mut view = self.live.lock();
         let phase = if let Some(session) = &mut self.settled {
             // Rare by now: closes and what follows from them. The copy is renewed so that a look shows them.
-            something(session);
+            contained(&self.live.identity, session, at, something);
             *view = View::Settled(Box::new(session.timeline().clone()));
             session.phase()
         } else {
             let View::Watching(session) = &mut *view else { return };
-            something(session);
+            contained(&self.live.identity, session, at, something);
             if !self.charge.set(session.buffered() + self.early) {
-                self.over_budget = true;
                 session.give_up(GiveUp::Budget, at);
                 let _ = self.charge.set(session.buffered() + self.early);
             }
@@ -277,6 +278,21 @@ impl Witness {
         let record = SessionRecord { identity, timeline, verdict, ended: clock::now() };
         self.observer.ended_with(record, client_hello);
     }
+}
+
+/// Tells the tracker something. Should it panic, that is a fault of ours and no reason to cut the connection: it stops
+/// reading, and the bytes go on. (Costs nothing while nothing panics.)
+fn contained(identity: &SessionIdentity, session: &mut Session, at: Timestamp, something: impl FnOnce(&mut Session)) {
+    if catch_unwind(AssertUnwindSafe(|| something(session))).is_ok() {
+        return;
+    }
+    // Giving up lets go of the state that may be half changed, and may itself stumble over it.
+    let given_up = catch_unwind(AssertUnwindSafe(|| session.give_up(GiveUp::Malformed, at))).is_ok();
+    if !given_up {
+        *session = Session::new(identity.accepted, Limits::default());
+        session.give_up(GiveUp::Malformed, at);
+    }
+    tracing::error!(session = %identity.id, "the tracker failed: this session is relayed unparsed; please report this");
 }
 
 impl Drop for Witness {
@@ -333,6 +349,26 @@ mod tests {
         assert_eq!((seen.traffic.client.bytes, seen.traffic.host.bytes), (1021, 500));
         assert_eq!(live.traffic(), PerPeer { client: 1021, host: 500 });
         assert!(live.tcp().client.is_some() && live.tcp().host.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_tracker_that_panics_gives_up_and_the_session_is_reported() {
+        let observer = Observer::quiet();
+        let mut records = observer.records();
+        let (mut witness, _client) = witness(&observer).await;
+        witness.data(Peer::Client, &[3, 0]);
+        witness.tell(clock::now(), |_| panic!("a fault in the tracker"));
+        witness.data(Peer::Client, &[0, 19, 14]);
+        // Once it has let go too.
+        witness.tell(clock::now(), |_| panic!("another one"));
+        witness.data(Peer::Host, &[1]);
+        witness.closed(Closer::Host, CloseKind::Fin, clock::now());
+        assert_eq!(witness.awaiting().0, Awaiting::Nothing, "and is not judged by a clock");
+        witness.finish();
+        let timeline = &records.try_recv().expect("a record").timeline;
+        assert_eq!(timeline.gave_up.map(|(why, _)| why), Some(GiveUp::Malformed));
+        assert_eq!((timeline.traffic.client.bytes, timeline.traffic.host.bytes), (5, 1));
+        assert_eq!(timeline.first_close().map(|close| close.by), Some(Closer::Host));
     }
 
     #[tokio::test]
