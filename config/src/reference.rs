@@ -167,7 +167,7 @@ pub const KEYS: &[Key] = &[
         Table::Timeouts,
         "negotiate",
         "\"10s\"",
-        "first byte to whole Connection Request, and Connection Request to Connection Confirm, each",
+        "accept to whole Connection Request, and Connection Request to Connection Confirm, each",
     ),
     with_default(Table::Timeouts, "client_hello", "\"15s\"", "Connection Confirm to whole ClientHello"),
     with_default(Table::Timeouts, "server_hello", "\"15s\"", "ClientHello to ServerHello; after it nothing is timed"),

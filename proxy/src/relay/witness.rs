@@ -11,7 +11,7 @@ use crate::observe::Observer;
 use crate::record::{LiveSession, SessionIdentity, SessionRecord};
 use crate::sys;
 use parser::Timestamp;
-use parser::diagnosis::diagnose;
+use parser::diagnosis::{Cause, Confidence, Missing, Side, Verdict, diagnose};
 use parser::session::{
     Awaiting, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Session, TcpFacts, Timeline,
     UpstreamEvent, Watch,
@@ -273,7 +273,7 @@ impl Witness {
                 View::Settled(timeline) => (timeline.as_ref().clone(), None),
             },
         };
-        let verdict = diagnose(&timeline);
+        let verdict = judged(&self.live.identity, &timeline, diagnose);
         let identity = Arc::clone(&self.live.identity);
         let record = SessionRecord { identity, timeline, verdict, ended: clock::now() };
         self.observer.ended_with(record, client_hello);
@@ -293,6 +293,27 @@ fn contained(identity: &SessionIdentity, session: &mut Session, at: Timestamp, s
         session.give_up(GiveUp::Malformed, at);
     }
     tracing::error!(session = %identity.id, "the tracker failed: this session is relayed unparsed; please report this");
+}
+
+/// The verdict of `rules` on a session. Should they panic, the session still has its one record, and that says whose fault
+/// the missing verdict is.
+fn judged(identity: &SessionIdentity, timeline: &Timeline, rules: impl FnOnce(&Timeline) -> Verdict) -> Verdict {
+    catch_unwind(AssertUnwindSafe(|| rules(timeline))).unwrap_or_else(|_| {
+        tracing::error!(session = %identity.id, "the diagnosis failed: this session has no verdict; please report this");
+        Verdict {
+            cause: Cause::UnknownClose,
+            side: Side::Proxy,
+            phase: timeline.phase(),
+            confidence: Confidence::Possible,
+            evidence: vec!["The diagnosis itself failed, which is a fault of this proxy; the bytes were relayed.".to_owned()],
+            alternatives: Vec::new(),
+            remedy: vec!["Report this session's id and the version of rdpscope to its maintainers.".to_owned()],
+            missing: Missing::default(),
+            smallest_change: Vec::new(),
+            end: None,
+            message: "No verdict: the diagnosis itself failed, a fault of this proxy".to_owned(),
+        }
+    })
 }
 
 impl Drop for Witness {
@@ -369,6 +390,15 @@ mod tests {
         assert_eq!(timeline.gave_up.map(|(why, _)| why), Some(GiveUp::Malformed));
         assert_eq!((timeline.traffic.client.bytes, timeline.traffic.host.bytes), (5, 1));
         assert_eq!(timeline.first_close().map(|close| close.by), Some(Closer::Host));
+    }
+
+    #[tokio::test]
+    async fn a_diagnosis_that_panics_is_told_as_our_fault() {
+        let (witness, _client) = witness(&Observer::quiet()).await;
+        let identity = Arc::clone(&witness.live.identity);
+        let verdict = judged(&identity, &Timeline::default(), |_| panic!("a fault in the rules"));
+        assert_eq!((verdict.cause, verdict.side), (Cause::UnknownClose, Side::Proxy));
+        assert_eq!(judged(&identity, &Timeline::default(), diagnose), diagnose(&Timeline::default()));
     }
 
     #[tokio::test]
