@@ -121,8 +121,11 @@ pub(crate) fn unexpected<'a>(rest: &'a [u8], expected: &'static str) -> Err<Unex
 }
 
 impl Unexpected<'_> {
+    /// The place is where `rest` begins, not how much is left: a part of a message ends before its input does, and what
+    /// stands behind it must not move the place.
     fn at(self, input: &[u8]) -> Malformed {
-        Malformed { offset: input.len().saturating_sub(self.rest.len()), expected: self.expected }
+        let offset = self.rest.as_ptr().addr().wrapping_sub(input.as_ptr().addr());
+        Malformed { offset: offset.min(input.len()), expected: self.expected }
     }
 }
 
@@ -155,6 +158,17 @@ mod tests {
         let malformed = Malformed { offset: 1, expected: "a digit before this" };
         assert_eq!(arriving(&[10, 0, 2], pair), Outcome::Malformed(malformed));
         assert_eq!(malformed.to_string(), "expected a digit before this at offset 1");
+    }
+
+    #[test]
+    fn what_stands_behind_a_part_does_not_move_the_place() {
+        fn part(i: &[u8]) -> Parsed<'_, ()> {
+            let (rest, body) = nom::bytes::streaming::take(2usize)(i)?;
+            if body[0] > 9 { Err(unexpected(body, "a digit")) } else { Ok((rest, ())) }
+        }
+        let malformed = Outcome::Malformed(Malformed { offset: 0, expected: "a digit" });
+        assert_eq!(arriving(&[10, 0], part), malformed);
+        assert_eq!(arriving(&[10, 0, 1, 2, 3], part), malformed);
     }
 
     #[test]
