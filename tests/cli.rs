@@ -54,7 +54,7 @@ fn help_of_each_command_lists_its_flags_examples_and_exit_codes() {
         ),
         ("check", &["--config"]),
         ("explain", &["--json", "[CAUSE]"]),
-        ("probe", &["--gateway", "--json", "--timeout", "<HOST[:PORT]>"]),
+        ("probe", &["--gateway", "--credssp", "--json", "--timeout", "<HOST[:PORT]>"]),
         ("diff", &["--client", "--session", "--event-log", "--gateway", "--json", "--timeout"]),
         ("demo", &["--once"]),
     ] {

@@ -7,11 +7,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-fn rdpscope(arguments: &[&str]) -> Output {
+pub(crate) fn rdpscope(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rdpscope")).args(arguments).output().expect("it runs")
 }
 
-fn text(address: SocketAddr, flags: &[&str]) -> String {
+pub(crate) fn text(address: SocketAddr, flags: &[&str]) -> String {
     let address = address.to_string();
     let output = rdpscope(&[&["probe", &address], flags].concat());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -111,15 +111,7 @@ fn a_gateway_is_asked_over_http_too() {
 
 /// A gateway's web server: every request gets this head.
 fn gateway(head: &'static str) -> SocketAddr {
-    let pair = rcgen::generate_simple_self_signed(vec!["gw.lab.test".to_owned()]).expect("a certificate");
-    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("a key");
-    let config = rustls::ServerConfig::builder_with_provider(rdpscope::tls_provider::provider())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![pair.cert.der().clone()], key)
-        .expect("a pair");
-    let (listener, config) = (TcpListener::bind("127.0.0.1:0").expect("a port"), Arc::new(config));
+    let (listener, config) = (TcpListener::bind("127.0.0.1:0").expect("a port"), server_config());
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
@@ -131,6 +123,19 @@ fn gateway(head: &'static str) -> SocketAddr {
         }
     });
     address
+}
+
+/// TLS 1.2 and 1.3 with a certificate of its own.
+pub(crate) fn server_config() -> Arc<rustls::ServerConfig> {
+    let pair = rcgen::generate_simple_self_signed(vec!["gw.lab.test".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(rdpscope::tls_provider::provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .expect("a pair");
+    Arc::new(config)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Real hosts with known ability: TLS servers behind a small X.224 front, and xrdp. Each ends with the value that holds it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Programs that the hosts are made of; `tests/install-peers.sh` installs them.
-const PROGRAMS: [&str; 3] = ["openssl", "gnutls-serv", "xrdp"];
+const PROGRAMS: [&str; 6] = ["openssl", "gnutls-serv", "xrdp", "freerdp-shadow-cli", "winpr-hash", "Xvfb"];
 
 /// False under `./test --quick`; elsewhere the programs have to be there.
 pub(crate) fn peers_wanted() -> bool {
@@ -36,6 +36,8 @@ pub(crate) struct Host {
     /// Connections that came through the front.
     pub(crate) connections: Arc<AtomicU32>,
     process: Process,
+    /// The display of a host that shares one; ends after it.
+    _screen: Option<Process>,
 }
 
 struct Process(Child);
@@ -60,7 +62,10 @@ impl Host {
     pub(crate) fn bare_openssl(pair: &str, options: &[&str]) -> (Host, u16) {
         let port = free_port();
         let process = start(s_server(pair, options, port), port);
-        (Host { address: (Ipv4Addr::LOCALHOST, port).into(), connections: Arc::default(), process }, port)
+        (
+            Host { address: (Ipv4Addr::LOCALHOST, port).into(), connections: Arc::default(), process, _screen: None },
+            port,
+        )
     }
 
     /// `gnutls-serv` behind a front.
@@ -90,7 +95,23 @@ impl Host {
         let mut command = Command::new(find("xrdp").expect("installed"));
         command.arg("--nodaemon").arg("--config").arg(ini).env("OPENSSL_CONF", scratch().join("legacy.cnf"));
         let process = start(command, port);
-        Host { address: (Ipv4Addr::LOCALHOST, port).into(), connections: Arc::default(), process }
+        Host { address: (Ipv4Addr::LOCALHOST, port).into(), connections: Arc::default(), process, _screen: None }
+    }
+
+    /// FreeRDP's shadow server; `layer` is `nla`, `tls` or `rdp`.
+    pub(crate) fn shadow(layer: &str) -> Host {
+        let port = free_port();
+        let (screen, display) = screen();
+        let (home, sam) = (scratch().join(format!("shadow-{port}")), scratch().join(format!("sam-{port}")));
+        std::fs::create_dir_all(&home).expect("a directory");
+        let user = Command::new("winpr-hash").args(["-u", "lab", "-p", "lab", "-f", "sam"]).output().expect("it runs");
+        std::fs::write(&sam, user.stdout).expect("written");
+        let mut command = Command::new("freerdp-shadow-cli");
+        command.arg(format!("/port:{port}")).arg("/bind-address:127.0.0.1").arg(format!("/sec:{layer}"));
+        command.arg(format!("/sam-file:{}", sam.display())).env("HOME", home).env("DISPLAY", display);
+        let process = start(command, port);
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        Host { address, connections: Arc::default(), process, _screen: Some(screen) }
     }
 
     fn behind_a_front(command: Command, port: u16) -> Host {
@@ -104,7 +125,7 @@ impl Host {
                 std::thread::spawn(move || front(client, port));
             }
         });
-        Host { address, connections, process }
+        Host { address, connections, process, _screen: None }
     }
 
     /// It has not ended.
@@ -159,6 +180,18 @@ fn start(mut command: Command, port: u16) -> Process {
         std::thread::sleep(Duration::from_millis(5));
     }
     process
+}
+
+/// An X server that picks a free display itself, and says which once it is ready.
+fn screen() -> (Process, String) {
+    let mut command = Command::new("Xvfb");
+    command.args(["-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp", "-noreset"]);
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = Process(command.spawn().expect("Xvfb runs"));
+    let mut number = String::new();
+    let out = process.0.stdout.take().expect("piped");
+    BufReader::new(out).read_line(&mut number).expect("a number");
+    (process, format!(":{}", number.trim()))
 }
 
 /// From the kernel's table: a trial connection would be one more for the host under test.

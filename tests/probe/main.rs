@@ -2,6 +2,7 @@
 
 mod bad;
 mod command;
+mod credssp;
 mod exhaustive;
 mod host;
 mod path;

@@ -5,6 +5,7 @@
 //! do. Nothing here knows a socket or a clock.
 
 mod change;
+mod credssp;
 mod explain;
 mod known;
 mod lack;
@@ -165,7 +166,7 @@ impl Reaction {
 pub struct CredsspFacts {
     /// TSRequest version.
     pub version: u32,
-    /// NetBIOS and DNS names and the OS build of the NTLM CHALLENGE, in the order sent.
+    /// NetBIOS and DNS names of the NTLM CHALLENGE, in the order sent, and `OsVersion`; by kind.
     pub target: Vec<(String, String)>,
     /// The host's clock, when it was sent.
     pub host_time: Option<Timestamp>,

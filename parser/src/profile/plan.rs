@@ -4,7 +4,7 @@
 //! Questions are few because each costs the host a handshake: a hello also tells what a Connection Request gets, the
 //! flight that answers it shows certificate, group and signature, and every hello puts what has not been seen yet first.
 //!
-//! What is not asked: CredSSP and NTLM target information lie inside TLS, which a hand-made hello cannot finish.
+//! What is not asked here: CredSSP and NTLM target information lie inside TLS, which a hand-made hello cannot finish.
 
 mod hellos;
 mod judge;

@@ -3,9 +3,11 @@
 //! Every reader has three distinct outcomes ([`Outcome`]): a value, more bytes needed, or malformed at an offset.
 //! Numbers are newtypes that survive unknown values; their `Display` prints name and number.
 
+mod credssp;
 mod fastpath;
 mod mcs;
 mod nego;
+mod ntlm;
 mod opening;
 mod outcome;
 mod preconnection;
@@ -14,11 +16,13 @@ pub mod tls;
 mod tpkt;
 mod x224;
 
+pub use credssp::{TS_REQUEST_MAX, TsRequest, ts_request};
 pub use fastpath::FastPath;
 pub use mcs::{ClearPdu, DisconnectReason, PDU_PREFIX, Payload, PduKind, SecurityFlags, SendData, pdu_kind};
 pub use nego::{
     CorrelationId, FailureCode, NegotiationAnswer, NegotiationRequest, Protocols, RequestFlags, ResponseFlags,
 };
+pub use ntlm::{NtlmChallenge, ntlm_negotiate};
 pub use opening::FirstBytes;
 pub use outcome::{Malformed, Outcome};
 pub use preconnection::{PRECONNECTION_MAX, Preconnection};

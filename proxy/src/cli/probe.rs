@@ -38,9 +38,13 @@ Examples:
   rdpscope probe rds07.example.net
   rdpscope probe 10.0.0.7:3390 --json | jq '.versions[] | select(.accepted).ciphers'
   rdpscope probe --gateway gw.example.net
+  rdpscope probe --credssp rds07.example.net
 
-What it does not find out: CredSSP and NTLM details, which lie inside TLS. With TLS 1.3 alone, the
-certificate is read by one ordinary handshake that verifies nothing; so are a gateway's HTTP answers.
+With TLS 1.3 alone, the certificate is read by one ordinary handshake that verifies nothing; so are
+a gateway's HTTP answers.
+
+--credssp begins NLA and reads the CredSSP version, the host's names, its build and its clock. No
+credential is sent. The host may log a logon that was begun and given up: it is off by default.
 
 Exit codes: 0 probed, 1 the host could not be reached (standard error says why), 2 bad usage.")]
 pub(super) struct Probe {
@@ -50,6 +54,9 @@ pub(super) struct Probe {
     /// TLS comes first, as at an RD Gateway; also asks its two well-known HTTP paths (401 is healthy)
     #[arg(long)]
     gateway: bool,
+    /// Also ask over NLA for CredSSP version, names, build and clock; no credentials, but the host may log it
+    #[arg(long, conflicts_with = "gateway")]
+    credssp: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -67,6 +74,8 @@ struct Probed {
     address: Option<SocketAddr>,
     profile: HostProfile,
     gateway: Vec<(&'static str, Result<HttpAnswer, String>)>,
+    /// Why CredSSP was asked for and told nothing.
+    no_credssp: Option<String>,
     findings: Vec<Finding>,
     took: Duration,
     /// Now, in Unix seconds.
@@ -116,6 +125,7 @@ impl Probe {
     async fn probe(&self, upstream: &config::Upstream) -> Probed {
         let begun = Instant::now();
         let (mut profile, mut address, mut gateway) = (HostProfile::default(), None, Vec::new());
+        let mut no_credssp = None;
         match Resolver::default().resolve(upstream).await {
             Err((_, words)) => {
                 let words = format!("the name cannot be resolved: {words}");
@@ -135,6 +145,9 @@ impl Probe {
                     if !matches!(profile.completeness, Completeness::Unreachable(_)) {
                         line.show(&Progress { connections: profile.handshakes, topic: "inside TLS".to_owned() });
                         self.look_inside(&ask, &upstream.host, &mut profile, &mut gateway).await;
+                        if self.credssp {
+                            no_credssp = ask_credssp(&ask, &mut profile).await.err();
+                        }
                         break;
                     }
                 }
@@ -149,6 +162,7 @@ impl Probe {
             address,
             profile,
             gateway,
+            no_credssp,
             took: begun.elapsed(),
             now,
         }
@@ -174,6 +188,18 @@ impl Probe {
             }
         }
     }
+}
+
+/// The last question: the profile then ends with it, and the host's clock is held against that moment.
+async fn ask_credssp(ask: &Ask, profile: &mut HostProfile) -> Result<(), String> {
+    let modern = [TlsVersion::TLS12, TlsVersion::TLS13];
+    if !modern.iter().any(|version| profile.ability(*version).is_some_and(|ability| ability.accepted())) {
+        return Err("the host has neither TLS 1.2 nor TLS 1.3, and it is asked with nothing older".to_owned());
+    }
+    profile.handshakes += 1;
+    let (facts, at) = inside::credssp(ask).await?;
+    (profile.credssp, profile.ended) = (Some(facts), at);
+    Ok(())
 }
 
 /// A request that got TLS.

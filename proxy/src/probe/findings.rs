@@ -9,6 +9,11 @@ use parser::wire::{CipherSuite, Protocols, SuiteClass, TlsVersion};
 /// Days before the end of a certificate from which it is worth a word.
 const EXPIRY_DAYS: i64 = 30;
 
+/// Kerberos refuses a clock that is further off. RFC 4120 8.2
+const SKEW_MS: u64 = 300_000;
+/// The first version with the fix of CVE-2018-0886. [MS-CSSP] 2.2.1
+const CREDSSP_FIXED: u32 = 5;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -61,6 +66,7 @@ pub fn findings(profile: &HostProfile, host: &str, gateway: &GatewayAnswers, now
         judge_certificate(certificate, host, now, &mut all);
     }
     sizes(profile, &mut all);
+    credssp(profile, &mut all);
     paths(gateway, &mut all);
     all.sort_by_key(|finding| finding.severity);
     all
@@ -272,6 +278,25 @@ fn sizes(profile: &HostProfile, all: &mut Vec<Finding>) {
     }
 }
 
+fn credssp(profile: &HostProfile, all: &mut Vec<Finding>) {
+    let Some(facts) = &profile.credssp else { return };
+    if facts.version < CREDSSP_FIXED {
+        let what = format!(
+            "CredSSP {}: the host likely lacks the update of 2018, and clients that insist on it refuse to log on",
+            facts.version
+        );
+        all.push(of(Severity::Weak, what, Cause::CredsspOracleRemediation));
+    }
+    if let Some(offset) = facts.clock_offset_ms(profile.ended).filter(|offset| offset.unsigned_abs() > SKEW_MS) {
+        let side = if offset < 0 { "behind" } else { "ahead of" };
+        let what = format!(
+            "Its clock is {} minutes {side} the one here: Kerberos bears 5, and certificates seem not valid yet, or expired",
+            offset.unsigned_abs() / 60_000
+        );
+        all.push(of(Severity::Weak, what, Cause::CertNotYetValid));
+    }
+}
+
 fn paths(gateway: &GatewayAnswers, all: &mut Vec<Finding>) {
     let healthy =
         |answer: &Result<HttpAnswer, String>| matches!(answer, Ok(answer) if matches!(answer.status, 200 | 401));
@@ -290,7 +315,8 @@ fn paths(gateway: &GatewayAnswers, all: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parser::profile::{Reaction, VersionAbility};
+    use parser::Timestamp;
+    use parser::profile::{CredsspFacts, Reaction, VersionAbility};
 
     fn certificate() -> CertificateFacts {
         CertificateFacts {
@@ -328,6 +354,24 @@ mod tests {
         assert_eq!(findings(&profile, "h", &[], 0), []);
         profile.negotiation[1].1 = plain;
         assert_eq!(findings(&profile, "h", &[], 0).len(), 1);
+    }
+
+    #[test]
+    fn an_old_credssp_and_a_wrong_clock_are_found() {
+        let judged = |version, host_seconds: u64| {
+            let host_time = Some(Timestamp(host_seconds * 1_000_000_000));
+            let facts = CredsspFacts { version, host_time, ..CredsspFacts::default() };
+            let mut all = Vec::new();
+            let ended = Timestamp(10_000 * 1_000_000_000);
+            credssp(&HostProfile { ended, credssp: Some(facts), ..HostProfile::default() }, &mut all);
+            all
+        };
+        assert_eq!(judged(5, 10_300), []);
+        assert_eq!(judged(6, 9_700), []);
+        let behind = judged(6, 9_699);
+        assert!(behind[0].what.contains("5 minutes behind"), "{behind:?}");
+        let both: Vec<_> = judged(4, 20_000).iter().filter_map(|finding| finding.cause).collect();
+        assert_eq!(both, [Cause::CredsspOracleRemediation, Cause::CertNotYetValid]);
     }
 
     #[test]

@@ -1,18 +1,21 @@
-//! What only a finished handshake shows: the certificate of a host that has TLS 1.3 alone, and what a gateway's two
-//! well-known paths answer. The one part of a probe that uses a TLS library, rustls; it verifies nothing and sends no
-//! credential.
+//! What only a finished handshake shows: the certificate of a host that has TLS 1.3 alone, what a gateway's two
+//! well-known paths answer, and how CredSSP introduces its host. The one part of a probe that uses a TLS library, rustls;
+//! it verifies nothing and sends no credential.
 
 use super::ask::Ask;
 use crate::clock;
 use crate::tls_provider::provider;
 use crate::upstream::connect;
+use parser::Timestamp;
+use parser::profile::CredsspFacts;
 use parser::session::{Answer, CertificateFacts};
 use parser::stream::{Event, HostStream};
-use parser::wire::{Protocols, connection_request};
+use parser::wire::{Outcome, Protocols, TS_REQUEST_MAX, TsRequest, connection_request, ntlm_negotiate, ts_request};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -23,6 +26,11 @@ use tokio_rustls::client::TlsStream;
 pub const GATEWAY_PATHS: [&str; 2] = ["/remoteDesktopGateway/", "/rpc/rpcproxy.dll"];
 /// Bytes read of a response: the status line and the headers that matter come first.
 const HEAD_MAX: usize = 16 * 1024;
+/// What is asked for to get CredSSP: PROTOCOL_SSL and PROTOCOL_HYBRID. A host without it selects the former.
+const NLA: Protocols = Protocols(0x03);
+const HYBRID: u32 = 0x02;
+/// How long a host may take to close its side after we closed ours.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// The head of an HTTP response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +88,53 @@ pub async fn http_answer(ask: &Ask, host: &str, path: &str) -> Result<HttpAnswer
     read_head(&head).ok_or_else(|| "what it answered is not HTTP".to_owned())
 }
 
+/// How CredSSP introduces its host: one NTLM NEGOTIATE is sent, its CHALLENGE is read, and the connection is closed. The
+/// host may log it as a logon that was begun and given up. With it comes the moment at which the answer was there.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub async fn credssp(ask: &Ask) -> Result<(CredsspFacts, Timestamp), String> {
+    let deadline = Instant::now() + ask.timeout;
+    let (mut socket, selected) = negotiated(ask, NLA, deadline).await?;
+    if selected.0 & HYBRID == 0 {
+        let _ = timeout_at(deadline, socket.shutdown()).await;
+        return Err("the host does not offer Network Level Authentication".to_owned());
+    }
+    let mut stream = tls(ask, socket, deadline).await?;
+    let facts = introduction(&mut stream, deadline).await.map(|facts| (facts, clock::now()));
+
+    let until = deadline.min(Instant::now() + LINGER);
+    if let Ok(Ok(())) = timeout_at(until, stream.shutdown()).await {
+        // Bytes that nobody read would turn the close into a reset.
+        let mut rest = AsyncReadExt::take(stream, TS_REQUEST_MAX as u64);
+        let _ = timeout_at(until, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    }
+    facts
+}
+
+async fn introduction(stream: &mut TlsStream<TcpStream>, deadline: Instant) -> Result<CredsspFacts, String> {
+    let words = |error: std::io::Error| format!("the connection ended: {error}");
+    stream.write_all(&ts_request(&ntlm_negotiate())).await.map_err(words)?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match TsRequest::parse(&answer) {
+            Outcome::Value { value, .. } => return CredsspFacts::read(&value),
+            Outcome::Malformed(_) => return Err("what it answered is not CredSSP".to_owned()),
+            // A header, and the most that the parser lets it announce.
+            Outcome::NeedMore { .. } if answer.len() > TS_REQUEST_MAX + 8 => {
+                return Err("its answer is too long".to_owned());
+            }
+            Outcome::NeedMore { .. } => {}
+        }
+        match timeout_at(deadline, stream.read(&mut buffer)).await {
+            Err(_) => return Err("CredSSP was not answered within the time-out".to_owned()),
+            Ok(Ok(0)) => return Err("the host closed without answering CredSSP".to_owned()),
+            Ok(Ok(length)) => answer.extend(&buffer[..length]),
+            Ok(Err(error)) => return Err(words(error)),
+        }
+    }
+}
+
 fn read_head(head: &[u8]) -> Option<HttpAnswer> {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.split("\r\n");
@@ -101,10 +156,25 @@ fn read_head(head: &[u8]) -> Option<HttpAnswer> {
 }
 
 async fn handshake(ask: &Ask, protocols: Option<Protocols>, deadline: Instant) -> Result<TlsStream<TcpStream>, String> {
-    let mut socket = connect(ask.address, deadline).await.map_err(|error| format!("connecting failed: {error:?}"))?;
-    if let Some(protocols) = protocols {
-        negotiate(&mut socket, protocols, deadline).await?;
-    }
+    let socket = match protocols {
+        Some(protocols) => negotiated(ask, protocols, deadline).await?.0,
+        None => connected(ask, deadline).await?,
+    };
+    tls(ask, socket, deadline).await
+}
+
+async fn connected(ask: &Ask, deadline: Instant) -> Result<TcpStream, String> {
+    connect(ask.address, deadline).await.map_err(|error| format!("connecting failed: {error:?}"))
+}
+
+/// A connection on which the host has selected TLS, and what it selected.
+async fn negotiated(ask: &Ask, protocols: Protocols, deadline: Instant) -> Result<(TcpStream, Protocols), String> {
+    let mut socket = connected(ask, deadline).await?;
+    let selected = negotiate(&mut socket, protocols, deadline).await?;
+    Ok((socket, selected))
+}
+
+async fn tls(ask: &Ask, socket: TcpStream, deadline: Instant) -> Result<TlsStream<TcpStream>, String> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -122,7 +192,7 @@ async fn handshake(ask: &Ask, protocols: Option<Protocols>, deadline: Instant) -
     }
 }
 
-async fn negotiate(socket: &mut TcpStream, protocols: Protocols, deadline: Instant) -> Result<(), String> {
+async fn negotiate(socket: &mut TcpStream, protocols: Protocols, deadline: Instant) -> Result<Protocols, String> {
     let words = |error: std::io::Error| error.to_string();
     socket.write_all(&connection_request(Some(protocols))).await.map_err(words)?;
     let (mut host, mut byte) = (HostStream::new(), [0]);
@@ -133,7 +203,7 @@ async fn negotiate(socket: &mut TcpStream, protocols: Protocols, deadline: Insta
             _ => return Err("the negotiation was not answered".to_owned()),
         }
         match host.next(&mut &byte[..], clock::now()) {
-            Some(Event::Answer(Answer::Selected { protocol, .. })) if protocol.0 != 0 => return Ok(()),
+            Some(Event::Answer(Answer::Selected { protocol, .. })) if protocol.0 != 0 => return Ok(protocol),
             Some(_) => return Err("TLS was not selected".to_owned()),
             None => {}
         }

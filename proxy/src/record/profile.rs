@@ -22,9 +22,14 @@ pub fn profile_json(profile: &HostProfile) -> Value {
     let sizes = sizes.map(|(bytes, got)| json!({ "bytes": bytes, "answer": reaction(got) }));
     let ladder = profile.ladder.iter();
     let ladder = ladder.map(|step| json!({ "hello": change(&step.change), "answer": reaction(&step.reaction) }));
-    let credssp = profile.credssp.as_ref().map(
-        |facts| json!({ "version": facts.version, "target": facts.target, "host_time": facts.host_time.map(rfc3339) }),
-    );
+    let credssp = profile.credssp.as_ref().map(|facts| {
+        json!({
+            "version": facts.version,
+            "target": facts.target,
+            "host_time": facts.host_time.map(rfc3339),
+            "clock_offset_ms": facts.clock_offset_ms(profile.ended),
+        })
+    });
     json!({
         "begun": rfc3339(profile.begun),
         "ended": rfc3339(profile.ended),

@@ -17,6 +17,7 @@ pub(super) fn document(probed: &Probed) -> String {
         "address": probed.address.map(|address| address.to_string()),
         "duration_ms": u64::try_from(probed.took.as_millis()).unwrap_or(u64::MAX),
         "cipher_classes": classes,
+        "credssp_unknown": probed.no_credssp,
         "refuses_every_hello": profile.refuses_every_hello(),
         "http": probed.gateway.iter().map(|(path, answer)| match answer {
             Ok(answer) => json!({

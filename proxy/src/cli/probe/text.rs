@@ -3,7 +3,7 @@
 use super::super::explain::wrapped;
 use super::Probed;
 use anstyle::{AnsiColor, Style};
-use parser::profile::{Completeness, LadderChange, NegotiationAnswer, Reaction, VersionAbility};
+use parser::profile::{Completeness, HostProfile, LadderChange, NegotiationAnswer, Reaction, VersionAbility};
 use parser::session::{Answer, CertificateFacts};
 use parser::wire::{CipherSuite, NamedGroup, Protocols, SuiteClass, TlsVersion};
 use rdpscope::probe::findings::Severity;
@@ -132,6 +132,27 @@ fn negotiation(out: &mut String, probed: &Probed) {
         };
         let _ = writeln!(out, "  {asked:24} {answer}");
     }
+    let inside = match &probed.no_credssp {
+        Some(why) => Some(format!("not known: {why}")),
+        None => credssp(&probed.profile),
+    };
+    if let Some(inside) = inside {
+        let _ = writeln!(out, "  {:24} {}", "inside NLA", wrapped(&plain(&inside), 27));
+    }
+}
+
+fn credssp(profile: &HostProfile) -> Option<String> {
+    let facts = profile.credssp.as_ref()?;
+    let mut words = format!("CredSSP {}", facts.version);
+    for (what, value) in [("host", facts.host()), ("Windows build", facts.build())] {
+        if let Some(value) = value {
+            let _ = write!(words, ", {what} {value}");
+        }
+    }
+    if let Some(offset) = facts.clock_offset_ms(profile.ended) {
+        let _ = write!(words, ", clock {:+.1} s", offset as f64 / 1000.0);
+    }
+    Some(words)
 }
 
 fn version(out: &mut String, ability: &VersionAbility) {
