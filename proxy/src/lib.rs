@@ -4,6 +4,7 @@
 //! bytes is in the `parser` crate; this crate accepts, connects, relays, and tells.
 
 pub mod admin;
+pub mod analyze;
 pub mod clock;
 pub mod demo;
 pub mod limits;

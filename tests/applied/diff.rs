@@ -125,3 +125,21 @@ fn what_cannot_be_compared_is_said_and_has_its_exit_code() {
     let list = printed(&["--client", "list"]);
     assert!(list.contains("server2016") && list.contains("from_memory") && list.contains("never a proof"), "{list}");
 }
+
+#[test]
+fn the_client_of_a_capture_is_held_against_both_hosts() {
+    if !peers_wanted() {
+        return;
+    }
+    let (old, new) =
+        (Host::xrdp(("rsa", "rsa"), "ssl_protocols=TLSv1.2"), Host::xrdp(("rsa", "rsa"), "ssl_protocols=TLSv1.3"));
+    let (a, b) = (old.address.to_string(), new.address.to_string());
+    let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/lab/tls-s12cbc-c12.pcap");
+    let report = printed(&[&a, &b, "--capture", capture]);
+    for part in ["of stream 0 of ", "A  meets it: TLS 1.2", "B  does not: The client offers TLS 1.2"] {
+        assert!(report.contains(part), "lacks {part}:\n{report}");
+    }
+    let document: Value = serde_json::from_str(&printed(&[&a, &b, "--capture", capture, "--json"])).expect("JSON");
+    assert_eq!(document["client"]["capture"]["stream"], 0);
+    assert_eq!(document["client"]["second"]["meets"], false);
+}

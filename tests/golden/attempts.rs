@@ -1,8 +1,7 @@
 //! Connections of one client in the lab captures, put together as they came.
 
 use crate::lab::{connections, ports};
-use crate::replay;
-use crate::streams::Stream;
+use crate::replay::{self, Stream};
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Cause, Marks, Placement, Revision, Verdict, diagnose};
 use parser::session::{Phase, Timeline};

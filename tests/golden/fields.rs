@@ -6,7 +6,7 @@
 //! `README.md`.
 
 use crate::truth::{self, hex16, texts};
-use crate::{capture, captures, data, replay, streams};
+use crate::{captures, data, replay};
 use parser::session::{Answer, CertificateFacts, CloseKind, Closer, Peer, Timeline};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ fn every_field_that_can_be_seen_equals_the_truth() {
     for path in captures(&data("captures")) {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let truth = truth::read(&path.with_extension("truth.json"));
-        let streams = streams::streams(&capture::segments(&path));
+        let streams = replay::streams(&path);
         let expected = truth["streams"].as_array().unwrap();
         assert_eq!(streams.len(), expected.len(), "{name}: number of streams");
         files += 1;
@@ -227,7 +227,7 @@ fn streams_without_rdp_or_tls_are_not_taken_for_one() {
     for path in captures(&data("captures")) {
         let truth = truth::read(&path.with_extension("truth.json"));
         let expected = truth["streams"].as_array().unwrap();
-        for (stream, truth) in streams::streams(&capture::segments(&path)).iter().zip(expected) {
+        for (stream, truth) in replay::streams(&path).iter().zip(expected) {
             let timeline = replay::timeline(stream);
             if truth["rdp"].is_object() || truth["tls"].is_object() || timeline.traffic.client.bytes < 5 {
                 continue;

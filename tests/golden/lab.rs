@@ -1,8 +1,8 @@
 //! Captures of real RDP peers (xrdp, FreeRDP, rdesktop, OpenSSL, GnuTLS) with known faults: every connection must get the
 //! verdict that `lab/truth.tsv` names for an observer who only passes bytes.
 
-use crate::streams::Stream;
-use crate::{capture, data, replay, streams};
+use crate::data;
+use crate::replay::{self, Stream};
 use parser::diagnosis::{Confidence, Outcome, Verdict, diagnose};
 use parser::session::Timeline;
 use std::collections::HashMap;
@@ -68,8 +68,8 @@ pub(crate) fn ports() -> HashMap<String, u16> {
 
 /// The connections of a capture to its server port.
 pub(crate) fn connections(capture: &str, port: u16) -> Vec<Stream> {
-    let segments = capture::segments(&data("lab").join(format!("{capture}.pcap")));
-    streams::streams(&segments).into_iter().filter(|stream| stream.host.port() == port).collect()
+    let file = data("lab").join(format!("{capture}.pcap"));
+    replay::streams(&file).into_iter().filter(|stream| stream.host.port() == port).collect()
 }
 
 #[test]

@@ -10,12 +10,10 @@
 #![allow(clippy::unwrap_used)] // a test that cannot read its own data has failed
 
 mod attempts;
-mod capture;
 mod fields;
 mod lab;
 mod profiled;
 mod replay;
-mod streams;
 mod truth;
 
 use std::path::{Path, PathBuf};

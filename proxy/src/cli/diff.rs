@@ -1,10 +1,12 @@
 //! `rdpscope diff`
 
+mod captured;
 mod client;
 mod report;
 
 use super::target::target;
 use super::{BAD_USAGE, RUN_TIME_FAILURE, failure, print, runtime};
+use captured::Captured;
 use client::Client;
 use parser::profile::{Completeness, HostProfile, NegotiationAnswer};
 use parser::session::Answer;
@@ -28,8 +30,8 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// Asks both hosts what they accept, one after the other (see `rdpscope probe`), and lists in what they differ: TLS
 /// versions, cipher suites and their order, groups, signature algorithms, certificate, negotiation.
 ///
-/// With a client, given as a recorded session or by the name of a Windows version, it says whether that client meets each
-/// host, which difference makes it so, and the smallest change that would let it in. A Windows version stands for its
+/// With a client, given as a recorded session, by a capture of it or by the name of a Windows version, it says whether that
+/// client meets each host, which difference makes it so, and the smallest change that would let it in. A Windows version stands for its
 /// published defaults: a hint, never a proof, since policies and updates change them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -37,12 +39,14 @@ Examples:
   rdpscope diff rds07.example.net rds08.example.net
   rdpscope diff rds07 rds08 --client win10_22h2
   rdpscope diff rds07 rds08 --session 0193f2a6-7c1e --event-log /var/log/rdpscope/events.jsonl
+  rdpscope diff rds07 rds08 --capture client.pcapng --stream 2
   rdpscope diff --client list
   rdpscope diff 10.0.0.7 10.0.0.8:3390 --json | jq '.differences[].item'
 
 Without a client, every Windows version that reaches one host and not the other is named.
 
-Exit codes: 0 compared, 1 a host could not be reached (standard error says which and why), 2 bad usage.")]
+Exit codes: 0 compared, 1 a host could not be reached or a capture not be read (standard error
+says which and why), 2 bad usage.")]
 pub(super) struct Diff {
     /// The first host; port 3389 (443 with --gateway) if none is given
     #[arg(value_name = "HOST[:PORT]")]
@@ -51,14 +55,20 @@ pub(super) struct Diff {
     #[arg(value_name = "HOST[:PORT]")]
     second: Option<String>,
     /// A Windows version by name, as `win7` or `"Windows Server 2019"`; `list` prints all of them
-    #[arg(long, value_name = "NAME", conflicts_with = "session")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["session", "capture"])]
     client: Option<String>,
     /// A recorded session: its `session.id`, or the beginning of it
-    #[arg(long, value_name = "ID", requires = "event_log")]
+    #[arg(long, value_name = "ID", requires = "event_log", conflicts_with = "capture")]
     session: Option<String>,
     /// The event log that holds the session
     #[arg(long, value_name = "FILE", requires = "session")]
     event_log: Option<PathBuf>,
+    /// A pcap or pcapng file: the client of the first connection in it that has a ClientHello
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// The client of this connection of the capture instead, numbered from 0 as by tshark (`tcp.stream`)
+    #[arg(long, value_name = "N", requires = "capture")]
+    stream: Option<usize>,
     /// TLS comes first at both, as at an RD Gateway
     #[arg(long)]
     gateway: bool,
@@ -84,7 +94,7 @@ impl Diff {
         }
         let client = match self.chosen() {
             Ok(client) => client,
-            Err(why) => return failure(BAD_USAGE, why),
+            Err((code, why)) => return failure(code, why),
         };
         let (Some(first), Some(second)) = (&self.first, &self.second) else {
             return failure(BAD_USAGE, "two hosts are needed: `rdpscope diff HOST HOST`");
@@ -108,10 +118,18 @@ impl Diff {
         print(&if self.json { report.json() } else { report.text() })
     }
 
-    fn chosen(&self) -> Result<Option<Client>, String> {
-        match (&self.client, &self.session, &self.event_log) {
-            (Some(name), ..) => Client::windows(name).map(Some),
-            (None, Some(id), Some(file)) => Client::recorded(id, file).map(Some),
+    /// The client, or an exit code and why there is none.
+    fn chosen(&self) -> Result<Option<Client>, (u8, String)> {
+        let usage = |why| (BAD_USAGE, why);
+        match (&self.client, &self.session, &self.event_log, &self.capture) {
+            (Some(name), ..) => Client::windows(name).map(Some).map_err(usage),
+            (None, Some(id), Some(file), _) => Client::recorded(id, file).map(Some).map_err(usage),
+            (None, _, _, Some(file)) => {
+                let captured = Captured::read(file, self.stream);
+                captured
+                    .map(|captured| Some(Client::Captured(captured)))
+                    .map_err(|error| (error.code(), error.to_string()))
+            }
             _ => Ok(None),
         }
     }

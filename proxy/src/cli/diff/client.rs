@@ -1,5 +1,6 @@
-//! The client of a comparison: a named Windows version, or the hello of a recorded session.
+//! The client of a comparison: a named Windows version, or the hello of a recorded session or of a capture.
 
+use super::captured::Captured;
 use parser::profile::{Offer, WindowsVersion};
 use parser::wire::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
 use serde_json::Value;
@@ -22,6 +23,8 @@ pub(super) enum Client {
         /// Its hello.
         offer: Offer,
     },
+    /// What a client said, off the wire.
+    Captured(Captured),
 }
 
 impl Client {
@@ -71,6 +74,7 @@ impl Client {
         match self {
             Client::Windows(row) => row.offer(),
             Client::Recorded { offer, .. } => offer.clone(),
+            Client::Captured(captured) => captured.offer.clone(),
         }
     }
 
@@ -79,6 +83,9 @@ impl Client {
         match self {
             Client::Windows(row) => format!("{} with its published defaults", row.name),
             Client::Recorded { session, .. } => format!("The client of session {session}"),
+            Client::Captured(captured) => {
+                format!("The client {} of stream {} of {}", captured.client, captured.stream, captured.file)
+            }
         }
     }
 
@@ -88,7 +95,8 @@ impl Client {
             Client::Windows(row) => {
                 Some(format!("status {}: {}. A hint, not a proof. {}", row.status, row.source, row.note))
             }
-            Client::Recorded { .. } => None,
+            Client::Captured(captured) if !captured.complaints.is_empty() => Some(captured.complaints.join("; ")),
+            Client::Recorded { .. } | Client::Captured(_) => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a comparison found, for a person and for a program.
 
 use super::Asked;
+use super::captured::Captured;
 use super::client::Client;
 use anstyle::{AnsiColor, Style};
 use parser::profile::{
@@ -138,8 +139,9 @@ impl Report {
             let outcome = |asked: &Asked, met: &Result<Meeting, Mismatch>| met_json(met, offer, &asked.profile);
             json!({
                 "name": client.title(),
-                "session": match client { Client::Recorded { session, .. } => Some(session), Client::Windows(_) => None },
-                "windows": match client { Client::Windows(row) => Some(windows_json(row)), Client::Recorded { .. } => None },
+                "session": match client { Client::Recorded { session, .. } => Some(session), _ => None },
+                "windows": match client { Client::Windows(row) => Some(windows_json(row)), _ => None },
+                "capture": match client { Client::Captured(captured) => Some(captured_json(captured)), _ => None },
                 "first": outcome(first, &explanation.first),
                 "second": outcome(second, &explanation.second),
                 "because": explanation.because.iter().map(difference_json).collect::<Vec<_>>(),
@@ -205,6 +207,15 @@ fn met_json(met: &Result<Meeting, Mismatch>, offer: &Offer, profile: &HostProfil
             })
         }
     }
+}
+
+fn captured_json(captured: &Captured) -> Value {
+    json!({
+        "file": captured.file,
+        "stream": captured.stream,
+        "client": captured.client.to_string(),
+        "complaints": captured.complaints,
+    })
 }
 
 fn difference_json(difference: &Difference) -> Value {
