@@ -87,10 +87,10 @@ impl Summary {
         let mut complaints = Vec::new();
         complaints.extend(self.stopped.clone());
         for (link, packets) in &self.unknown_links {
-            complaints.push(format!("{packets} packets have link type {link}, which is not read"));
+            complaints.push(format!("link type {link} is not read (packets: {packets})"));
         }
         if self.cut_short > 0 {
-            complaints.push(format!("{} packets were captured in part (use `tcpdump -s 0`)", self.cut_short));
+            complaints.push(format!("packets captured in part: {} (use `tcpdump -s 0`)", self.cut_short));
         }
         complaints
     }

@@ -148,3 +148,78 @@ fn absent(file: &str, wanted: Option<usize>, streams: &Streams, summary: &Summar
 fn ends(stream: &Stream) -> String {
     format!("{} to {}", stream.client, stream.host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of pcapng. draft-ietf-opsawg-pcapng 3.1
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let padded = body.len().div_ceil(4) * 4;
+        let length = (padded as u32 + 12).to_le_bytes();
+        let mut block = [&kind.to_le_bytes()[..], &length, body].concat();
+        block.resize(8 + padded, 0);
+        block.extend(length);
+        block
+    }
+
+    /// A capture of the golden tests as pcapng, its packets on the second interface; the first has an unknown link.
+    fn as_pcapng(name: &str) -> Vec<u8> {
+        let path = format!("{}/tests/golden/lab/{name}.pcap", env!("CARGO_MANIFEST_DIR"));
+        let pcap = std::fs::read(path).expect("a capture");
+        let word = |at: usize| u32::from_le_bytes(pcap[at..at + 4].try_into().expect("four bytes"));
+        let mut out = block(0x0a0d_0d0a, &[&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
+        for link in [147, word(20)] {
+            out.extend(block(1, &[link.to_le_bytes(), [0; 4]].concat()));
+        }
+        let packet = |interface: u32, data: &[u8]| {
+            let length = (data.len() as u32).to_le_bytes();
+            block(6, &[&interface.to_le_bytes()[..], &[0; 8], &length, &length, data].concat())
+        };
+        out.extend(packet(0, b"of no known kind"));
+        let mut at = 24;
+        while at + 16 <= pcap.len() {
+            let end = at + 16 + word(at + 8) as usize;
+            out.extend(packet(1, &pcap[at + 16..end]));
+            at = end;
+        }
+        out
+    }
+
+    fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("rdpscope-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).expect("written");
+        path
+    }
+
+    #[test]
+    fn the_first_hello_of_a_pcapng_file_is_found_on_any_interface() {
+        let path = file("first.pcapng", &as_pcapng("ok-xrdp-tls"));
+        let found = Captured::read(&path, None);
+        let second = Captured::read(&path, Some(1));
+        std::fs::remove_file(&path).expect("removed");
+        let found = found.expect("a hello");
+        assert_eq!(found.stream, 0);
+        assert!(!found.offer.suites.is_empty() && !found.offer.versions.is_empty());
+        assert_eq!(found.complaints, ["link type 147 is not read (packets: 1)"]);
+        assert!(second.is_err_and(|error| error.code() == BAD_USAGE));
+    }
+
+    #[test]
+    fn any_byte_of_a_capture_may_be_wrong_and_any_part_of_it_missing() {
+        let whole = as_pcapng("ok-xrdp-tls");
+        let part = &whole[..whole.len().min(4_000)];
+        let path = file("broken.pcapng", part);
+        for at in (0..part.len()).step_by(3) {
+            let mut wrong = part.to_vec();
+            wrong[at] ^= 0xff;
+            for bytes in [&wrong[..], &part[..at]] {
+                std::fs::write(&path, bytes).expect("written");
+                if let Err(error) = Captured::read(&path, None) {
+                    assert!(error.to_string().contains("broken.pcapng"), "{at}: {error}");
+                }
+            }
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
+}
