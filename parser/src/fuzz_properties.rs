@@ -151,34 +151,6 @@ mod tests {
         digits.chunks(2).map(|d| u8::from_str_radix(std::str::from_utf8(d).unwrap(), 16).unwrap()).collect()
     }
 
-    /// Seeds and past crashes of a fuzz target. Whole files are small; a missing directory fails the test.
-    fn replay(target: &str, property: fn(&[u8])) {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-        let mut replayed = 0;
-        for directory in ["corpus", "regressions"] {
-            for entry in std::fs::read_dir(root.join(directory).join(target)).unwrap() {
-                property(&std::fs::read(entry.unwrap().path()).unwrap());
-                replayed += 1;
-            }
-        }
-        assert!(replayed > 2, "the seeds of {target} are there");
-    }
-
-    #[test]
-    fn wire_replays_its_corpus() {
-        replay("wire", wire);
-    }
-
-    #[test]
-    fn stream_replays_its_corpus() {
-        replay("stream", stream);
-    }
-
-    #[test]
-    fn session_replays_its_corpus() {
-        replay("session", session);
-    }
-
     /// Beginnings of openings, so that random bytes get past the first decision.
     fn beginnings() -> impl Strategy<Value = Vec<u8>> {
         let request = hex("0300002b26e00000000000436f6f6b69653a206d737473686173683d616c6963650d0a0100080001000000");
