@@ -73,8 +73,9 @@ fn help_of_each_command_lists_its_flags_examples_and_exit_codes() {
 #[test]
 fn help_of_check_is_the_reference_of_every_key() {
     let help = out(&rdpscope(&["check", "--help"]));
-    for key in config::KEYS.iter().filter(|key| key.built == config::Built::Yes) {
-        assert!(help.contains(&format!("\n{} = {}\n", key.name, key.example)), "{}", key.name);
+    for key in config::KEYS.iter().filter(|key| key.built == config::Built::Yes && !key.example.is_empty()) {
+        let line = format!("{} = {}\n", key.name, key.example);
+        assert!(help.contains(&format!("\n{line}")) || help.contains(&format!("\n# {line}")), "{}", key.name);
     }
     let (from, to) = (help.find("[[listener]]").unwrap_or(0), help.find("\nDurations take").unwrap_or(0));
     assert_eq!(config::parse("help", &help[from..to]), config::parse("reference", &config::reference_toml()));
@@ -89,7 +90,7 @@ fn version_says_what_the_build_has_and_lacks() {
         version.starts_with(concat!("rdpscope ", env!("CARGO_PKG_VERSION"), "\nfeatures: passthrough")),
         "{version}"
     );
-    assert!(version.contains("not in this build: ") && version.contains("the bridge"), "{version}");
+    assert!(version.contains("not in this build: ") && version.contains("the PROXY protocol"), "{version}");
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn run_needs_a_file_or_an_address_and_a_host() {
 
 #[test]
 fn wrong_flags_are_pointed_at_with_what_would_be_right() {
-    let output = rdpscope(&["run", "--listen", ":3389", "--upstream", "rds07:0", "--bridge", "auto"]);
+    let output = rdpscope(&["run", "--listen", ":3389", "--upstream", "rds07:0", "--bridge", "on"]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         err(&output),
@@ -122,7 +123,7 @@ fn wrong_flags_are_pointed_at_with_what_would_be_right() {
 error: `--listen` does not say which address to listen on
  --> command line:1:23
   |
-1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge auto
+1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge on
   |                       ^^^^^ a port alone
   |
   = help: write `--listen 0.0.0.0:3389`
@@ -131,19 +132,20 @@ error: `--listen` does not say which address to listen on
 error: `--upstream` has no usable port
  --> command line:1:40
   |
-1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge auto
+1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge on
   |                                        ^^^^^^^ port `0`
   |
   = help: write `--upstream rds07:3389`
   = help: a host's port is a number from 1 to 65535
 
-error: `--bridge` asks for the bridge, which this build does not have
+error: `--bridge` is not known
  --> command line:1:57
   |
-1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge auto
-  |                                                         ^^^^ not possible
+1 | rdpscope run --listen :3389 --upstream rds07:0 --bridge on
+  |                                                         ^^ read `on`
   |
   = help: write `--bridge off`
+  = help: one of `off`, `auto`, `always`
 
 3 errors, nothing was started
 "

@@ -1,5 +1,6 @@
 //! Settings back to TOML: what is in force, and the reference of all keys.
 
+use crate::bridge::{BridgeRules, Ciphers};
 use crate::quantity::{write_duration, write_size};
 use crate::reference::{Built, Key, Table};
 use crate::settings::*;
@@ -17,7 +18,13 @@ pub fn effective(settings: &Settings) -> String {
     let mut out = String::new();
     for listener in &settings.listeners {
         table(&mut out, Table::Listener, |key| of_listener(listener, key.name));
-        table(&mut out, Table::Bridge, |_| None);
+        table(&mut out, Table::Bridge, |key| of_bridge(&listener.bridge.common, key.name));
+        for host in &listener.bridge.hosts {
+            table(&mut out, Table::BridgeHost, |key| match key.name {
+                "match" => Some(quoted(&host.matches)),
+                name => of_bridge(&host.rules, name),
+            });
+        }
     }
     table(&mut out, Table::Timeouts, |key| of_timeouts(&settings.timeouts, key.name));
     table(&mut out, Table::Probe, |key| of_probe(&settings.probe, key.name));
@@ -36,8 +43,15 @@ pub fn effective(settings: &Settings) -> String {
 pub fn reference_toml() -> String {
     let mut out = String::new();
     for table in Table::ALL.into_iter().filter(|table| table.keys().any(|key| key.built == Built::Yes)) {
+        let begin = out.len();
         header(&mut out, table);
-        for key in table.keys().filter(|key| key.built == Built::Yes) {
+        // What would ask for something, or belongs to one host, is there to be uncommented.
+        let asks = |key: &Key| matches!(table, Table::Bridge | Table::BridgeHost) && key.default.is_none();
+        if table == Table::BridgeHost {
+            let at = begin + usize::from(begin > 0);
+            out.insert_str(at, "# ");
+        }
+        for key in table.keys().filter(|key| key.built == Built::Yes && !key.example.is_empty()) {
             let mut column = 1;
             out.push('#');
             for word in key.means.split(' ') {
@@ -51,6 +65,9 @@ pub fn reference_toml() -> String {
                 column += length;
             }
             out.push('\n');
+            if asks(key) {
+                out.push_str("# ");
+            }
             line(&mut out, key.name, key.example, "");
         }
     }
@@ -85,6 +102,10 @@ fn comment(key: &Key, value: &str) -> &'static str {
         "default"
     } else if key.table == Table::Admin && address.is_ok_and(|address| !address.ip().is_loopback()) {
         "other machines can reach it, and it has no login"
+    } else if key.name == "verify" && value == "\"insecure\"" {
+        "anybody between here and the host could read the session"
+    } else if matches!(key.name, "client_versions" | "host_versions") && value.contains("\"1.0\"") {
+        "TLS below 1.2 is broken: for one host, on a trusted segment, for a time"
     } else {
         ""
     }
@@ -115,6 +136,31 @@ fn of_listener(listener: &Listener, name: &str) -> Option<String> {
         "upstream" => quoted(&listener.upstream.to_string()),
         "max_sessions" => listener.max_sessions.to_string(),
         "max_sessions_per_client" => listener.max_sessions_per_client.to_string(),
+        _ => return None,
+    })
+}
+
+fn of_bridge(rules: &BridgeRules, name: &str) -> Option<String> {
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    let versions = |versions: &[parser::wire::TlsVersion]| {
+        list(versions.iter().filter_map(|version| version.name()).map(quoted).collect())
+    };
+    let file = |path: &std::path::Path| quoted(&path.display().to_string());
+    let pair = rules.pair.as_ref();
+    Some(match name {
+        "mode" => quoted(rules.mode.name()),
+        "certificate" => file(pair?.certificate.as_deref()?),
+        "private_key" => file(&pair?.private_key),
+        "password_file" => file(pair?.password_file.as_deref()?),
+        "client_versions" => versions(&rules.client_versions),
+        "host_versions" => versions(&rules.host_versions),
+        "host_ciphers" => match &rules.host_ciphers {
+            Ciphers::Default => quoted("default"),
+            Ciphers::Named(suites) => list(suites.iter().filter_map(|suite| suite.name()).map(quoted).collect()),
+        },
+        "verify" => quoted(rules.verify.name()),
+        "pin" => list(rules.pin.iter().map(|pin| quoted(&pin.to_string())).collect()),
+        "ca" => file(rules.ca.as_deref()?),
         _ => return None,
     })
 }
@@ -192,7 +238,12 @@ max_sessions = 20000                            # default
 max_sessions_per_client = 200                   # default
 
 [listener.bridge]
-mode = "off"                                    # this build does not have the bridge
+mode = "off"                                    # default
+client_versions = ["1.2", "1.3"]                # default
+host_versions = ["1.2", "1.3"]                  # default
+host_ciphers = "default"                        # default
+verify = "pin"                                  # default
+pin = []                                        # default
 
 [timeouts]
 connect = "5s"                                  # default
@@ -241,7 +292,9 @@ event_queue = "8MiB"                            # default
         let printed = effective(&crate::parse("f", SMALLEST).unwrap());
         let names: HashSet<_> =
             printed.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
-        for key in KEYS.iter().filter(|key| key.built == Built::Yes) {
+        // Those without a default are printed when they are written; a test of good files writes them.
+        let files = |key: &Key| key.table == Table::BridgeHost || key.table == Table::Bridge && key.default.is_none();
+        for key in KEYS.iter().filter(|key| key.built == Built::Yes && !files(key)) {
             assert!(names.contains(key.name), "{}", key.name);
         }
     }

@@ -2,7 +2,9 @@
 
 use crate::address::{listen, upstream};
 use crate::agreement::{Placed, disagreements};
+use crate::bridge::{Bridge, BridgeMode, BridgeRules, Pin, Verify};
 use crate::problem::{Errors, Fault, Place, Problem};
+use crate::read::bridge;
 use crate::read::{admin_listen, event_path, probe_mode};
 use crate::settings::*;
 use std::ops::Range;
@@ -25,6 +27,8 @@ pub struct Flags<'a> {
     pub upstream: &'a str,
     /// `--bridge`
     pub bridge: Option<&'a str>,
+    /// `--bridge-pin`
+    pub bridge_pin: Option<&'a str>,
     /// `--probe`
     pub probe: Option<&'a str>,
     /// `--event-log`
@@ -42,9 +46,9 @@ impl Flags<'_> {
         let mut line = CommandLine { text: "rdpscope run".to_owned(), problems: Vec::new() };
         let (address, listen_at) = line.flag("--listen", self.listen, |text| listen(text, RDP_PORT));
         let (host, upstream_at) = line.flag("--upstream", self.upstream, upstream);
-        if let Some(mode) = self.bridge {
-            line.flag("--bridge", mode, bridge);
-        }
+        let mode = self.bridge.and_then(|mode| line.flag("--bridge", mode, bridge::mode).0);
+        let pin = self.bridge_pin.and_then(|pin| line.flag("--bridge-pin", pin, bridge::pin).0);
+        let bridge = Bridge { common: bridged(mode.unwrap_or_default(), pin), hosts: Vec::new() };
         let mode = self.probe.and_then(|mode| line.flag("--probe", mode, probe_mode).0);
         let path = self.event_log.and_then(|path| line.flag("--event-log", path, event_path).0);
         let admin = match self.admin {
@@ -63,6 +67,7 @@ impl Flags<'_> {
                 upstream: host,
                 max_sessions: MAX_SESSIONS,
                 max_sessions_per_client: MAX_SESSIONS_PER_CLIENT,
+                bridge,
             };
             listeners.push(Placed { listener, name: listen_at.clone(), listen: listen_at, upstream: upstream_at });
         }
@@ -85,13 +90,12 @@ impl Flags<'_> {
     }
 }
 
-fn bridge(mode: &str) -> Result<(), Fault> {
-    match mode {
-        "off" => Ok(()),
-        "auto" | "always" => {
-            Err(Fault::new("asks for the bridge, which this build does not have", "not possible").instead("off"))
-        }
-        _ => Err(Fault::new("is not known", "neither `off` nor `auto` nor `always`").instead("off")),
+/// Nothing is trusted that was not asked for: without a pin the host needs a certificate of a CA that the system knows.
+fn bridged(mode: BridgeMode, pin: Option<Pin>) -> BridgeRules {
+    match (mode, pin) {
+        (BridgeMode::Off, _) => BridgeRules::default(),
+        (mode, Some(pin)) => BridgeRules { mode, pin: vec![pin], ..BridgeRules::default() },
+        (mode, None) => BridgeRules { mode, verify: Verify::Ca, ..BridgeRules::default() },
     }
 }
 
@@ -141,7 +145,8 @@ mod tests {
         let flags = Flags {
             listen: "[::1]:0",
             upstream: "[::1]:3390",
-            bridge: Some("off"),
+            bridge: Some("auto"),
+            bridge_pin: Some("sha256:0000000000000000000000000000000000000000000000000000000000000000"),
             probe: Some("off"),
             event_log: Some("/var/log/rdpscope/events.jsonl"),
             admin: Some("off"),
@@ -151,6 +156,16 @@ mod tests {
         assert_eq!(settings.probe.mode, ProbeMode::Off);
         assert_eq!(settings.admin, None);
         assert_eq!(settings.listeners[0].listen, "[::1]:0".parse().unwrap());
+        let rules = &settings.listeners[0].bridge.common;
+        assert_eq!((rules.mode, rules.verify, rules.pin.len()), (BridgeMode::Auto, Verify::Pin, 1));
+    }
+
+    #[test]
+    fn a_bridge_without_a_pin_trusts_the_cas_of_the_system() {
+        let flags = Flags { listen: "[::1]:0", upstream: "rds07", bridge: Some("always"), ..Flags::default() };
+        let settings = flags.settings().unwrap();
+        let rules = &settings.listeners[0].bridge.common;
+        assert_eq!((rules.mode, rules.verify, &rules.ca), (BridgeMode::Always, Verify::Ca, &None));
     }
 
     #[test]
@@ -158,7 +173,8 @@ mod tests {
         let flags = Flags {
             listen: "localhost:3389",
             upstream: "a b",
-            bridge: Some("auto"),
+            bridge: Some("on"),
+            bridge_pin: Some("sha1:00"),
             probe: None,
             event_log: Some(""),
             admin: Some("9389"),
@@ -167,7 +183,7 @@ mod tests {
 error: `--listen` is a name; listening takes an address
  --> command line:1:23
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
   |                       ^^^^^^^^^^^^^^ read `localhost:3389`
   |
   = help: write `--listen 127.0.0.1:3389`
@@ -175,33 +191,42 @@ error: `--listen` is a name; listening takes an address
 error: `--upstream` is not a host
  --> command line:1:49
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
   |                                                 ^^^^^ contains ` `
   |
   = help: write a DNS name or an address, and a port if it is not 3389
 
-error: `--bridge` asks for the bridge, which this build does not have
+error: `--bridge` is not known
  --> command line:1:64
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
-  |                                                                ^^^^ not possible
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+  |                                                                ^^ read `on`
   |
   = help: write `--bridge off`
+  = help: one of `off`, `auto`, `always`
+
+error: `--bridge-pin` is no SHA-256 hash
+ --> command line:1:80
+  |
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+  |                                                                                ^^^^^^^ read `sha1:00`
+  |
+  = help: `sha256:` and 64 hexadecimal digits, of the certificate or of its public key (SPKI); `rdpscope probe HOST` shows it
 
 error: `--event-log` names no file
- --> command line:1:81
+ --> command line:1:100
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
-  |                                                                                 ^^ empty
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+  |                                                                                                    ^^ empty
   |
   = help: write `--event-log -`
   = help: `-` is standard output, `off` nowhere
 
 error: `--admin` does not say which address to listen on
- --> command line:1:92
+ --> command line:1:111
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge auto --event-log '' --admin 9389
-  |                                                                                            ^^^^ a port alone
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+  |                                                                                                               ^^^^ a port alone
   |
   = help: write `--admin 127.0.0.1:9389`
   = help: other machines reach it only through an address of this one, and there is no login: prefer loopback";

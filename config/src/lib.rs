@@ -19,6 +19,7 @@
 
 mod address;
 mod agreement;
+mod bridge;
 mod effective;
 mod flags;
 mod problem;
@@ -28,6 +29,9 @@ mod reference;
 mod settings;
 mod suggest;
 
+pub use bridge::{
+    Bridge, BridgeHost, BridgeMode, BridgeRules, Ciphers, LEGACY_FEATURE, LEGACY_TLS, PairFiles, Pin, Verify, is_modern,
+};
 pub use effective::{effective, reference_toml};
 pub use flags::Flags;
 pub use problem::{Errors, Problem};

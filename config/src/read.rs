@@ -1,5 +1,6 @@
 //! TOML to settings. All that is wrong is collected; only broken syntax ends the reading early.
 
+pub(crate) mod bridge;
 mod listener;
 mod section;
 

@@ -54,6 +54,16 @@ impl Table {
         }
     }
 
+    /// Names of tables that stand inside of it.
+    #[must_use]
+    pub fn tables(self) -> &'static [&'static str] {
+        match self {
+            Table::Listener => &["bridge"],
+            Table::Bridge => &["host"],
+            _ => &[],
+        }
+    }
+
     /// The key of it.
     #[must_use]
     pub fn key(self, name: &str) -> Option<&'static Key> {
@@ -117,10 +127,16 @@ const fn missing(
     Key { table, name, example: "", default: None, means: "", built: Built::No { feature, accepts, in_force } }
 }
 
+/// A key of `[listener.bridge]` in the entry of one host.
+const fn host_entry(name: &'static str) -> Key {
+    Key { table: Table::BridgeHost, name, example: "", default: None, means: SAME, built: Built::Yes }
+}
+
+/// Stands for what the key of the same name means one table up.
+const SAME: &str = "as in [listener.bridge]";
 const TRANSPARENT: &str = "transparent listening";
 const KEEP_ADDRESS: &str = "connections from the client's own address";
 const PROXY_PROTOCOL: &str = "the PROXY protocol";
-const BRIDGE: &str = "the bridge";
 const CAPTURE: &str = "captures of failed openings";
 
 /// Every key, in the order of the file.
@@ -151,17 +167,62 @@ pub const KEYS: &[Key] = &[
         "sessions at once on this listener; more are refused and counted",
     ),
     with_default(Table::Listener, "max_sessions_per_client", "200", "sessions at once of one client address"),
-    missing(Table::Bridge, "mode", BRIDGE, &["\"off\""], Some("\"off\"")),
-    missing(Table::Bridge, "certificate", BRIDGE, &[], None),
-    missing(Table::Bridge, "private_key", BRIDGE, &[], None),
-    missing(Table::Bridge, "client_versions", BRIDGE, &["[\"1.2\", \"1.3\"]"], None),
-    missing(Table::Bridge, "host_versions", BRIDGE, &["[\"1.2\", \"1.3\"]"], None),
-    missing(Table::Bridge, "host_ciphers", BRIDGE, &["\"default\""], None),
-    missing(Table::Bridge, "verify", BRIDGE, &["\"pin\""], None),
-    missing(Table::Bridge, "pin", BRIDGE, &["[]"], None),
-    missing(Table::Bridge, "ca", BRIDGE, &[], None),
-    missing(Table::Bridge, "host", BRIDGE, &["[]"], None),
-    missing(Table::BridgeHost, "match", BRIDGE, &[], None),
+    with_default(
+        Table::Bridge,
+        "mode",
+        "\"off\"",
+        "`off`, `auto` (terminate TLS only for a client and a host whose TLS cannot meet) or `always`",
+    ),
+    key(
+        Table::Bridge,
+        "certificate",
+        "\"/etc/rdpscope/rds07.pem\"",
+        "what the client sees, PEM; one of the bridge's own making if left out. NLA is carried with the host's own key alone",
+    ),
+    key(
+        Table::Bridge,
+        "private_key",
+        "\"/etc/rdpscope/rds07.key\"",
+        "its key, PEM, readable by the service alone; or a PKCS#12 file with both (build with legacy-tls)",
+    ),
+    key(Table::Bridge, "password_file", "\"/etc/rdpscope/rds07.password\"", "its first line opens the PKCS#12 file"),
+    with_default(
+        Table::Bridge,
+        "client_versions",
+        "[\"1.2\", \"1.3\"]",
+        "TLS with the client; below 1.2 only in [[listener.bridge.host]], in a build with legacy-tls",
+    ),
+    with_default(Table::Bridge, "host_versions", "[\"1.2\", \"1.3\"]", "TLS with the host; the same holds"),
+    with_default(
+        Table::Bridge,
+        "host_ciphers",
+        "\"default\"",
+        "suites for the host, or a list of IANA names; 3DES only when named, RC4, NULL, export, anonymous never",
+    ),
+    with_default(Table::Bridge, "verify", "\"pin\"", "how the host is known: `pin`, `ca`, or `insecure` (not at all)"),
+    with_default(
+        Table::Bridge,
+        "pin",
+        "[]",
+        "SHA-256 of the host's certificate or of its public key, as `sha256:` and hexadecimal digits; any of them will do",
+    ),
+    key(Table::Bridge, "ca", "\"/etc/rdpscope/corp-ca.pem\"", "roots for `ca`, PEM; those of the system if left out"),
+    key(
+        Table::BridgeHost,
+        "match",
+        "\"srv2008.example.net\"",
+        "the host as `upstream` names it; below it any key of [listener.bridge] that differs for it",
+    ),
+    host_entry("mode"),
+    host_entry("certificate"),
+    host_entry("private_key"),
+    host_entry("password_file"),
+    host_entry("client_versions"),
+    host_entry("host_versions"),
+    host_entry("host_ciphers"),
+    host_entry("verify"),
+    host_entry("pin"),
+    host_entry("ca"),
     with_default(Table::Timeouts, "connect", "\"5s\"", "name lookup and TCP connect to the host, together"),
     with_default(
         Table::Timeouts,
@@ -244,7 +305,7 @@ mod tests {
 
     #[test]
     fn what_this_build_does_is_explained() {
-        for key in KEYS.iter().filter(|key| key.built == Built::Yes) {
+        for key in KEYS.iter().filter(|key| key.built == Built::Yes && key.means != SAME) {
             assert!(!key.means.is_empty() && !key.example.is_empty(), "{}", key.name);
         }
     }

@@ -1,5 +1,6 @@
 //! What the proxy is to do, typed and checked. Every value here is usable as it stands.
 
+use crate::bridge::Bridge;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ pub struct Listener {
     pub max_sessions: usize,
     /// Sessions at once of one client address.
     pub max_sessions_per_client: usize,
+    /// When TLS is terminated, and how.
+    pub bridge: Bridge,
 }
 
 /// A host and port, resolved anew for each connection.

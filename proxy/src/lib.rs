@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod analyze;
+mod bridge;
 pub mod clock;
 pub mod demo;
 pub mod limits;

@@ -69,6 +69,7 @@ impl Proxy {
     pub async fn start_asking(settings: Settings, observer: Arc<Observer>, ask: Asker) -> Result<Proxy, RunError> {
         observer.readiness(Readiness::Starting);
         observer.configured(&settings);
+        not_bridged_yet(&settings)?;
         let bound = bind_all(settings.listeners.iter(), &settings)?;
         let admin = match &settings.admin {
             Some(admin) => {
@@ -274,6 +275,15 @@ fn words(span: Duration) -> String {
         seconds if seconds >= 60 && seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),
     }
+}
+
+/// Legs are there, sessions that use them are not: better no start than one that passes through what was to be bridged.
+fn not_bridged_yet(settings: &Settings) -> Result<(), RunError> {
+    let asks = |l: &&Listener| l.bridge.rules(&l.upstream).mode != config::BridgeMode::Off;
+    settings.listeners.iter().find(asks).map_or(Ok(()), |listener| {
+        let why = "sessions do not use it yet".to_owned();
+        Err(RunError::Bridge { listener: listener.name.clone(), why })
+    })
 }
 
 /// Two descriptors per session, and some for everything else.

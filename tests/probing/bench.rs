@@ -43,6 +43,7 @@ impl Bench {
                 upstream: Upstream { host: host.ip().to_string(), port: host.port() },
                 max_sessions: 1000,
                 max_sessions_per_client: 1000,
+                bridge: config::Bridge::default(),
             }],
             timeouts: Timeouts::default(),
             probe,

@@ -35,6 +35,7 @@ pub(crate) fn settings_for(host: &str, port: u16) -> Settings {
             upstream: Upstream { host: host.to_owned(), port },
             max_sessions: 1000,
             max_sessions_per_client: 1000,
+            bridge: config::Bridge::default(),
         }],
         timeouts: Timeouts {
             connect: Duration::from_secs(10),

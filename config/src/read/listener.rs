@@ -1,5 +1,6 @@
 //! `[[listener]]` and what is below it.
 
+use super::bridge::bridge;
 use super::kind;
 use super::section::{Read, Reader, entry};
 use crate::address::{self, listener_name};
@@ -67,9 +68,6 @@ fn listener(reader: &mut Reader, value: &Spanned<DeValue<'_>>) -> Option<Placed>
     if !matches!(value.get_ref(), DeValue::Table(_)) {
         return None;
     }
-    if let Some(bridge) = section.value("bridge") {
-        reader.open(bridge, Table::Bridge);
-    }
     let name = reader.text(&section, "name", listener_name);
     let listen = reader.text(&section, "listen", listen);
     let upstream = reader.text(&section, "upstream", address::upstream);
@@ -88,6 +86,12 @@ fn listener(reader: &mut Reader, value: &Spanned<DeValue<'_>>) -> Option<Placed>
         }
         _ => MAX_SESSIONS_PER_CLIENT.min(max_sessions),
     };
+
+    let host = match &upstream {
+        Read::Good(upstream, _) => Some(upstream),
+        _ => None,
+    };
+    let bridge = section.value("bridge").map(|value| bridge(reader, value, host)).unwrap_or_default();
 
     // A name misspelt has been reported as that; it is not missing as well.
     let misspelt = |name: &str| match value.get_ref() {
@@ -118,7 +122,7 @@ fn listener(reader: &mut Reader, value: &Spanned<DeValue<'_>>) -> Option<Placed>
         _ => (listen.to_string(), listen_at.clone()),
     };
     Some(Placed {
-        listener: Listener { name, listen, upstream, max_sessions, max_sessions_per_client },
+        listener: Listener { name, listen, upstream, max_sessions, max_sessions_per_client, bridge },
         name: name_at,
         listen: listen_at,
         upstream: upstream_at,

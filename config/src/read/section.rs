@@ -158,7 +158,7 @@ impl Reader {
         for (name, value) in entries.iter() {
             let text = name.get_ref().as_ref();
             match table.key(text) {
-                None if table == Table::Listener && text == "bridge" => {}
+                None if table.tables().contains(&text) => {}
                 None => self.problems.push(unknown(table, text, name.span())),
                 Some(Key { built: Built::Yes, .. }) => {}
                 Some(Key { built: Built::No { feature, accepts, .. }, .. }) => {

@@ -6,11 +6,12 @@
 //! In the order of a connection: `tracker` takes bytes and closes and hands the former to the streams; `reading` turns
 //! their messages into facts; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
 //! `clear_rdp` and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting` says what may be timed;
-//! `release` when to stop; `tail` keeps what came last.
+//! `release` when to stop; `tail` keeps what came last; `bridge` is what a bridge tells of itself.
 
 mod advance;
 mod after_tls;
 mod awaiting;
+mod bridge;
 mod clear_rdp;
 mod credssp;
 mod gateway;
@@ -25,6 +26,7 @@ mod tickets;
 mod timeline;
 mod tracker;
 
+pub use bridge::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
 pub use phase::{Phase, PhaseLog};
 pub use timeline::*;
 pub use tracker::{Limits, Session, UpstreamEvent, Watch};

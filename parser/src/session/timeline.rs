@@ -1,6 +1,6 @@
 //! What is known of one connection: plain data, filled by the tracker, read by the diagnosis and by every output.
 
-use super::{Phase, PhaseLog};
+use super::{BridgeFacts, Phase, PhaseLog};
 use crate::Timestamp;
 use crate::wire::{
     AlertDescription, AlertLevel, CipherSuite, FailureCode, Fingerprints, NamedGroup, Protocols, RequestFlags,
@@ -618,6 +618,8 @@ pub struct Timeline {
     pub closes: Vec<Close>,
     /// What we did ourselves.
     pub proxy_act: Option<ProxyAct>,
+    /// What a bridge did, when it had to do with this connection.
+    pub bridge: Option<Box<BridgeFacts>>,
     /// `TCP_INFO` per leg, when known.
     pub tcp: PerPeer<Option<TcpFacts>>,
 }

@@ -211,6 +211,11 @@ impl Session {
         self.timeline.proxy_act.get_or_insert(act);
     }
 
+    /// Notes what a bridge did. What it tells later stands in place of what it told before.
+    pub fn bridged(&mut self, facts: super::BridgeFacts) {
+        self.timeline.bridge = Some(Box::new(facts));
+    }
+
     /// `TCP_INFO` of the leg to `leg`, at the end.
     pub fn socket_facts(&mut self, leg: Peer, facts: TcpFacts) {
         self.timeline.tcp[leg] = Some(facts);

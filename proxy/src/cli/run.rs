@@ -49,7 +49,7 @@ Examples:
 Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage\nor configuration.")]
 pub(super) struct Run {
     /// The configuration file; `rdpscope check --help` lists its keys
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "probe", "event_log", "admin"])]
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "bridge_pin", "probe", "event_log", "admin"])]
     config: Option<PathBuf>,
 
     /// Address and port to accept clients on, such as 0.0.0.0:3389 or [::]:3389; port 0 takes a free one
@@ -60,9 +60,13 @@ pub(super) struct Run {
     #[arg(long, value_name = "HOST:PORT", requires = "listen")]
     upstream: Option<String>,
 
-    /// Connect pairs that cannot meet in TLS: off, auto or always [default: off, and this build has no other]
+    /// Bridge a client and a host whose TLS cannot meet: off, auto or always [default: off]
     #[arg(long, value_name = "MODE", requires = "listen")]
     bridge: Option<String>,
+
+    /// SHA-256 of the host's certificate or public key, by which the bridge knows it [default: the system's CAs]
+    #[arg(long, value_name = "sha256:HEX", requires = "bridge")]
+    bridge_pin: Option<String>,
 
     /// When to ask the host what it accepts: off, on_failure or schedule [default: on_failure]
     #[arg(long, value_name = "MODE", requires = "listen")]
@@ -130,6 +134,7 @@ impl Run {
             listen: self.listen.as_deref().unwrap_or_default(),
             upstream: self.upstream.as_deref().unwrap_or_default(),
             bridge: self.bridge.as_deref(),
+            bridge_pin: self.bridge_pin.as_deref(),
             probe: self.probe.as_deref(),
             event_log: self.event_log.as_deref(),
             admin: self.admin.as_deref(),

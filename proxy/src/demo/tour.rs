@@ -184,6 +184,7 @@ fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
             upstream: Upstream { host: host.upstream.0.clone(), port: host.upstream.1 },
             max_sessions: config::MAX_SESSIONS,
             max_sessions_per_client: config::MAX_SESSIONS_PER_CLIENT,
+            bridge: config::Bridge::default(),
         })
         .collect();
     let short = Duration::from_millis(1200);

@@ -14,6 +14,7 @@ pub(crate) fn settings(path: EventPath) -> config::Settings {
             upstream: config::Upstream { host: "rds07.example.net".to_owned(), port: 3389 },
             max_sessions: 10,
             max_sessions_per_client: 10,
+            bridge: config::Bridge::default(),
         }],
         timeouts: config::Timeouts {
             connect: Duration::from_secs(5),

@@ -63,6 +63,14 @@ pub enum RunError {
     /// The signal handlers could not be installed.
     #[error("cannot handle signals: {0}")]
     Signals(#[source] io::Error),
+    /// A listener's bridge cannot work as configured.
+    #[error("listener {listener}: the bridge cannot work: {why}")]
+    Bridge {
+        /// Its name.
+        listener: String,
+        /// The file and what is wrong with it.
+        why: String,
+    },
     /// The proxy is draining or has stopped.
     #[error("the proxy is stopping")]
     Stopping,
