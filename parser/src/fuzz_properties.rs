@@ -3,12 +3,12 @@
 
 use crate::Timestamp;
 use crate::session::{Answer, CloseKind, Closer, Limits, Peer, Session};
-use crate::stream::{ClientStream, Event, HostStream};
+use crate::stream::{ClientStream, Event, HostStream, PlainStream};
 use crate::wire::tls::{ja3_text, ja3s};
 use crate::wire::{
-    Alert, CertificateChain, CipherSuite, ClientHello, ConnectionAnswer, ConnectionRequest, FastPath, Fingerprints,
-    FirstBytes, HandshakeHeader, Outcome, Preconnection, RecordHeader, ServerHello, ServerKeyExchange, Sslv2Hello,
-    Tpkt, pdu_kind,
+    Alert, CertificateChain, CipherSuite, ClientData, ClientHello, ClientInfo, ConnectionAnswer, ConnectionRequest,
+    FastPath, Fingerprints, FirstBytes, HandshakeHeader, Licence, NtlmChallenge, Outcome, Preconnection, RecordHeader,
+    ServerData, ServerHello, ServerKeyExchange, Sslv2Hello, Tpkt, TsRequest, pdu_kind,
 };
 
 /// A ClientHello bound for these properties, small enough to be met by short inputs.
@@ -25,6 +25,11 @@ pub fn wire(bytes: &[u8]) {
     stable(bytes, Alert::parse);
     stable(bytes, ConnectionAnswer::parse);
     let _ = pdu_kind(bytes);
+    if let Ok(client) = ClientData::parse(bytes) {
+        assert!(client.name.chars().count() <= 16);
+    }
+    let _ = (ServerData::parse(bytes), ClientInfo::parse(bytes), Licence::parse(bytes), NtlmChallenge::parse(bytes));
+    checked(bytes, TsRequest::parse(bytes));
     checked(bytes, Preconnection::parse(bytes)).map(|blob| blob.text());
     checked(bytes, ConnectionRequest::parse(bytes));
     checked(bytes, CertificateChain::parse(bytes)).map(|chain| chain.certificates().count());
@@ -121,24 +126,69 @@ fn without_chunking(event: Event) -> Event {
 
 /// The tracker with both directions, closes and time in any order. Each step is a control byte (who, how many bytes or
 /// which close), then its bytes.
-pub fn session(mut input: &[u8]) {
+pub fn session(input: &[u8]) {
     let mut session = Session::new(Timestamp(0), Limits::default());
-    let mut now = 0;
-    while let Some((control, rest)) = input.split_first() {
-        now += 1_000_000;
-        let peer = if control & 0x80 == 0 { Peer::Client } else { Peer::Host };
-        let take = usize::from(control & 0x7f).min(rest.len());
-        let (bytes, rest) = rest.split_at(take);
-        input = rest;
-        if control & 0x7f == 0 {
-            let closer = if peer == Peer::Client { Closer::Client } else { Closer::Host };
-            session.closed(closer, CloseKind::Fin, Timestamp(now));
-        } else {
-            session.data(peer, bytes, Timestamp(now));
+    for (n, step) in Steps(input).enumerate() {
+        let at = Timestamp((n as u64 + 1) * 1_000_000);
+        match step {
+            (peer, []) => {
+                let closer = if peer == Peer::Client { Closer::Client } else { Closer::Host };
+                session.closed(closer, CloseKind::Fin, at);
+            }
+            (peer, bytes) => session.data(peer, bytes, at),
         }
         assert!(session.buffered() <= 512 * 1024);
     }
     let _ = crate::session::Session::finish(session);
+}
+
+/// Decrypted bytes of a bridged session, of either side: any chunking gives the same events, little is held, and a whole
+/// session of them ends in a verdict. The first byte chooses the chunking, the rest are steps as for [`session`].
+pub fn plain(input: &[u8]) {
+    let Some((seed, steps)) = input.split_first() else { return };
+    let sizes = [usize::from(seed & 0x0f) + 1, usize::from(seed >> 4) + 1];
+    for from in [Peer::Client, Peer::Host] {
+        let events = |sizes: &[usize]| {
+            let mut stream = PlainStream::new(from);
+            chunked(steps, sizes, |piece| {
+                let event = stream.next(piece);
+                assert!(stream.buffered() <= 8 * 1024);
+                event
+            })
+        };
+        assert_eq!(events(&sizes), events(&[steps.len().max(1)]));
+    }
+    let mut session = Session::new(Timestamp(0), Limits::default());
+    session.data(Peer::Client, b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x0b\0\0\0", Timestamp(1));
+    session.data(Peer::Host, b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x02\x01\x08\0\x08\0\0\0", Timestamp(2));
+    session.plain_from(Timestamp(3));
+    for (n, step) in Steps(steps).enumerate() {
+        let at = Timestamp(4 + n as u64);
+        match step {
+            (peer, []) => {
+                let closer = if peer == Peer::Client { Closer::Client } else { Closer::Host };
+                session.closed(closer, CloseKind::Fin, at);
+            }
+            (peer, bytes) => session.plain(peer, bytes, at),
+        }
+        assert!(session.buffered() <= 16 * 1024);
+    }
+    let _ = crate::diagnosis::diagnose(&session.finish());
+}
+
+/// A control byte (who, and how many bytes; none is a close), then the bytes.
+struct Steps<'a>(&'a [u8]);
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = (Peer, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (control, rest) = self.0.split_first()?;
+        let peer = if control & 0x80 == 0 { Peer::Client } else { Peer::Host };
+        let (bytes, rest) = rest.split_at(usize::from(control & 0x7f).min(rest.len()));
+        self.0 = rest;
+        Some((peer, bytes))
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +215,37 @@ mod tests {
         proptest::collection::vec(proptest::sample::select(pieces), 0..4).prop_map(|parts| parts.concat())
     }
 
+    /// Beginnings of messages inside of TLS, with something changed.
+    fn any_plaintext() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = vec![
+            crate::wire::ts_request(&crate::wire::ntlm_negotiate()),
+            hex("300da003020106a40602 04c000006d"),
+            hex("05000000"),
+            hex("0300000c02f0800401000100"),
+            hex("0300000b02f0802e000007"),
+            hex("0300002202f08068000703eb701480001000ff0210000700000002000000280000000000"),
+            hex("0300002502f08068000703eb701616001700f003ea030100000108002f00000007000000"),
+            hex("0300002402f08068000703eb70161a001700f003ea0301000001080026000000030000001e0002000000"),
+            hex("0300001002f080040a0100020100447563610a01c006"),
+            hex("0300000902f0802180"),
+            hex("04800400"),
+            Vec::new(),
+        ];
+        let piece = proptest::sample::select(pieces);
+        (piece, proptest::collection::vec(any::<u8>(), 0..60), any::<u16>(), any::<u8>()).prop_map(
+            |(mut bytes, noise, place, byte)| {
+                if !bytes.is_empty() && byte & 1 == 0 {
+                    let at = usize::from(place) % bytes.len();
+                    bytes[at] = byte;
+                }
+                if byte & 2 == 0 {
+                    bytes.extend(noise);
+                }
+                bytes
+            },
+        )
+    }
+
     fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
         (beginnings(), proptest::collection::vec(any::<u8>(), 0..200), any::<u16>(), any::<u8>()).prop_map(
             |(mut bytes, noise, place, byte)| {
@@ -187,6 +268,16 @@ mod tests {
         #[test]
         fn any_chunking_gives_the_same_events(seed: u8, bytes in any_bytes()) {
             stream(&[vec![seed], bytes].concat());
+        }
+
+        #[test]
+        fn any_plaintext_ends_in_a_verdict(seed: u8, bytes in proptest::collection::vec(any_plaintext(), 0..6)) {
+            let steps = bytes.iter().flat_map(|b| b.chunks(100)).enumerate().flat_map(|(i, chunk)| {
+                let control = chunk.len() as u8 | if i % 3 == 0 { 0 } else { 0x80 };
+                [vec![control], chunk.to_vec()].concat()
+            });
+            plain(&core::iter::once(seed).chain(steps).collect::<Vec<u8>>());
+            plain(&[vec![seed], bytes.concat()].concat());
         }
 
         #[test]

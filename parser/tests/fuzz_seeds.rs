@@ -1,6 +1,6 @@
 //! Seeds and past crashes of the fuzz targets, replayed where there is no fuzzer.
 
-use parser::fuzz_properties::{session, stream, wire};
+use parser::fuzz_properties::{plain, session, stream, wire};
 use std::path::Path;
 
 /// Whole files are small; a missing directory fails the test.
@@ -29,4 +29,9 @@ fn stream_replays_its_seeds() {
 #[test]
 fn session_replays_its_seeds() {
     replay("session", session);
+}
+
+#[test]
+fn plain_replays_its_seeds() {
+    replay("plain", plain);
 }

@@ -25,7 +25,7 @@ impl Session {
             Upstream::Unknown | Upstream::Connected(_) => {}
         }
         let timeline = &self.timeline;
-        if self.clear.is_some() {
+        if self.clear.is_some() && self.plain.is_none() && timeline.tls.established.is_none() {
             return progressed(&timeline.progress).unwrap_or(Phase::X224);
         }
         if timeline.tls.established.is_some() {

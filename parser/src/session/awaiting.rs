@@ -16,7 +16,7 @@ impl Session {
         let host_had = |said: Timestamp| marks.connected.map_or(said, |connected| said.max(connected));
         let connecting = marks.connected.is_none() && self.timeline.upstream != Upstream::Unknown;
         let over = !self.timeline.alerts.is_empty() || self.timeline.tls.clear_ultimatum.is_some();
-        let unread = self.timeline.gave_up.is_some();
+        let unread = self.timeline.gave_up.is_some() || self.timeline.tls.established.is_some();
         if unread || over || self.timeline.server_hello.is_some() || self.is_lost(Peer::Host) {
             return nothing;
         }

@@ -1,11 +1,12 @@
-//! Standard RDP security: no TLS, every PDU has a readable header, bodies may be encrypted. [MS-RDPBCGR] 1.3.1.1, 5.3
+//! RDP in clear: standard RDP security, where every PDU has a readable header and bodies may be encrypted, and plaintext
+//! behind a bridge, where all of it is readable. [MS-RDPBCGR] 1.3.1.1, 5.3
 //!
-//! Up to Client Info and licensing the headers say what a PDU is. Demand Active and what follows say it only when the
-//! host encrypts nothing; otherwise order and size decide, as inside TLS.
+//! Under standard RDP security the headers say what a PDU is up to Client Info and licensing. Demand Active and what
+//! follows say it only when the host encrypts nothing; otherwise order and size decide, as inside TLS.
 
 use super::{Peer, PerPeer, Progress};
 use crate::Timestamp;
-use crate::wire::{ClearPdu, Payload, PduKind, SecurityFlags, SendData};
+use crate::wire::{ClearPdu, Message, Payload, PduKind, SecurityFlags, SendData, Share, ShareData};
 
 /// User data of licensing's "valid client": 20 bytes, 28 with an RC4 MAC, up to 40 with a FIPS header and padding.
 const LONGEST_VALID_CLIENT: u16 = 40;
@@ -24,9 +25,39 @@ pub(super) struct ClearRdp {
     finalization: PerPeer<u8>,
     /// The host's last PDU was small share data, which Set Error Info is.
     host_told: bool,
+    /// Nothing is encrypted: messages decide, sizes never.
+    readable: bool,
 }
 
 impl ClearRdp {
+    /// Plaintext.
+    pub(super) fn readable() -> ClearRdp {
+        ClearRdp { readable: true, ..ClearRdp::default() }
+    }
+
+    /// What a PDU says beyond its kind. It comes after its PDU.
+    pub(super) fn message(&self, from: Peer, message: &Message, at: Timestamp, progress: &mut Progress) {
+        match (from, message) {
+            (Peer::Client, Message::ClientInfo(_)) => _ = progress.client_info.get_or_insert(at),
+            (Peer::Host, Message::Licence(licence)) => {
+                progress.licensing.get_or_insert(at);
+                if licence.grants() {
+                    progress.licensed.get_or_insert(at);
+                }
+            }
+            (Peer::Host, Message::Share(Share::DemandActive)) => {
+                progress.demand_active.get_or_insert(at);
+                // The host goes on, so the client has its licence, or needs none.
+                if progress.licensing.is_some() {
+                    progress.licensed.get_or_insert(at);
+                }
+            }
+            (Peer::Client, Message::Share(Share::ConfirmActive)) => _ = progress.confirm_active.get_or_insert(at),
+            (Peer::Host, Message::Share(Share::Data(ShareData::FontMap))) => _ = progress.active.get_or_insert(at),
+            _ => {}
+        }
+    }
+
     /// One PDU.
     pub(super) fn pdu(&mut self, from: Peer, pdu: ClearPdu, at: Timestamp, progress: &mut Progress) {
         match (from, pdu.kind) {
@@ -34,6 +65,7 @@ impl ClearRdp {
             (Peer::Host, PduKind::ConnectResponse) => _ = progress.connect_response.get_or_insert(at),
             (Peer::Host, PduKind::AttachUserConfirm(0)) => _ = progress.attach_user.get_or_insert(at),
             (Peer::Host, PduKind::ChannelJoinConfirm(0)) => progress.joins = progress.joins.saturating_add(1),
+            (_, PduKind::SendDataRequest(_) | PduKind::SendDataIndication(_)) if self.readable => {}
             (Peer::Client, PduKind::SendDataRequest(data)) => self.client(data, pdu.length, at, progress),
             (Peer::Host, PduKind::SendDataIndication(data)) => self.host(data, pdu.length, at, progress),
             // The host draws only when the session is up.
@@ -68,7 +100,8 @@ impl ClearRdp {
         match data.payload {
             Payload::Security(flags) if flags.contains(SecurityFlags::LICENSE) => {
                 progress.licensing.get_or_insert(at);
-                if data.length <= LONGEST_VALID_CLIENT {
+                // A refusal has the size of a grant: what can be read decides (see `message`), what cannot is taken for one.
+                if flags.contains(SecurityFlags::ENCRYPT) && data.length <= LONGEST_VALID_CLIENT {
                     progress.licensed.get_or_insert(at);
                 }
             }

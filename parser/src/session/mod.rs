@@ -5,8 +5,9 @@
 //!
 //! In the order of a connection: `tracker` takes bytes and closes and hands the former to the streams; `reading` turns
 //! their messages into facts; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
-//! `clear_rdp` and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting` says what may be timed;
-//! `release` when to stop; `tail` keeps what came last; `bridge` is what a bridge tells of itself.
+//! `clear_rdp`, `plain` (behind a bridge) and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting`
+//! says what may be timed; `release` when to stop; `tail` keeps what came last; `bridge` is what a bridge tells of itself,
+//! `told` what was said where it could be read.
 
 mod advance;
 mod after_tls;
@@ -17,6 +18,7 @@ mod credssp;
 mod gateway;
 mod handshake;
 mod phase;
+mod plain;
 mod reading;
 mod release;
 mod shapes;
@@ -24,9 +26,11 @@ mod split;
 mod tail;
 mod tickets;
 mod timeline;
+mod told;
 mod tracker;
 
 pub use bridge::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
 pub use phase::{Phase, PhaseLog};
 pub use timeline::*;
+pub use told::{McsStep, Told};
 pub use tracker::{Limits, Session, UpstreamEvent, Watch};

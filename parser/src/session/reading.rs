@@ -39,6 +39,9 @@ impl Session {
         match event {
             Event::Record(header) => self.record(from, header, at),
             Event::Pdu(pdu) => self.pdu(from, pdu, at),
+            Event::Message(message) => self.message(from, message, at),
+            Event::TsRequest(shape) => self.ts_request(from, shape, at),
+            Event::EarlyUserAuth(result) => self.early_user_auth(result, at),
             Event::Opening(opening) => self.opening(opening),
             Event::Request(request) => {
                 self.timeline.request = Some(*request);
@@ -186,6 +189,9 @@ impl Session {
 
     fn pdu(&mut self, from: Peer, pdu: ClearPdu, at: Timestamp) {
         self.timeline.tail[from].push(RecordShape { content_type: 0, length: pdu.length, at });
+        if self.clear.is_some() {
+            self.kind(from, pdu, at);
+        }
         if self.let_go {
             return;
         }

@@ -1,6 +1,6 @@
 //! What is known of one connection: plain data, filled by the tracker, read by the diagnosis and by every output.
 
-use super::{BridgeFacts, Phase, PhaseLog};
+use super::{BridgeFacts, Phase, PhaseLog, Told};
 use crate::Timestamp;
 use crate::wire::{
     AlertDescription, AlertLevel, CipherSuite, FailureCode, Fingerprints, NamedGroup, Protocols, RequestFlags,
@@ -336,7 +336,8 @@ pub struct TlsProgress {
 }
 
 /// How far the session got after TLS (or after the Connection Confirm under standard RDP security), told from
-/// directions, order and sizes. [MS-RDPBCGR] 1.3.1.1. Each time is that of the record that showed it.
+/// directions, order and sizes, or behind a bridge from the messages. [MS-RDPBCGR] 1.3.1.1. Each time is that of the record
+/// that showed it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Application records before MCS, per peer: the CredSSP exchange, when NLA was selected.
@@ -608,6 +609,10 @@ pub struct Timeline {
     pub tls: TlsProgress,
     /// RDP beyond TLS.
     pub progress: Progress,
+    /// Since when TLS ends at us on both legs, and what is inside of it can be read.
+    pub plaintext: Option<Timestamp>,
+    /// What was said in messages that could be read, when any was.
+    pub told: Option<Box<Told>>,
     /// Bytes and records per direction.
     pub traffic: PerPeer<Traffic>,
     /// The last records per direction.

@@ -1,6 +1,7 @@
 //! The tracker: bytes, closes and times in, a timeline out.
 
 use super::clear_rdp::ClearRdp;
+use super::plain::Plain;
 use super::reading::Tls;
 use super::release::Release;
 use super::{
@@ -87,8 +88,10 @@ pub struct Session {
     pub(super) client_hello: Box<[u8]>,
     /// From the ServerHello on.
     pub(super) tls: Option<Tls>,
-    /// From the Connection Confirm on, under standard RDP security.
+    /// From the Connection Confirm on, under standard RDP security; behind a bridge from the end of both handshakes on.
     pub(super) clear: Option<ClearRdp>,
+    /// Behind a bridge, from the end of both handshakes on.
+    pub(super) plain: Option<Plain>,
     /// From the end of the handshake on.
     pub(super) release: Option<Release>,
     /// The streams are not fed any more.
@@ -126,6 +129,7 @@ impl Session {
             client_hello: Box::default(),
             tls: None,
             clear: None,
+            plain: None,
             release: None,
             stopped: false,
             let_go: false,
@@ -196,13 +200,13 @@ impl Session {
             return;
         }
         self.timeline.closes.push(Close { by, kind, at });
+        let (client, host) = match &self.plain {
+            Some(plain) => (plain.client.missing(), plain.host.missing()),
+            None => (self.client.missing(), self.host.missing()),
+        };
         let partial = &mut self.timeline.tls.partial_record;
-        if !self.stopped && by != Closer::Host {
-            partial.client |= self.client.missing() > 0;
-        }
-        if !self.stopped && by != Closer::Client {
-            partial.host |= self.host.missing() > 0;
-        }
+        partial.client |= !self.stopped && by != Closer::Host && client > 0;
+        partial.host |= !self.stopped && by != Closer::Client && host > 0;
     }
 
     /// Notes what we did ourselves; the close that follows from it is noted with [`Session::closed`].
@@ -253,7 +257,8 @@ impl Session {
     /// Bytes of memory held for reassembly now, for the process-wide opening budget.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.client.buffered() + self.host.buffered() + self.client_hello.len()
+        let plain = self.plain.as_ref().map_or(0, |plain| plain.client.buffered() + plain.host.buffered());
+        self.client.buffered() + self.host.buffered() + plain + self.client_hello.len()
     }
 
     /// The ClientHello as it was sent, handshake header included, if no ServerHello answered it. It is handed out once.
@@ -279,16 +284,22 @@ impl Session {
     pub(super) fn stop(&mut self, why: GiveUp, at: Timestamp) {
         self.timeline.gave_up.get_or_insert((why, at));
         self.keep_first_bytes();
-        self.client = ClientStream::new(self.limits.client_hello);
-        self.host = HostStream::new();
-        self.client_hello = Box::default();
+        self.free_streams();
+        self.plain = None;
         self.stopped = true;
         self.let_go = true;
         self.timeline.tail.client.forget();
         self.timeline.tail.host.forget();
     }
 
-    fn count(&mut self, from: Peer, bytes: u64, at: Timestamp) {
+    /// The openings are over: their buffers are given back.
+    pub(super) fn free_streams(&mut self) {
+        self.client = ClientStream::new(self.limits.client_hello);
+        self.host = HostStream::new();
+        self.client_hello = Box::default();
+    }
+
+    pub(super) fn count(&mut self, from: Peer, bytes: u64, at: Timestamp) {
         let traffic = &mut self.timeline.traffic[from];
         traffic.bytes = traffic.bytes.saturating_add(bytes);
         traffic.first.get_or_insert(at);
@@ -298,7 +309,7 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, from: Peer, event: Event, at: Timestamp) {
+    pub(super) fn hear(&mut self, from: Peer, event: Event, at: Timestamp) {
         self.event(from, event, at);
         if !self.let_go {
             self.settle(at);

@@ -116,9 +116,9 @@ impl Body {
                         }
                         return Some(Event::Pdu(pdu));
                     }
+                    PduStep::Message(message) => return Some(Event::Message(message)),
                     PduStep::NotAPdu => {
-                        let stuck = self.pdus;
-                        self.pdus = PduReader::default();
+                        let stuck = core::mem::take(&mut self.pdus);
                         return self.not_tls(stuck.stuck_on(), input);
                     }
                 },
@@ -154,7 +154,7 @@ impl Body {
     }
 
     pub(crate) fn held(&self) -> usize {
-        self.tls.held() + self.sslv2.held()
+        self.tls.held() + self.sslv2.held() + self.pdus.held()
     }
 
     pub(crate) fn missing(&self) -> usize {

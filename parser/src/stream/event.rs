@@ -2,8 +2,8 @@
 
 use crate::session::{Answer, CertificateFacts, ClientHelloFacts, Opening, RequestFacts, ServerHelloFacts};
 use crate::wire::{
-    AlertDescription, AlertLevel, CipherSuite, ClearPdu, HandshakeType, NamedGroup, RecordHeader, SessionId,
-    SignatureScheme, TlsVersion,
+    AlertDescription, AlertLevel, CipherSuite, ClearPdu, EarlyUserAuth, HandshakeType, Message, NamedGroup,
+    RecordHeader, SessionId, SignatureScheme, TlsVersion, TsShape,
 };
 
 /// One message, or one thing worth knowing, in the order of the bytes. Owned: nothing points into a buffer.
@@ -84,6 +84,12 @@ pub enum Event {
     /// A clear TPKT or fast-path PDU after the X.224 exchange: standard RDP security, or xrdp's nine bytes where a TLS
     /// record should be.
     Pdu(ClearPdu),
+    /// What the clear PDU told last says beyond its kind.
+    Message(Message),
+    /// A TSRequest passed, in plaintext. [MS-CSSP] 2.2.1
+    TsRequest(TsShape),
+    /// Early User Authorization Result, in plaintext. [MS-RDPBCGR] 2.2.10.2
+    EarlyUserAuth(EarlyUserAuth),
     /// Bytes that are neither TLS nor TPKT where a record should be: the first up to 16, zeros after. Nothing more is read.
     NotTls([u8; 16]),
     /// A message could not be read.

@@ -13,12 +13,15 @@ mod handshake;
 mod host;
 mod opening;
 mod pdus;
+mod plain;
 mod records;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod ts_requests;
 
 pub use client::ClientStream;
 pub use event::{Event, PendingHandshake};
 pub use host::HostStream;
+pub use plain::PlainStream;
 pub use records::{RecordReader, RecordStep};

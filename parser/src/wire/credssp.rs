@@ -14,10 +14,11 @@ const NEWEST: u8 = 6;
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
-/// `[0]` to `[4]`, constructed.
+/// `[0]` to `[5]`, constructed.
 const VERSION: u8 = 0xa0;
 const NEGO_TOKENS: u8 = 0xa1;
 const ERROR_CODE: u8 = 0xa4;
+const CLIENT_NONCE: u8 = 0xa5;
 const NEGO_TOKEN: u8 = 0xa0;
 
 /// A TSRequest of version 6 with one token and nothing else.
@@ -97,8 +98,15 @@ fn inside(input: &[u8], kind: u8) -> Option<&[u8]> {
     (found == kind).then_some(content)
 }
 
-/// Tag and content. Lengths may be longer than they need be: the host's encoder is not ours to judge. X.690 8.1
+/// Tag and content.
 fn element(input: &[u8]) -> Parsed<'_, (u8, &[u8])> {
+    let (i, (kind, length)) = header(input)?;
+    let (rest, content) = take(length)(i)?;
+    Ok((rest, (kind, content)))
+}
+
+/// Tag and length. Lengths may be longer than they need be: the host's encoder is not ours to judge. X.690 8.1
+fn header(input: &[u8]) -> Parsed<'_, (u8, usize)> {
     let (at_length, kind) = be_u8(input)?;
     let (i, first) = be_u8(at_length)?;
     let (i, length) = match first {
@@ -112,8 +120,33 @@ fn element(input: &[u8]) -> Parsed<'_, (u8, &[u8])> {
     if length > TS_REQUEST_MAX {
         return Err(unexpected(at_length, "DER length up to 64 KiB"));
     }
-    let (rest, content) = take(length)(i)?;
-    Ok((rest, (kind, content)))
+    Ok((i, (kind, length)))
+}
+
+/// The header of a TSRequest, or of a field of one, whose content is passed over as it arrives: what it is, and the length
+/// of its content in bytes.
+pub(crate) fn ts_element(input: &[u8]) -> Outcome<(TsElement, usize)> {
+    arriving(input, header).map(|(tag, length)| match tag {
+        SEQUENCE => (TsElement::Request, length),
+        VERSION..=CLIENT_NONCE => (TsElement::Field(tag - VERSION), length),
+        _ => (TsElement::Other, length),
+    })
+}
+
+/// The value of `version` or `errorCode`, from the content of its field.
+pub(crate) fn ts_integer(content: &[u8]) -> Option<u32> {
+    integer(content)
+}
+
+/// What an element of a TSRequest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TsElement {
+    /// The TSRequest itself.
+    Request,
+    /// The field with this number.
+    Field(u8),
+    /// None of the fields of [MS-CSSP] 2.2.1.
+    Other,
 }
 
 /// One element, with its length in as few bytes as DER wants. X.690 10.1

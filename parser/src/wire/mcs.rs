@@ -126,6 +126,48 @@ impl fmt::Display for DisconnectReason {
     }
 }
 
+/// `result` of a Connect Response, an Attach User Confirm or a Channel Join Confirm. ITU-T T.125 7, part 2
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct McsResult(pub u8);
+
+impl McsResult {
+    /// `rt-successful`.
+    pub const SUCCESSFUL: McsResult = McsResult(0);
+
+    /// The name in T.125.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        const NAMES: [&str; 16] = [
+            "rt-successful",
+            "rt-domain-merging",
+            "rt-domain-not-hierarchical",
+            "rt-no-such-channel",
+            "rt-no-such-domain",
+            "rt-no-such-user",
+            "rt-not-admitted",
+            "rt-other-user-id",
+            "rt-parameters-unacceptable",
+            "rt-token-not-available",
+            "rt-token-not-possessed",
+            "rt-too-many-channels",
+            "rt-too-many-tokens",
+            "rt-too-many-users",
+            "rt-unspecified-failure",
+            "rt-user-rejected",
+        ];
+        NAMES.get(usize::from(self.0)).copied()
+    }
+}
+
+impl fmt::Display for McsResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name} ({})", self.0),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
 /// Tells the PDU whose TPKT begins with `prefix`: its first [`PDU_PREFIX`] bytes, or all of it when it is shorter.
 #[must_use]
 pub fn pdu_kind(prefix: &[u8]) -> PduKind {

@@ -37,10 +37,10 @@ pub(super) fn ended_by_client(case: &Case<'_>) -> Option<Finding> {
         }
     };
     let message = match end {
-        End::ClientGone => format!("Session of {} ended: the client went away", age(case)),
-        _ => format!("Session of {} ended by the client", age(case)),
+        End::ClientGone => format!("Session of {} ended: the client went away", case.age()),
+        _ => format!("Session of {} ended by the client", case.age()),
     };
-    Some(ok(case).end(end).side(Side::Client).because(how).message(message))
+    Some(ok(case, Confidence::Likely).end(end).side(Side::Client).because(how).message(message))
 }
 
 /// Host FIN or RST after a goodbye of either side.
@@ -48,10 +48,10 @@ pub(super) fn ended_in_order_by_host(case: &Case<'_>) -> Option<Finding> {
     if !case.was_active() || !case.closed_first(Closer::Host) || case.by_timeout() {
         return None;
     }
-    let by_client = ok(case)
+    let by_client = ok(case, Confidence::Likely)
         .end(End::UserClosed)
         .side(Side::Client)
-        .message(format!("Session of {} ended by the client", age(case)));
+        .message(format!("Session of {} ended by the client", case.age()));
     if case.sealed_alert(Peer::Client) && case.client_left() {
         return Some(
             by_client.because("The client said goodbye first (a close_notify); the host's close is its answer."),
@@ -117,7 +117,7 @@ pub(super) fn lost(case: &Case<'_>) -> Option<Finding> {
                     "The client leg ended by a TCP time-out or a socket error after {silence} of silence."
                 ))
                 .because("The host leg was healthy until then.")
-                .message(format!("Session of {} lost: the client's network went away", age(case))),
+                .message(format!("Session of {} lost: the client's network went away", case.age())),
         );
     }
     case.closed_first(Closer::Host).then(|| {
@@ -126,7 +126,7 @@ pub(super) fn lost(case: &Case<'_>) -> Option<Finding> {
             .because(format!("The host leg ended by a TCP time-out or a socket error after {silence} of silence."))
             .because_some(case.host_leg_sentence())
             .rivals(&[Cause::HostClosedActive, Cause::MtuBlackhole, Cause::IdleTimeoutFirewall])
-            .message(format!("Session of {} lost: the host stopped answering", age(case)))
+            .message(format!("Session of {} lost: the host stopped answering", case.age()))
     })
 }
 
@@ -174,10 +174,10 @@ pub(super) fn ended_otherwise(case: &Case<'_>) -> Option<Finding> {
 /// A session that goes on, or a recording that ends before it does.
 pub(super) fn still_up(case: &Case<'_>) -> Option<Finding> {
     case.was_active().then(|| {
-        ok(case)
+        ok(case, Confidence::Likely)
             .weakened(Confidence::Possible)
             .rivals(&[Cause::UnknownClose])
-            .message(format!("The session was still up after {}", age(case)))
+            .message(format!("The session was still up after {}", case.age()))
     })
 }
 
@@ -217,7 +217,7 @@ pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
                 .rivals(&[Cause::UnknownClose])
                 .message(format!(
                     "Session of {} ended; it could not be followed, but more than an opening flowed",
-                    age(case)
+                    case.age()
                 )),
         );
     }
@@ -251,7 +251,7 @@ fn by_host(case: &Case<'_>) -> Finding {
 
 fn in_order_by_host(case: &Case<'_>) -> Finding {
     let told = case.last_records(Peer::Host).nth(1).is_some_and(|shape| holds_any(case, shape));
-    ok(case)
+    ok(case, Confidence::Likely)
         .end(End::HostEnded)
         .side(Side::Host)
         .because_some(
@@ -260,21 +260,21 @@ fn in_order_by_host(case: &Case<'_>) -> Finding {
         .because_some(told.then(|| {
             "A record of Set Error Info size came before it: the host gave a reason, which is encrypted.".to_owned()
         }))
-        .message(format!("Session of {} ended in order by the host (logoff, time limit or replacement)", age(case)))
+        .message(format!("Session of {} ended in order by the host (logoff, time limit or replacement)", case.age()))
 }
 
 fn holds_any(case: &Case<'_>, shape: crate::session::RecordShape) -> bool {
     SET_ERROR_INFO.iter().any(|size| case.can_hold(shape, *size))
 }
 
-/// Healthy. The bytes themselves say so only where they are readable; sizes never give more than likely.
-fn ok(case: &Case<'_>) -> Finding {
+/// Healthy, with no more than `most`. Sizes never give more than likely.
+pub(super) fn ok(case: &Case<'_>, most: Confidence) -> Finding {
     let readable = !case.is_gateway()
         && case.selected() == Some(Protocols::RDP)
         && case.timeline.tail.host.shapes().iter().all(|s| s.content_type == 0)
         && case.timeline.server_hello.is_none();
     let by_size = case.seen(case.timeline.progress.active);
-    let confidence = if by_size { Confidence::Likely } else { Confidence::Possible };
+    let confidence = if by_size { most } else { Confidence::Possible };
     let finding = Finding::new(Cause::Ok, confidence)
         .in_phase(if case.timeline.opening == Opening::TlsFirst { case.phase() } else { Phase::Active })
         .because(format!("The session was up for {}.", span(lifetime(case))))
@@ -288,8 +288,4 @@ fn lifetime(case: &Case<'_>) -> Duration {
 
 fn began(timeline: &Timeline) -> crate::Timestamp {
     timeline.progress.active.or(timeline.tls.established).unwrap_or(timeline.opened)
-}
-
-fn age(case: &Case<'_>) -> String {
-    span(case.end().since(case.timeline.opened))
 }

@@ -5,7 +5,7 @@ use super::words::{bytes, span};
 use crate::Timestamp;
 use crate::session::{
     Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct,
-    RecordShape, ServerHelloFacts, Timeline, Upstream,
+    RecordShape, ServerHelloFacts, Timeline, Told, Upstream,
 };
 use crate::wire::{AlertDescription, AlertLevel, PlaintextLen, Protocols, Sealing};
 use std::net::SocketAddr;
@@ -63,6 +63,23 @@ impl<'a> Case<'a> {
 
     pub(super) fn server_hello(&self) -> Option<&'a ServerHelloFacts> {
         self.timeline.server_hello.as_ref().filter(|hello| hello.at <= self.end())
+    }
+
+    /// What was said in messages that could be read.
+    pub(super) fn told(&self) -> Option<&'a Told> {
+        self.timeline.told.as_deref()
+    }
+
+    /// Everything inside of TLS could be read: nothing is told by its size.
+    pub(super) fn is_read(&self) -> bool {
+        self.seen(self.timeline.plaintext)
+    }
+
+    /// What `peer` said `at` that time was one of its last few messages before the end.
+    pub(super) fn among_last(&self, peer: Peer, at: Timestamp) -> bool {
+        let tail = &self.timeline.tail[peer];
+        let oldest = tail.shapes().iter().map(|shape| shape.at).min();
+        self.seen(Some(at)) && tail.known && oldest.is_some_and(|oldest| oldest <= at)
     }
 
     /// The TLS handshake was complete.
@@ -205,6 +222,11 @@ impl<'a> Case<'a> {
         let traffic = &self.timeline.traffic;
         let last = [traffic.client.last, traffic.host.last].into_iter().flatten().filter(|at| *at <= self.end()).max();
         self.end().since(last.unwrap_or(self.timeline.opened))
+    }
+
+    /// How long the connection was open.
+    pub(super) fn age(&self) -> String {
+        span(self.end().since(self.timeline.opened))
     }
 
     /// How long after `at` it ended.

@@ -60,7 +60,8 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
             .in_phase(Phase::Credssp)
             .because(how)
             .because(exchange(case))
-            .rivals(&[Cause::NlaPubkeyMismatch])
+            // A bridge has compared the keys of both legs before it answered the client.
+            .rivals_if(!case.is_read(), &[Cause::NlaPubkeyMismatch])
             .rivals_if(!shown, &[Cause::CredsspOracleRemediation, Cause::KerberosUnreachable])
             .rivals_if(waited, &[Cause::KerberosUnreachable])
             .rivals_if(reset, &[Cause::RstByMiddlebox, Cause::ClosedAfterTlsUnknown])

@@ -137,7 +137,10 @@ impl Finding {
         self.confidence == Confidence::Proven
     }
 
-    pub(super) fn into_verdict(self, case: &Case<'_>) -> Verdict {
+    pub(super) fn into_verdict(mut self, case: &Case<'_>) -> Verdict {
+        if self.cause == Cause::Ok && case.is_read() {
+            self.cause = Cause::OkBridged;
+        }
         let mut evidence = self.evidence;
         evidence.extend(case.close_sentence());
         let catalogue = self.cause.entry().remedy.iter().map(|item| (*item).to_owned());

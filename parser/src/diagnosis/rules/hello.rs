@@ -229,7 +229,7 @@ fn no_common_version(hello: &ClientHelloFacts, finding: Finding) -> Finding {
 
 /// The client's hello, while no ServerHello had come.
 fn unanswered_hello<'a>(case: &Case<'a>) -> Option<&'a ClientHelloFacts> {
-    if case.server_hello().is_some() { None } else { case.hello() }
+    if case.server_hello().is_some() || case.established() { None } else { case.hello() }
 }
 
 /// TLS records came from the host, and no ServerHello, alert or goodbye among them: a HelloRetryRequest. RFC 8446 4.1.4

@@ -6,24 +6,27 @@
 //! * What arrives after the first close is no cause ([`Case`] shows only what came before).
 //! * Who spoke last before the close decides the side, not who sent the first FIN: after a host's alert or its clear
 //!   nine bytes the client's FIN is a reaction.
-//! * Record sizes alone never give more than [`Confidence::Likely`].
+//! * Record sizes alone never give more than [`Confidence::Likely`]; a code in a message that could be read names its cause.
 //! * A session that was up is no failure when its client, its user or a policy ended it.
 
 mod active;
 mod case;
 mod certificate;
 mod credssp;
+mod error_info;
 mod finding;
 mod gateway;
 mod handshake;
 mod hello;
 mod negotiation;
+mod nt_status;
 mod opening;
 mod ours;
 pub(super) mod probed;
 mod reach;
 mod session;
 mod stalled;
+mod told;
 mod words;
 
 pub(crate) use words::date;
@@ -42,6 +45,10 @@ const TABLE: &[Rule] = &[
     reach::name_not_resolved,
     reach::not_connected,
     reach::connect_unanswered,
+    // What the messages themselves say, where they can be read.
+    told::ended_with_reason,
+    told::redirected,
+    told::closed_by_user,
     // The session was up: how did it end?
     active::ended_by_client,
     active::ended_in_order_by_host,
@@ -86,7 +93,13 @@ const TABLE: &[Rule] = &[
     handshake::host_closed,
     // A gateway connection after TLS.
     gateway::ended_inside,
-    // CredSSP, from its end to its beginning.
+    // CredSSP, from its end to its beginning; where messages can be read, a code goes before what sizes tell.
+    told::licence_refused,
+    told::mcs_refused,
+    told::core_mismatch,
+    told::logon_right_missing,
+    told::logon_refused,
+    told::credssp_outdated,
     session::denied,
     credssp::logon_right_missing,
     credssp::refused,
@@ -105,6 +118,7 @@ const WHILE_OPEN: &[Rule] = &[
     reach::name_not_resolved,
     reach::not_connected,
     reach::connect_unanswered,
+    told::ended_with_reason,
     active::still_up,
     opening::client_silent,
     opening::client_not_rdp,
@@ -118,6 +132,10 @@ const WHILE_OPEN: &[Rule] = &[
     handshake::client_refused_choice,
     handshake::client_certificate_wanted,
     handshake::host_alert,
+    told::licence_refused,
+    told::mcs_refused,
+    told::logon_right_missing,
+    told::logon_refused,
     session::denied,
 ];
 

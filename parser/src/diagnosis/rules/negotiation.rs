@@ -311,6 +311,7 @@ fn left_before_hello(case: &Case<'_>) -> Option<Protocols> {
     let chosen = case.selected()?;
     let went_on = case.hello().is_some()
         || case.server_hello().is_some()
+        || case.established()
         || case.seen(case.timeline.progress.connect_initial)
         || case.timeline.alerts.iter().any(|a| !a.after_close && a.at <= case.end());
     (!went_on).then_some(chosen)

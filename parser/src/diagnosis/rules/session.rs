@@ -36,10 +36,11 @@ pub(super) fn activation_broke_off(case: &Case<'_>) -> Option<Finding> {
     if client_left(case) && case.seen(progress.demand_active) && !case.seen(progress.confirm_active) {
         return Some(redirected(case, &[Cause::ActivationFailed]));
     }
-    if !case.seen(progress.demand_active) {
+    if !case.seen(progress.demand_active) && !case.is_read() {
         return Some(ended_on_licence(case));
     }
     let step = match case.seen(progress.confirm_active) {
+        false if !case.seen(progress.demand_active) => "after the licence grant, before Demand Active",
         false => "after Demand Active, before Confirm Active",
         true => "after Confirm Active, before the font map",
     };
@@ -97,7 +98,7 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
         Finding::new(Cause::LicenseFailure, base)
             .side(Side::Host)
             .because(if begun {
-                "Licensing had begun and no grant (34 or 35 bytes) came."
+                "Licensing had begun and no grant came."
             } else {
                 "Client Info was sent; not one licensing record came from the host."
             })
@@ -136,7 +137,8 @@ pub(super) fn connect_initial_unanswered(case: &Case<'_>) -> Option<Finding> {
                 .side(Side::Host)
                 .in_phase(Phase::Mcs)
                 .because(format!(
-                    "MCS Connect Initial (told by its size) was unanswered for {wait}; then the client left."
+                    "MCS Connect Initial{} was unanswered for {wait}; then the client left.",
+                    by_size(case)
                 ))
                 .because_some(case.host_leg_sentence())
                 .rivals(&[Cause::ServerClosedInMcs, Cause::MtuBlackhole])
@@ -145,8 +147,8 @@ pub(super) fn connect_initial_unanswered(case: &Case<'_>) -> Option<Finding> {
     }
     Some(
         in_mcs(case, "after the client's first MCS message")
-            .because(format!("MCS Connect Initial (told by its size) was unanswered; the end came {wait} later."))
-            .rivals_if(!client_left(case), &[Cause::McsCoreMismatch])
+            .because(format!("MCS Connect Initial{} was unanswered; the end came {wait} later.", by_size(case)))
+            .rivals_if(!client_left(case) && !case.is_read(), &[Cause::McsCoreMismatch])
             .rivals_if(case.selected() == Some(Protocols::RDP), &[Cause::NegSslRequired, Cause::FipsMismatch]),
     )
 }
@@ -231,7 +233,11 @@ fn who(case: &Case<'_>) -> Side {
     if client_left(case) { Side::Client } else { Side::Host }
 }
 
-/// The last step that sizes showed, as evidence.
+fn by_size(case: &Case<'_>) -> &'static str {
+    if case.is_read() { "" } else { " (told by its size)" }
+}
+
+/// The last step that sizes or messages showed, as evidence.
 fn reached(case: &Case<'_>) -> Option<String> {
     let progress = &case.timeline.progress;
     let steps = [
@@ -243,5 +249,6 @@ fn reached(case: &Case<'_>) -> Option<String> {
         (progress.connect_response, "MCS Connect Response"),
     ];
     let (at, name) = steps.into_iter().find_map(|(at, name)| at.filter(|at| *at <= case.end()).map(|at| (at, name)))?;
-    Some(format!("The last step told by record sizes is {name}, {} before the end.", span(case.end().since(at))))
+    let told = if case.is_read() { "The last step read" } else { "The last step told by record sizes" };
+    Some(format!("{told} is {name}, {} before the end.", span(case.end().since(at))))
 }

@@ -21,7 +21,8 @@ pub(super) fn client_leg_lost(case: &Case<'_>) -> Option<Finding> {
 
 /// The kernel gave up on the host after it had answered: full-size packets vanish, or the host itself did.
 pub(super) fn host_leg_lost(case: &Case<'_>) -> Option<Finding> {
-    let answered = case.selected().is_some() && case.hello().is_none() || case.server_hello().is_some();
+    let answered =
+        case.selected().is_some() && case.hello().is_none() || case.server_hello().is_some() || case.established();
     if !case.closed_first(Closer::Host) || !case.by_timeout() || !answered {
         return None;
     }
