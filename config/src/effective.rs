@@ -28,7 +28,7 @@ pub fn effective(settings: &Settings) -> String {
     }
     table(&mut out, Table::Timeouts, |key| of_timeouts(&settings.timeouts, key.name));
     table(&mut out, Table::Probe, |key| of_probe(&settings.probe, key.name));
-    table(&mut out, Table::Capture, |_| None);
+    table(&mut out, Table::Capture, |key| of_capture(settings.capture.as_ref(), key.name));
     table(&mut out, Table::Events, |key| of_events(&settings.events, key.name));
     table(&mut out, Table::Admin, |_| {
         Some(settings.admin.as_ref().map_or_else(|| quoted("off"), |admin| quoted(&admin.listen.to_string())))
@@ -189,6 +189,20 @@ fn of_probe(probe: &Probe, name: &str) -> Option<String> {
     })
 }
 
+/// Without a directory the bounds mean nothing, so none is shown as if it were in force.
+fn of_capture(capture: Option<&Capture>, name: &str) -> Option<String> {
+    let capture = capture?;
+    Some(match name {
+        "directory" => quoted(&capture.directory.display().to_string()),
+        "max_bytes_per_session" => quoted(&write_size(capture.max_bytes_per_session as u64)),
+        "max_total_bytes" => quoted(&write_size(capture.max_total_bytes)),
+        "max_files" => capture.max_files.to_string(),
+        "max_age" => quoted(&write_duration(capture.max_age)),
+        "min_free" => quoted(&write_size(capture.min_free)),
+        _ => return None,
+    })
+}
+
 fn of_events(events: &Events, name: &str) -> Option<String> {
     Some(match name {
         "path" => quoted(&match &events.path {
@@ -261,7 +275,7 @@ hold = "0s"                                     # default
 state = true                                    # default
 
 [capture]
-secrets = false                                 # this build does not have captures of failed openings
+secrets = false                                 # this build does not have TLS secrets in captures
 
 [events]
 path = "-"                                      # default
@@ -289,7 +303,8 @@ event_queue = "8MiB"                            # default
 
     #[test]
     fn every_key_of_this_build_is_printed() {
-        let printed = effective(&crate::parse("f", SMALLEST).unwrap());
+        let captures = format!("{SMALLEST}[capture]\ndirectory = '/var/lib/rdpscope/captures'\n");
+        let printed = effective(&crate::parse("f", &captures).unwrap());
         let names: HashSet<_> =
             printed.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
         // Those without a default are printed when they are written; a test of good files writes them.
@@ -305,6 +320,7 @@ event_queue = "8MiB"                            # default
         assert!(reference_toml().lines().all(|line| line.chars().count() <= COMMENT_WIDTH));
         assert_eq!(settings.timeouts, Timeouts::default());
         assert_eq!(settings.probe, Probe::default());
+        assert_eq!(settings.capture, Some(Capture::into("/var/lib/rdpscope/captures".into())));
         assert_eq!(settings.events, Events::default());
         assert_eq!(settings.admin, Some(Admin::default()));
         assert_eq!(settings.limits, Limits::default());

@@ -5,7 +5,7 @@ use crate::agreement::{Placed, disagreements};
 use crate::bridge::{Bridge, BridgeMode, BridgeRules, Pin, Verify};
 use crate::problem::{Errors, Fault, Place, Problem};
 use crate::read::bridge;
-use crate::read::{admin_listen, event_path, probe_mode};
+use crate::read::{admin_listen, capture_directory, event_path, probe_mode};
 use crate::settings::*;
 use std::ops::Range;
 
@@ -31,6 +31,8 @@ pub struct Flags<'a> {
     pub bridge_pin: Option<&'a str>,
     /// `--probe`
     pub probe: Option<&'a str>,
+    /// `--capture`
+    pub capture: Option<&'a str>,
     /// `--event-log`
     pub event_log: Option<&'a str>,
     /// `--admin`
@@ -50,6 +52,7 @@ impl Flags<'_> {
         let pin = self.bridge_pin.and_then(|pin| line.flag("--bridge-pin", pin, bridge::pin).0);
         let bridge = Bridge { common: bridged(mode.unwrap_or_default(), pin), hosts: Vec::new() };
         let mode = self.probe.and_then(|mode| line.flag("--probe", mode, probe_mode).0);
+        let capture = self.capture.and_then(|path| line.flag("--capture", path, capture_directory).0);
         let path = self.event_log.and_then(|path| line.flag("--event-log", path, event_path).0);
         let admin = match self.admin {
             None => Some((Some(Admin::default()), None)),
@@ -82,6 +85,7 @@ impl Flags<'_> {
             listeners: listeners.into_iter().map(|placed| placed.listener).collect(),
             timeouts: Timeouts::default(),
             probe: mode.map_or_else(Probe::default, |mode| Probe { mode, ..Probe::default() }),
+            capture: capture.map(Capture::into),
             events: Events { path, ..Events::default() },
             admin,
             limits: Limits::default(),
@@ -148,12 +152,14 @@ mod tests {
             bridge: Some("auto"),
             bridge_pin: Some("sha256:0000000000000000000000000000000000000000000000000000000000000000"),
             probe: Some("off"),
+            capture: Some("captures"),
             event_log: Some("/var/log/rdpscope/events.jsonl"),
             admin: Some("off"),
         };
         let settings = flags.settings().unwrap();
         assert_eq!(settings.events.path, EventPath::File("/var/log/rdpscope/events.jsonl".into()));
         assert_eq!(settings.probe.mode, ProbeMode::Off);
+        assert_eq!(settings.capture, Some(Capture::into("captures".into())));
         assert_eq!(settings.admin, None);
         assert_eq!(settings.listeners[0].listen, "[::1]:0".parse().unwrap());
         let rules = &settings.listeners[0].bridge.common;
@@ -176,6 +182,7 @@ mod tests {
             bridge: Some("on"),
             bridge_pin: Some("sha1:00"),
             probe: None,
+            capture: Some(" "),
             event_log: Some(""),
             admin: Some("9389"),
         };
@@ -183,7 +190,7 @@ mod tests {
 error: `--listen` is a name; listening takes an address
  --> command line:1:23
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --capture ' ' --event-log '' --admin 9389
   |                       ^^^^^^^^^^^^^^ read `localhost:3389`
   |
   = help: write `--listen 127.0.0.1:3389`
@@ -191,7 +198,7 @@ error: `--listen` is a name; listening takes an address
 error: `--upstream` is not a host
  --> command line:1:49
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --capture ' ' --event-log '' --admin 9389
   |                                                 ^^^^^ contains ` `
   |
   = help: write a DNS name or an address, and a port if it is not 3389
@@ -199,7 +206,7 @@ error: `--upstream` is not a host
 error: `--bridge` is not known
  --> command line:1:64
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --capture ' ' --event-log '' --admin 9389
   |                                                                ^^ read `on`
   |
   = help: write `--bridge off`
@@ -208,25 +215,33 @@ error: `--bridge` is not known
 error: `--bridge-pin` is no SHA-256 hash
  --> command line:1:80
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --capture ' ' --event-log '' --admin 9389
   |                                                                                ^^^^^^^ read `sha1:00`
   |
   = help: `sha256:` and 64 hexadecimal digits, of the certificate or of its public key (SPKI); `rdpscope probe HOST` shows it
 
-error: `--event-log` names no file
- --> command line:1:100
+error: `--capture` names no directory
+ --> command line:1:98
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
-  |                                                                                                    ^^ empty
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --capture ' ' --event-log '' --admin 9389
+  |                                                                                                  ^^^ empty
+  |
+  = help: write `--capture /var/lib/rdpscope/captures`
+
+error: `--event-log` names no file
+ --> command line:1:114
+  |
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --capture ' ' --event-log '' --admin 9389
+  |                                                                                                                  ^^ empty
   |
   = help: write `--event-log -`
   = help: `-` is standard output, `off` nowhere
 
 error: `--admin` does not say which address to listen on
- --> command line:1:111
+ --> command line:1:125
   |
-1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --event-log '' --admin 9389
-  |                                                                                                               ^^^^ a port alone
+1 | rdpscope run --listen localhost:3389 --upstream 'a b' --bridge on --bridge-pin sha1:00 --capture ' ' --event-log '' --admin 9389
+  |                                                                                                                             ^^^^ a port alone
   |
   = help: write `--admin 127.0.0.1:9389`
   = help: other machines reach it only through an address of this one, and there is no login: prefer loopback";

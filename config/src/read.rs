@@ -37,6 +37,16 @@ const MAX_DRAIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MIN_OPENING_MEMORY: u64 = 1 << 20;
 /// A few events, the largest of which have some tens of KiB.
 const MIN_EVENT_QUEUE: u64 = 256 << 10;
+/// A Connection Request, both hellos and a certificate chain: less would show no opening whole.
+const MIN_CAPTURE: u64 = 16 << 10;
+/// More than any opening has.
+const MAX_CAPTURE: u64 = 16 << 20;
+/// More would make looking through them a search.
+const MAX_CAPTURE_FILES: usize = 1_000_000;
+/// Ten years.
+const MAX_CAPTURE_AGE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+/// Past this it is not a bound.
+const MAX_DISK: u64 = 1 << 50;
 /// Past this it is not a bound.
 const MAX_MEMORY: u64 = 64 << 30;
 
@@ -145,7 +155,7 @@ fn settings(reader: &mut Reader, root: &DeTable<'_>) -> Option<Settings> {
         server_hello: timeout(reader, &timeouts, "server_hello", defaults.server_hello),
     };
     let probe = probe(reader, root);
-    reader.section(root, "capture", Table::Capture);
+    let capture = capture(reader, root);
 
     let events = reader.section(root, "events", Table::Events);
     let defaults = Events::default();
@@ -180,6 +190,7 @@ fn settings(reader: &mut Reader, root: &DeTable<'_>) -> Option<Settings> {
         listeners,
         timeouts,
         probe,
+        capture,
         events,
         admin,
         limits,
@@ -221,6 +232,41 @@ fn probe(reader: &mut Reader, root: &DeTable<'_>) -> Probe {
     }
 }
 
+fn capture(reader: &mut Reader, root: &DeTable<'_>) -> Option<Capture> {
+    let section = reader.section(root, "capture", Table::Capture);
+    let directory = reader.text(&section, "directory", capture_directory);
+    let usual = Capture::into(PathBuf::new());
+    let per_session = reader.text(&section, "max_bytes_per_session", |text| sized(text, MIN_CAPTURE, MAX_CAPTURE));
+    let per_session = per_session.or(usual.max_bytes_per_session as u64);
+    // A capture is a little larger than what it was made from.
+    let total = reader.text(&section, "max_total_bytes", |text| sized(text, 4 * per_session, MAX_DISK));
+    let capture = Capture {
+        directory: PathBuf::new(),
+        max_bytes_per_session: usize::try_from(per_session).unwrap_or(usual.max_bytes_per_session),
+        max_total_bytes: total.or(usual.max_total_bytes),
+        max_files: reader.count(&section, "max_files", MAX_CAPTURE_FILES, usual.max_files).or(usual.max_files),
+        max_age: reader
+            .text(&section, "max_age", |text| between(text, Duration::from_secs(60), MAX_CAPTURE_AGE))
+            .or(usual.max_age),
+        min_free: reader.text(&section, "min_free", |text| sized(text, 0, MAX_DISK)).or(usual.min_free),
+    };
+    match directory {
+        Read::Good(directory, _) => Some(Capture { directory, ..capture }),
+        Read::Absent | Read::Faulty => None,
+    }
+}
+
+/// Where captures go, as `capture.directory` and `--capture` name it.
+pub(crate) fn capture_directory(text: &str) -> Result<PathBuf, Fault> {
+    match text {
+        text if text.trim().is_empty() => {
+            Err(Fault::new("names no directory", "empty").instead("/var/lib/rdpscope/captures"))
+        }
+        text if text.contains('\0') => Err(Fault::new("names no directory", "no file name has a NUL in it")),
+        text => Ok(PathBuf::from(text)),
+    }
+}
+
 /// When hosts are asked, as `probe.mode` and `--probe` name it.
 pub(crate) fn probe_mode(text: &str) -> Result<ProbeMode, Fault> {
     ProbeMode::ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
@@ -253,7 +299,8 @@ fn top_level(reader: &mut Reader, root: &DeTable<'_>) {
         } else if let Some(home) = Table::ALL.into_iter().find(|table| table.key(name).is_some()) {
             format!("`{name}` is a key of `{}`: write it below that line", home.header())
         } else {
-            "there are `[[listener]]`, `[timeouts]`, `[probe]`, `[events]`, `[admin]`, `[limits]`".to_owned()
+            "there are `[[listener]]`, `[timeouts]`, `[probe]`, `[capture]`, `[events]`, `[admin]`, `[limits]`"
+                .to_owned()
         };
         let title = format!("`{}` is not known", shown(name));
         reader.problems.push(Problem { title, at, label: "not known here".to_owned(), also: None, help: vec![help] });
@@ -281,16 +328,19 @@ fn at_most(value: Duration, most: Duration) -> Result<Duration, Fault> {
 }
 
 fn memory(reader: &mut Reader, section: &Section<'_>, name: &'static str, least: u64, default: usize) -> usize {
-    let read = |text: &str| {
-        let bytes = size(text)?;
-        if bytes < least {
-            let fault = Fault::new("is too small", format!("less than {}", write_size(least)));
-            return Err(fault.instead(write_size(least)));
-        }
-        let fits = usize::try_from(bytes).ok().filter(|_| bytes <= MAX_MEMORY);
-        fits.ok_or_else(|| Fault::new("is too large", format!("more than {}", write_size(MAX_MEMORY))))
-    };
+    let read = |text: &str| sized(text, least, MAX_MEMORY).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     reader.text(section, name, read).or(default)
+}
+
+fn sized(text: &str, least: u64, most: u64) -> Result<u64, Fault> {
+    match size(text)? {
+        bytes if bytes < least => {
+            let fault = Fault::new("is too small", format!("less than {}", write_size(least)));
+            Err(fault.instead(write_size(least)))
+        }
+        bytes if bytes > most => Err(Fault::new("is too large", format!("more than {}", write_size(most)))),
+        bytes => Ok(bytes),
+    }
 }
 
 fn user_names(text: &str) -> Result<UserNames, Fault> {

@@ -137,7 +137,7 @@ const SAME: &str = "as in [listener.bridge]";
 const TRANSPARENT: &str = "transparent listening";
 const KEEP_ADDRESS: &str = "connections from the client's own address";
 const PROXY_PROTOCOL: &str = "the PROXY protocol";
-const CAPTURE: &str = "captures of failed openings";
+const SECRETS: &str = "TLS secrets in captures";
 
 /// Every key, in the order of the file.
 pub const KEYS: &[Key] = &[
@@ -259,10 +259,33 @@ pub const KEYS: &[Key] = &[
         "a session_end waits so long, at most \"1s\", for the probe that decides it; \"0s\" writes it at once, and a verdict event follows",
     ),
     with_default(Table::Probe, "state", "true", "keep what hosts answered in $STATE_DIRECTORY over a restart"),
-    missing(Table::Capture, "directory", CAPTURE, &[], None),
-    missing(Table::Capture, "max_bytes_per_session", CAPTURE, &["\"256KiB\""], None),
-    missing(Table::Capture, "max_total_bytes", CAPTURE, &["\"1GiB\""], None),
-    missing(Table::Capture, "secrets", CAPTURE, &["false"], Some("false")),
+    key(
+        Table::Capture,
+        "directory",
+        "\"/var/lib/rdpscope/captures\"",
+        "where the opening of each failed session is written, as SESSION.pcapng; made if its parent is there; left out, nothing is kept or written",
+    ),
+    with_default(
+        Table::Capture,
+        "max_bytes_per_session",
+        "\"256KiB\"",
+        "memory for one opening until its end is known, out of `opening_memory`",
+    ),
+    with_default(
+        Table::Capture,
+        "max_total_bytes",
+        "\"1GiB\"",
+        "all files together; the oldest are removed to make room",
+    ),
+    with_default(Table::Capture, "max_files", "10000", "files at most; the oldest are removed to make room"),
+    with_default(Table::Capture, "max_age", "\"30d\"", "an older file is removed"),
+    with_default(
+        Table::Capture,
+        "min_free",
+        "\"512MiB\"",
+        "nothing is written that would leave less than this free on the disk",
+    ),
+    missing(Table::Capture, "secrets", SECRETS, &["false"], Some("false")),
     with_default(Table::Events, "path", "\"-\"", "file to append events to; `-` is standard output, `off` nowhere"),
     with_default(
         Table::Events,

@@ -15,6 +15,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// When hosts are asked what they accept.
     pub probe: Probe,
+    /// Captures of failed openings; `None` when no directory is given.
+    pub capture: Option<Capture>,
     /// The session event log.
     pub events: Events,
     /// The admin endpoint; `None` when switched off.
@@ -94,6 +96,38 @@ pub enum ProbeMode {
     OnFailure,
     /// The same, and at regular intervals.
     Schedule,
+}
+
+/// Captures of failed openings: where they go, and how much may be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// Where they are written.
+    pub directory: PathBuf,
+    /// Memory that the opening of one session may take while it is not known how it ends, in bytes.
+    pub max_bytes_per_session: usize,
+    /// Bytes of all files together; the oldest make room.
+    pub max_total_bytes: u64,
+    /// Files at most.
+    pub max_files: usize,
+    /// A file that is older is removed.
+    pub max_age: Duration,
+    /// Nothing is written where that would leave less than this free on the disk, in bytes.
+    pub min_free: u64,
+}
+
+impl Capture {
+    /// Into `directory`, with the usual bounds.
+    #[must_use]
+    pub fn into(directory: PathBuf) -> Capture {
+        Capture {
+            directory,
+            max_bytes_per_session: 256 << 10,
+            max_total_bytes: 1 << 30,
+            max_files: 10_000,
+            max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            min_free: 512 << 20,
+        }
+    }
 }
 
 /// The session event log.

@@ -47,8 +47,12 @@ hold = "250ms"
 state = false
 
 [capture]
-max_bytes_per_session = "256KiB"
+directory = "captures"
+max_bytes_per_session = "64KiB"
 max_total_bytes = "1024MiB"
+max_files = 500
+max_age = "7d"
+min_free = "0B"
 secrets = false
 
 [events]
@@ -83,6 +87,11 @@ fn every_key_reaches_the_settings() {
     assert_eq!((probe.min_interval, probe.interval), (Duration::from_secs(90), Duration::from_secs(21_600)));
     assert_eq!((probe.timeout, probe.max_handshakes), (Duration::from_millis(500), 60));
     assert_eq!((probe.hold, probe.state), (Duration::from_millis(250), false));
+    let capture = settings.capture.as_ref().unwrap();
+    assert_eq!(capture.directory, PathBuf::from("captures"));
+    assert_eq!((capture.max_bytes_per_session, capture.max_total_bytes), (64 << 10, 1 << 30));
+    assert_eq!((capture.max_files, capture.max_age), (500, Duration::from_secs(7 * 86_400)));
+    assert_eq!(capture.min_free, 0);
     assert_eq!(settings.events.path, EventPath::File(PathBuf::from("/var/log/rdpscope/events.jsonl")));
     assert_eq!(settings.events.user_names, UserNames::Drop);
     assert!(settings.events.live);

@@ -129,6 +129,12 @@ impl Charge {
         Charge { budget: Arc::clone(budget), held: 0 }
     }
 
+    /// The budget it is part of.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<OpeningBudget> {
+        &self.budget
+    }
+
     /// Bytes that the budget has left for all sessions.
     #[must_use]
     pub fn left(&self) -> usize {
@@ -151,6 +157,22 @@ impl Charge {
         };
         self.held = bytes;
         used <= self.budget.limit.load(Relaxed)
+    }
+
+    /// The same for memory that can be done without: it may take the budget to its half and no further, so that what is
+    /// being read never gives way to it. False: nothing has changed.
+    #[must_use]
+    pub fn set_spare(&mut self, bytes: usize) -> bool {
+        if bytes <= self.held {
+            return self.set(bytes);
+        }
+        let more = bytes - self.held;
+        if self.budget.used.fetch_add(more, Relaxed) + more > self.budget.limit.load(Relaxed) / 2 {
+            self.budget.used.fetch_sub(more, Relaxed);
+            return false;
+        }
+        self.held = bytes;
+        true
     }
 }
 
@@ -200,5 +222,20 @@ mod tests {
         assert_eq!(budget.used(), 40);
         drop(two);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_can_be_done_without_leaves_half_of_the_budget() {
+        let budget = Arc::new(OpeningBudget::new(100));
+        let mut spare = Charge::new(&budget);
+        assert!(spare.set_spare(40));
+        assert!(!spare.set_spare(51));
+        assert_eq!(budget.used(), 40, "a refusal changes nothing");
+        let mut needed = Charge::new(&budget);
+        assert!(needed.set(60), "what is needed has the rest");
+        assert!(spare.set_spare(10));
+        assert!(!spare.set_spare(11), "and comes first");
+        drop(spare);
+        assert_eq!(budget.used(), 60);
     }
 }

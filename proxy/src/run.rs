@@ -131,7 +131,7 @@ impl Proxy {
     }
 
     /// Takes over new settings: upstreams, time-outs and limits for sessions accepted from now on, listeners that came
-    /// or went. Live sessions keep what they began with. `admin` and `events` need a restart, which is said.
+    /// or went. Live sessions keep what they began with. `admin`, `events` and `capture` need a restart, which is said.
     ///
     /// # Errors
     /// A new address that could not be bound; then nothing has changed.
@@ -163,8 +163,9 @@ impl Proxy {
             tracing::info!("no longer listening on {} ({})", gone.address, gone.plan().name);
             gone.close().await;
         }
-        if settings.admin != state.settings.admin || settings.events != state.settings.events {
-            tracing::warn!("changes of [admin] and [events] take effect after a restart");
+        let old = &state.settings;
+        if settings.admin != old.admin || settings.events != old.events || settings.capture != old.capture {
+            tracing::warn!("changes of [admin], [events] and [capture] take effect after a restart");
         }
         if settings.probe.state != state.settings.probe.state {
             tracing::warn!("a change of `state` in [probe] takes effect after a restart");

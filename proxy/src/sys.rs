@@ -2,9 +2,12 @@
 #![allow(unsafe_code)]
 
 use parser::session::TcpFacts;
+use std::ffi::CString;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// `TCP_INFO` of a socket (tcp(7)), or `None` when the kernel will not say. It still answers after a reset.
 #[must_use]
@@ -51,6 +54,32 @@ pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     // int through the pointer.
     let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if result == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What a file system has to spare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Bytes that a user without privileges may still write.
+    pub free: u64,
+    /// Files that may still be made, where that is counted.
+    pub inodes: Option<u64>,
+}
+
+/// What the file system that `path` is on has to spare: statvfs(3).
+///
+/// # Errors
+/// What statvfs says, or that the path has a NUL in it.
+pub fn disk_space(path: &Path) -> io::Result<DiskSpace> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut stat = MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: `path` ends with a NUL and `stat` is valid for writes, both for the whole call.
+    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed at first, and every field is an integer, for which any bit pattern is a value.
+    let stat = unsafe { stat.assume_init() };
+    let inodes = (stat.f_files > 0).then_some(stat.f_favail);
+    Ok(DiskSpace { free: stat.f_bavail.saturating_mul(stat.f_frsize), inodes })
 }
 
 /// Raises the soft limit of open descriptors to the hard one and returns what is in force now.
@@ -110,6 +139,14 @@ mod tests {
         while unsent(&client).expect("SIOCOUTQ") > 0 {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_disk_has_some_space_and_a_path_that_is_none_has_no_disk() {
+        let space = disk_space(Path::new("/")).expect("statvfs");
+        assert!(space.free > 0, "{space:?}");
+        assert!(disk_space(Path::new("/no such directory")).is_err());
+        assert!(disk_space(Path::new("a\0b")).is_err());
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Bench {
             },
             admin: Some(Admin { listen: "127.0.0.1:0".parse().unwrap() }),
             limits: Limits::default(),
+            capture: None,
             state_directory: Some(directory.clone()),
         };
         let observer = Observer::start(&settings).unwrap();

@@ -47,6 +47,7 @@ pub(crate) fn settings_for(host: &str, port: u16) -> Settings {
         events: Events { path: EventPath::Off, user_names: UserNames::Drop, live: false },
         admin: None,
         limits: Limits { drain_timeout: PATIENCE, opening_memory: 64 << 20, event_queue: 1 << 20 },
+        capture: None,
         state_directory: None,
     }
 }

@@ -79,7 +79,7 @@ fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/api/sessions", get(sessions::list))
         .route("/api/sessions/{id}", get(sessions::one))
-        .route("/api/sessions/{id}/capture", get(|| async { not_built("captures of failed openings") }))
+        .route("/api/sessions/{id}/capture", get(sessions::capture))
         .route("/api/hosts", get(hosts::list))
         .route("/api/latency", get(latency))
         .route("/api/events", get(events::stream))
@@ -110,10 +110,6 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 async fn latency(State(admin): State<Admin>) -> Result<Response, Fault> {
     let rows: Vec<LatencyRow> = admin.observer()?.phase_latencies().into_iter().map(LatencyRow::from).collect();
     Ok(json(&serde_json::json!({ "phases": rows })))
-}
-
-fn not_built(what: &str) -> Fault {
-    Fault::new(StatusCode::NOT_FOUND, format!("this build has no {what}"), page::ENDPOINTS_HINT)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 pub(super) const ENDPOINTS_HINT: &str = "try /metrics, /healthz, /readyz, /api/sessions?state=live|failed|ended, \
-     /api/sessions/{id}, /api/hosts, /api/latency or /api/events";
+     /api/sessions/{id}, /api/sessions/{id}/capture, /api/hosts, /api/latency or /api/events";
 
 const PAGE: &str = r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>rdpscope</title>
@@ -19,6 +19,8 @@ const PAGE: &str = r#"<!doctype html>
 <dt><a href="/api/sessions?state=ended"><code>/api/sessions?state=ended</code></a></dt>
 <dd>The last sessions that ended, healthy ones too.</dd>
 <dt><code>/api/sessions/{id}</code></dt><dd>One session in full, with its timeline and the state of both TCP connections.</dd>
+<dt><code>/api/sessions/{id}/capture</code></dt><dd>The opening of a failed session, or of one that is opening now, as a pcapng file for
+Wireshark (with <code>[capture]</code> in the configuration); its path is <code>rdpscope.capture.path</code> of the event.</dd>
 <dt><a href="/api/hosts"><code>/api/hosts</code></a></dt>
 <dd>The hosts behind: what each accepts, how old that is, what changed, and which clients came with what result.</dd>
 <dt><a href="/api/latency"><code>/api/latency</code></a></dt><dd>Percentiles of the time spent in each phase.</dd>

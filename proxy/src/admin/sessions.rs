@@ -6,8 +6,8 @@ use crate::clock;
 use crate::observe::Ended;
 use crate::record::{Detail, Event};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -65,9 +65,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn one(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Response, Fault> {
-    let Ok(id) = id.parse::<Uuid>() else {
-        return Err(Fault::bad(format!("{id:?} is not a session id"), "an id is a UUID, as in session.id of events"));
-    };
+    let id = session_id(&id)?;
     let observer = admin.observer()?;
     let found: Option<Value> = match observer.live_session(id) {
         Some(entry) => Some(Detail::live(&*entry.session, clock::now(), observer.names())),
@@ -83,4 +81,35 @@ pub(super) async fn one(State(admin): State<Admin>, Path(id): Path<String>) -> R
             page::ENDPOINTS_HINT,
         )),
     }
+}
+
+/// The capture of a session that failed, or the opening of a live one as it is now.
+pub(super) async fn capture(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Response, Fault> {
+    const OFF: &str = "name a directory: `directory` in [capture], or --capture";
+    const NONE: &str =
+        "failed sessions have one, unless their opening was over; rdpscope_captures_not_written_total counts by why";
+    let id = session_id(&id)?;
+    let observer = admin.observer()?;
+    let none = |why: String, hint| Fault::new(StatusCode::NOT_FOUND, why, hint);
+    let Some(captures) = observer.captures() else {
+        return Err(none("captures are not written".to_owned(), OFF));
+    };
+    let file = match observer.live_session(id) {
+        Some(entry) => captures.live(&*entry.session),
+        // On the thread of the admin endpoint, which no session waits for.
+        None => std::fs::read(captures.path(id)).ok(),
+    };
+    let Some(file) = file else { return Err(none(format!("there is no capture of session {id}"), NONE)) };
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-pcapng".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.pcapng\"")),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    Ok((headers, file).into_response())
+}
+
+fn session_id(text: &str) -> Result<Uuid, Fault> {
+    let why = || Fault::bad(format!("{text:?} is not a session id"), "an id is a UUID, as in session.id of events");
+    text.parse().map_err(|_| why())
 }

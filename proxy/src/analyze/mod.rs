@@ -4,4 +4,5 @@
 //! bounded whatever the file holds. What the bytes mean is the business of the `parser` crate, as with live ones.
 
 pub mod capture;
+pub mod own;
 pub mod streams;

@@ -49,7 +49,7 @@ Examples:
 Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage\nor configuration.")]
 pub(super) struct Run {
     /// The configuration file; `rdpscope check --help` lists its keys
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "bridge_pin", "probe", "event_log", "admin"])]
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "bridge_pin", "probe", "capture", "event_log", "admin"])]
     config: Option<PathBuf>,
 
     /// Address and port to accept clients on, such as 0.0.0.0:3389 or [::]:3389; port 0 takes a free one
@@ -71,6 +71,10 @@ pub(super) struct Run {
     /// When to ask the host what it accepts: off, on_failure or schedule [default: on_failure]
     #[arg(long, value_name = "MODE", requires = "listen")]
     probe: Option<String>,
+
+    /// Write the opening of each failed session into this directory, as pcapng [default: none is written]
+    #[arg(long, value_name = "DIR", requires = "listen")]
+    capture: Option<String>,
 
     /// Append session events to this file; `-` is standard output, `off` nowhere [default: -]
     #[arg(long, value_name = "FILE", requires = "listen")]
@@ -136,6 +140,7 @@ impl Run {
             bridge: self.bridge.as_deref(),
             bridge_pin: self.bridge_pin.as_deref(),
             probe: self.probe.as_deref(),
+            capture: self.capture.as_deref(),
             event_log: self.event_log.as_deref(),
             admin: self.admin.as_deref(),
         };

@@ -196,6 +196,7 @@ fn settings(cases: &[Case], hosts: &[Standing]) -> Settings {
         events: Events { path: EventPath::Off, user_names: UserNames::Hash, live: false },
         admin: Some(Admin { listen: ADMIN }),
         limits: Limits::default(),
+        capture: None,
         state_directory: None,
     }
 }

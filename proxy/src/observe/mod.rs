@@ -26,7 +26,9 @@ pub use notice::{Drain, Notice, Readiness, Rejection};
 pub use open::OutputError;
 
 use crate::clock;
+use crate::limits::OpeningBudget;
 use crate::probe::{Prober, REVISED_WITHIN, Standing};
+use crate::record::capture::{Captures, Tape};
 use crate::record::{Action, Event, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Told, Writer};
 use feed::Feed;
 use history::History;
@@ -47,12 +49,22 @@ use tokio::sync::mpsc;
 /// How long [`Observer::finish`] waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a session leaves beside its record.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// The client's hello as it was sent, if the host did not answer it: a probe replays it.
+    pub(crate) client_hello: Option<Box<[u8]>>,
+    /// Its opening, if it is kept.
+    pub(crate) tape: Option<Arc<Tape>>,
+}
+
 /// Everything that tells.
 #[derive(Debug)]
 pub struct Observer {
     metrics: Metrics,
     names: Names,
     file: Option<Writer>,
+    captures: Option<Captures>,
     /// `events.live`: starts and phases go to the file too.
     live_in_file: bool,
     feed: Feed,
@@ -110,7 +122,15 @@ impl Observer {
         if let Some(file) = &self.file {
             file.flush(PATIENCE);
         }
+        if let Some(captures) = &self.captures {
+            captures.flush(PATIENCE);
+        }
         log::flush();
+    }
+
+    /// Where the opening of a session that begins is kept, if failed ones are captured.
+    pub(crate) fn tape(&self, budget: &Arc<OpeningBudget>) -> Option<Arc<Tape>> {
+        self.captures.as_ref().map(|captures| captures.tape(budget))
     }
 
     /// A connection was accepted and will be served.
@@ -149,11 +169,11 @@ impl Observer {
 
     /// A session is over. Called exactly once for each [`Observer::started`].
     pub fn ended(&self, record: SessionRecord) {
-        self.ended_with(record, None);
+        self.ended_with(record, Left::default());
     }
 
-    /// The same, with the client's hello as it was sent, if the host did not answer it: a probe replays it.
-    pub fn ended_with(&self, mut record: SessionRecord, client_hello: Option<Box<[u8]>>) {
+    /// The same, with what it leaves.
+    pub(crate) fn ended_with(&self, mut record: SessionRecord, left: Left) {
         let identity = Arc::clone(&record.identity);
         let traffic = &record.timeline.traffic;
         let upstream = self.left(&identity, PerPeer { client: traffic.client.bytes, host: traffic.host.bytes });
@@ -173,17 +193,22 @@ impl Observer {
             }
             Standing::Prompt(target) => undecided = Some((target, record.ended.plus(REVISED_WITHIN))),
         }
+        let place = self.captures.as_ref().and_then(|captures| captures.place(&record, left.tape.as_deref()));
+        record.capture = place.as_ref().map(|place| Arc::clone(&place.path));
         let record = Arc::new(record);
+        if let Some(place) = place {
+            place.write(&record);
+        }
         let hold = prober.filter(|_| at_once).map(|prober| prober.hold()).filter(|hold| !hold.is_zero());
         let told = self.settling.ended(&record, &upstream, profile, undecided, hold.is_some());
         match hold.filter(|_| !told.is_final) {
             // Told when the probe is over, or when its time is.
             Some(hold) => prober.into_iter().for_each(|prober| prober.hold_back(identity.id, hold)),
-            None => self.settled(Settled { record: Arc::clone(&record), upstream, told, tell: Tell::End }),
+            None => self.tell_settled(Settled { record: Arc::clone(&record), upstream, told, tell: Tell::End }),
         }
         if let (Some(prober), Some((target, _))) = (prober, undecided) {
             match at_once {
-                true => prober.want(target, &record, client_hello),
+                true => prober.want(target, &record, left.client_hello),
                 false => prober.want_later(target, record),
             }
         }
@@ -249,8 +274,16 @@ impl Observer {
         }
     }
 
-    /// Tells what is to be told of an ended session, and counts it when that is final.
+    /// The same for one whose capture, if it has one, tells the verdict that it had at its end.
     fn settled(&self, settled: Settled) {
+        if let Some(captures) = self.captures.as_ref().filter(|_| settled.tell != Tell::Nothing) {
+            captures.revised(&settled.record);
+        }
+        self.tell_settled(settled);
+    }
+
+    /// Tells what is to be told of an ended session, and counts it when that is final.
+    fn tell_settled(&self, settled: Settled) {
         let Settled { record, upstream, told, tell } = settled;
         if told.is_final {
             self.metrics.judged(&record, told.profile.as_deref(), &upstream);

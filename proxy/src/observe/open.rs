@@ -5,7 +5,8 @@ use super::live::Live;
 use super::metrics::Metrics;
 use super::settle::Settling;
 use super::{Latencies, Observer, Readiness, tick};
-use crate::record::{KeyError, Names, Sink, Writer};
+use crate::record::capture::Captures;
+use crate::record::{KeyError, Names, Sink, StoreError, Writer};
 use config::EventPath;
 use std::fs::File;
 use std::io;
@@ -31,6 +32,11 @@ pub enum OutputError {
     /// The key for user name hashes.
     #[error("cannot hash user names: {0}")]
     Key(#[from] KeyError),
+    /// The directory of captures.
+    #[error(
+        "cannot write captures: {0}. capture.directory (--capture) names the directory; without it none is written"
+    )]
+    Captures(#[from] StoreError),
     /// No thread could be started.
     #[error("cannot start a thread for the outputs: {0}")]
     Thread(io::Error),
@@ -47,7 +53,7 @@ impl Observer {
     #[must_use]
     pub fn quiet() -> Arc<Observer> {
         let events = config::Events { path: EventPath::Off, user_names: config::UserNames::Drop, live: false };
-        match Observer::open(&events, 0, None) {
+        match Observer::open(&events, None, 0, None) {
             Ok(observer) => observer,
             Err(error) => panic!("{error}"),
         }
@@ -59,12 +65,18 @@ impl Observer {
     /// An output that cannot be opened.
     pub fn start(settings: &config::Settings) -> Result<Arc<Observer>, OutputError> {
         let state = settings.state_directory.as_deref();
-        let observer = Observer::open(&settings.events, settings.limits.event_queue, state)?;
+        let (queue, capture) = (settings.limits.event_queue, settings.capture.as_ref());
+        let observer = Observer::open(&settings.events, capture, queue, state)?;
         observer.configured(settings);
         Ok(observer)
     }
 
-    fn open(events: &config::Events, queue: usize, state: Option<&Path>) -> Result<Arc<Observer>, OutputError> {
+    fn open(
+        events: &config::Events,
+        capture: Option<&config::Capture>,
+        queue: usize,
+        state: Option<&Path>,
+    ) -> Result<Arc<Observer>, OutputError> {
         let metrics = Metrics::new()?;
         let names = Names::new(events.user_names, state)?;
         let (sink, path) = match &events.path {
@@ -77,11 +89,15 @@ impl Observer {
             .map(|sink| Writer::start("events", sink, queue, Arc::new(move |lines| dropped.inc_by(lines))))
             .transpose()
             .map_err(|source| OutputError::EventLog { path, source })?;
+        let captures = capture
+            .map(|settings| Captures::start(settings, names.clone(), Box::new(metrics.captures())))
+            .transpose()?;
         let feed = Feed::new(metrics.dropped("feed"));
         let observer = Arc::new(Observer {
             metrics,
             names,
             file,
+            captures,
             live_in_file: events.live,
             feed,
             live: Live::default(),

@@ -2,6 +2,7 @@
 
 use super::{Ended, Entry, Item, Observer, Readiness, lock};
 use crate::record::Names;
+use crate::record::capture::Captures;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -13,6 +14,10 @@ impl Observer {
 
     pub(crate) fn names(&self) -> &Names {
         &self.names
+    }
+
+    pub(crate) fn captures(&self) -> Option<&Captures> {
+        self.captures.as_ref()
     }
 
     pub(crate) fn live_count(&self) -> usize {

@@ -26,6 +26,7 @@ pub(crate) fn settings(path: EventPath) -> config::Settings {
         events: config::Events { path, user_names: config::UserNames::Hash, live: false },
         admin: None,
         limits: config::Limits { drain_timeout: Duration::from_secs(1), opening_memory: 1 << 20, event_queue: 1 << 20 },
+        capture: None,
         state_directory: None,
     }
 }

@@ -126,7 +126,8 @@ pub(crate) fn verdict(cause: Cause) -> Verdict {
 
 /// [`timeline`] with `cause`, ended after 20 ms.
 pub(crate) fn record(number: u128, cause: Cause) -> SessionRecord {
-    SessionRecord { identity: identity(number), timeline: timeline(), verdict: verdict(cause), ended: after(20) }
+    let (identity, timeline, verdict) = (identity(number), timeline(), verdict(cause));
+    SessionRecord { identity, timeline, verdict, ended: after(20), capture: None }
 }
 
 /// A live session that shows what it is given.

@@ -3,6 +3,7 @@
 //! [`Event`] is one JSON line; [`Writer`] takes it to its file without ever holding up a session; [`report`] is the same
 //! for a person. Everything here is made from a [`SessionRecord`], nothing from bytes.
 
+pub(crate) mod capture;
 mod community_id;
 mod detail;
 mod event;
@@ -15,6 +16,7 @@ mod report;
 mod session;
 mod stamp;
 
+pub use capture::{StoreError, Tape};
 pub use community_id::community_id;
 pub use detail::Detail;
 pub use event::{Action, Attempt, Event, SCHEMA, Silence, Told};

@@ -63,6 +63,25 @@ impl Names {
     }
 }
 
+impl Names {
+    /// User names are written as they were sent.
+    pub(crate) fn are_plain(&self) -> bool {
+        self.how == UserNames::Plain
+    }
+
+    /// Puts what may be written of `name` in its place, as long as it was: of a hash as many digits as fit.
+    pub(crate) fn overwrite(&self, name: &str, place: &mut [u8]) {
+        if self.are_plain() {
+            return;
+        }
+        let written = self.write(name).unwrap_or_default();
+        let digits = written.rsplit(':').next().unwrap_or_default().bytes();
+        for (byte, digit) in place.iter_mut().zip(digits.chain(std::iter::repeat(b'-'))) {
+            *byte = digit;
+        }
+    }
+}
+
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Names").field("how", &self.how).finish_non_exhaustive()
@@ -159,6 +178,22 @@ mod tests {
         let error = Names::new(UserNames::Hash, Some(&directory)).unwrap_err().to_string();
         assert!(error.contains(KEY_FILE) && error.contains("32 bytes"), "{error}");
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_overwritten_in_its_own_length() {
+        let over = |how, name: &str| {
+            let mut place = name.as_bytes().to_vec();
+            Names { how, key: [1; 32] }.overwrite(name, &mut place);
+            String::from_utf8(place).unwrap()
+        };
+        assert_eq!(over(UserNames::Plain, "alice"), "alice");
+        assert_eq!(over(UserNames::Drop, "alice"), "-----");
+        let hash = Names { how: UserNames::Hash, key: [1; 32] }.write("alice").unwrap();
+        assert_eq!(hash.strip_prefix("hmac-sha256:").unwrap()[..5], over(UserNames::Hash, "alice"));
+        let long = "a name that is longer than thirty-two characters";
+        assert_eq!(over(UserNames::Hash, long).len(), long.len());
+        assert!(over(UserNames::Hash, long).ends_with("----------------"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The seam between the relay, which makes sessions, and the outputs, which tell of them.
 
+use super::capture::Tape;
 use parser::Timestamp;
 use parser::diagnosis::Verdict;
 use parser::session::{PerPeer, Phase, TcpFacts, Timeline};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -35,6 +37,8 @@ pub struct SessionRecord {
     pub verdict: Verdict,
     /// When it was over on both sides.
     pub ended: Timestamp,
+    /// Where its opening was captured, if it was.
+    pub capture: Option<Arc<Path>>,
 }
 
 /// A live connection, as the admin endpoint and `session_phase` events ask about it.
@@ -53,5 +57,9 @@ pub trait LiveSession: Send + Sync {
     fn traffic(&self) -> PerPeer<u64> {
         let timeline = self.timeline();
         PerPeer { client: timeline.traffic.client.bytes, host: timeline.traffic.host.bytes }
+    }
+    /// Its opening as it passed, while that is kept.
+    fn tape(&self) -> Option<Arc<Tape>> {
+        None
     }
 }

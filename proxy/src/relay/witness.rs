@@ -7,7 +7,8 @@
 
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
-use crate::observe::Observer;
+use crate::observe::{Left, Observer};
+use crate::record::capture::Tape;
 use crate::record::{LiveSession, SessionIdentity, SessionRecord};
 use crate::sys;
 use parser::Timestamp;
@@ -29,6 +30,7 @@ pub(crate) struct Live {
     traffic: PerPeer<Counters>,
     client: Weak<TcpStream>,
     host: OnceLock<Weak<TcpStream>>,
+    tape: Weak<Tape>,
 }
 
 enum View {
@@ -85,6 +87,10 @@ impl LiveSession for Live {
         let read = |socket: &Weak<TcpStream>| socket.upgrade().and_then(|socket| sys::tcp_facts(&*socket));
         PerPeer { client: read(&self.client), host: self.host.get().and_then(read) }
     }
+
+    fn tape(&self) -> Option<Arc<Tape>> {
+        self.tape.upgrade()
+    }
 }
 
 /// The one who sees everything that happens to a session, and reports it when it is over.
@@ -99,6 +105,8 @@ pub(crate) struct Witness {
     charge: Charge,
     /// Client bytes kept until the host is connected, in bytes: they count as memory of the opening.
     early: usize,
+    /// What passes, while the tracker reads and if captures are written.
+    tape: Option<Arc<Tape>>,
     over: bool,
 }
 
@@ -112,6 +120,7 @@ impl Witness {
     ) -> Witness {
         let session = Session::new(identity.accepted, Limits::default());
         let phase = session.phase();
+        let tape = observer.tape(budget);
         let live = Arc::new(Live {
             identity: Arc::new(identity),
             view: Mutex::new(View::Watching(Box::new(session))),
@@ -119,6 +128,7 @@ impl Witness {
             traffic: PerPeer::default(),
             client: Arc::downgrade(client),
             host: OnceLock::new(),
+            tape: tape.as_ref().map_or_else(Weak::new, Arc::downgrade),
         });
         observer.started(Arc::clone(&live) as Arc<dyn LiveSession>);
         Witness {
@@ -128,6 +138,7 @@ impl Witness {
             phase,
             charge: Charge::new(budget),
             early: 0,
+            tape,
             over: false,
         }
     }
@@ -135,12 +146,18 @@ impl Witness {
     /// Something happened on the way to the host.
     pub(crate) fn upstream(&mut self, event: UpstreamEvent) {
         let at = clock::now();
+        if let Some(tape) = &self.tape {
+            tape.upstream(&event, at);
+        }
         self.tell(at, |session| session.upstream(event, at));
     }
 
     /// The host's socket, once there is one.
     pub(crate) fn host_socket(&mut self, socket: &Arc<TcpStream>) {
         let _ = self.live.host.set(Arc::downgrade(socket));
+        if let Some(tape) = &self.tape {
+            tape.host_local(socket.local_addr().ok());
+        }
     }
 
     /// Bytes were read from `from`.
@@ -150,6 +167,9 @@ impl Witness {
         let counters = &self.live.traffic[from];
         counters.bytes.store(counters.bytes.load(Relaxed) + bytes.len() as u64, Relaxed);
         counters.last.store(at.0, Relaxed);
+        if let Some(tape) = &self.tape {
+            tape.data(from, bytes, at);
+        }
         match &mut self.settled {
             Some(session) => {
                 contained(&self.live.identity, session, at, |session| session.data(from, bytes, at));
@@ -181,12 +201,18 @@ impl Witness {
 
     /// A socket ended at `at`.
     pub(crate) fn closed(&mut self, by: Closer, kind: CloseKind, at: Timestamp) {
+        if let Some(tape) = &self.tape {
+            tape.closed(by, kind, at);
+        }
         self.tell(at, |session| session.closed(by, kind, at));
     }
 
     /// We did something ourselves, and close for it.
     pub(crate) fn acted(&mut self, act: ProxyAct, kind: CloseKind) {
         let at = clock::now();
+        if let Some(tape) = &self.tape {
+            tape.closed(Closer::Proxy, kind, at);
+        }
         self.tell(at, |session| {
             session.proxy_act(act, at);
             session.closed(Closer::Proxy, kind, at);
@@ -244,6 +270,7 @@ impl Witness {
             }
             let phase = session.phase();
             if session.watch() == Watch::Tail {
+                self.tape = self.tape.take().filter(|tape| tape.let_go(session.timeline()));
                 let copy = View::Settled(Box::new(session.timeline().clone()));
                 if let View::Watching(session) = std::mem::replace(&mut *view, copy) {
                     self.settled = Some(session);
@@ -275,8 +302,8 @@ impl Witness {
         };
         let verdict = judged(&self.live.identity, &timeline, diagnose);
         let identity = Arc::clone(&self.live.identity);
-        let record = SessionRecord { identity, timeline, verdict, ended: clock::now() };
-        self.observer.ended_with(record, client_hello);
+        let record = SessionRecord { identity, timeline, verdict, ended: clock::now(), capture: None };
+        self.observer.ended_with(record, Left { client_hello, tape: self.tape.take() });
     }
 }
 

@@ -1,8 +1,9 @@
 //! Prometheus metrics. All names and labels stand in [`names`]; handles are resolved once per listener and upstream.
 //!
 //! Labels come from closed or configured sets, never from a client. Counters of a closed set exist at 0 from the start.
-//! Metrics of features this build has not (bridge, captures) are not exported: a 0 would claim that they work.
+//! Metrics of features this build has not (bridge) are not exported: a 0 would claim that they work.
 
+mod captures;
 mod count;
 mod names;
 mod probe;
@@ -58,6 +59,7 @@ struct Families {
     probes: IntCounterVec,
     probe_success: IntGaugeVec,
     probe_duration: Histogram,
+    captures: captures::CaptureMetrics,
     events_dropped: IntCounterVec,
     giveups: IntCounterVec,
     overflow: IntCounterVec,
@@ -171,6 +173,11 @@ impl Metrics {
         self.families.events_dropped.with_label_values(&[sink])
     }
 
+    /// What is counted of captures.
+    pub(crate) fn captures(&self) -> captures::CaptureMetrics {
+        self.families.captures.clone()
+    }
+
     pub(crate) fn reloaded(&self, success: bool) {
         self.families.reloads.with_label_values(&[if success { "success" } else { "failure" }]).inc();
     }
@@ -233,6 +240,7 @@ impl Families {
             probes: counters(names::PROBES)?,
             probe_success: keep(registry, IntGaugeVec::new(names::opts(names::PROBE_SUCCESS), &["upstream", "step"])?)?,
             probe_duration: histogram(names::PROBE_DURATION, names::PROBE_BUCKETS)?,
+            captures: captures::CaptureMetrics::register(registry)?,
             events_dropped: counters(names::EVENTS_DROPPED)?,
             giveups: counters(names::GIVEUPS)?,
             overflow: counters(names::LABEL_OVERFLOW)?,

@@ -70,6 +70,10 @@ pub(super) const PROBE_SUCCESS: Named =
     ("probe_success", "How far the last probe of the host got: 1 for each step that succeeded");
 pub(super) const PROBE_DURATION: Named =
     ("probe_duration_seconds", "From the first question to a host to its last answer");
+pub(super) const CAPTURES_WRITTEN: Named = ("captures_written_total", "Captures of failed openings that were written");
+pub(super) const CAPTURES_NOT_WRITTEN: Counters =
+    (("captures_not_written_total", "Failed sessions without a capture, by why"), &["reason"]);
+pub(super) const CAPTURES_STORED: Named = ("captures_stored_bytes", "Bytes of all captures in the directory");
 pub(super) const EVENTS_DROPPED: Counters =
     (("events_dropped_total", "Events and log lines that an output could not take"), &["sink"]);
 pub(super) const GIVEUPS: Counters =

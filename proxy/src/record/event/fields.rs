@@ -115,6 +115,8 @@ pub(super) struct Rdpscope {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<Waiting>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) capture: Option<Capture>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) probe: Option<Probe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) change: Option<Change>,
@@ -132,6 +134,11 @@ pub(super) struct Listed {
     pub(super) client: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) host: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Capture {
+    pub(super) path: String,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -6,11 +6,12 @@ mod fields;
 mod probe;
 mod tls;
 
+use super::capture::is_wanted;
 use super::{Names, SessionIdentity, SessionRecord, community_id, rfc3339};
 use crate::probe::Probed;
 use fields::{
-    Address, Bytes, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, Predicted, Rdp, Rdpscope,
-    SessionId, Waiting,
+    Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, Predicted, Rdp,
+    Rdpscope, SessionId, Waiting,
 };
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Verdict};
@@ -125,6 +126,9 @@ impl Event {
         event.event.duration = Some(nanoseconds(record.ended.since(identity.accepted)));
         event.message.clone_from(&verdict.message);
         event.rdpscope.say(verdict);
+        // A session that turned out to be no failure keeps no file.
+        let capture = record.capture.as_ref().filter(|_| is_wanted(verdict.cause));
+        event.rdpscope.capture = capture.map(|path| Capture { path: path.display().to_string() });
         event.rdpscope.attempt.clone_from(&told.attempt);
         event.rdpscope.is_final = Some(told.is_final);
         if let Some(profile) = &told.profile {

@@ -1,0 +1,262 @@
+use super::*;
+use config::UserNames;
+use parser::session::{ServerHelloFacts, Timeline};
+use parser::wire::{CipherSuite, ResponseFlags, TlsVersion};
+use proptest::prelude::*;
+
+fn names(how: UserNames) -> Names {
+    Names::new(how, None).unwrap()
+}
+
+fn masked(from: Peer, bytes: &[u8], timeline: &Timeline, how: UserNames) -> Vec<u8> {
+    let mut shown = bytes.to_vec();
+    mask(from, &mut shown, timeline, &names(how));
+    assert_eq!(shown.len(), bytes.len(), "lengths stay");
+    shown
+}
+
+fn tls(suite: u16) -> Timeline {
+    let answer = Answer::Selected { protocol: Protocols::SSL, flags: ResponseFlags(0) };
+    let hello =
+        ServerHelloFacts { version: TlsVersion::TLS12, suite: CipherSuite(suite), ..ServerHelloFacts::default() };
+    Timeline { answer: Some(answer), server_hello: Some(hello), ..Timeline::default() }
+}
+
+fn plain() -> Timeline {
+    Timeline { answer: Some(Answer::Plain), ..Timeline::default() }
+}
+
+fn request(token: &[u8]) -> Vec<u8> {
+    let negotiation = [1, 0, 8, 0, 3, 0, 0, 0];
+    let length = 11 + token.len() + negotiation.len();
+    let mut request = vec![3, 0, 0, length as u8, (length - 5) as u8, 0xe0, 0, 0, 0, 0, 0];
+    request.extend(token);
+    request.extend(negotiation);
+    request
+}
+
+fn record(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut record = vec![kind, 3, 3];
+    record.extend((body.len() as u16).to_be_bytes());
+    record.extend(body);
+    record
+}
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut message = vec![kind];
+    message.extend(&(body.len() as u32).to_be_bytes()[1..]);
+    message.extend(body);
+    message
+}
+
+fn hello(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (kind, data) in extensions {
+        block.extend(kind.to_be_bytes());
+        block.extend((data.len() as u16).to_be_bytes());
+        block.extend(data);
+    }
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
+    body.extend((block.len() as u16).to_be_bytes());
+    body.extend(block);
+    message(1, &body)
+}
+
+fn contains(bytes: &[u8], secret: &[u8]) -> bool {
+    bytes.windows(secret.len()).any(|window| window == secret)
+}
+
+#[test]
+fn a_user_name_is_written_as_events_write_it_wherever_a_front_has_put_it() {
+    for token in
+        [&b"Cookie: mstshash=CORP\\alice\r\n"[..], b"Cookie: MSTSHASH=CORP\\alice\r\n", b"x mstshash=CORP\\alice"]
+    {
+        let request = request(token);
+        assert_eq!(masked(Peer::Client, &request, &Timeline::default(), UserNames::Plain), request);
+        for how in [UserNames::Hash, UserNames::Drop] {
+            let shown = masked(Peer::Client, &request, &Timeline::default(), how);
+            assert!(!contains(&shown, b"alice") && !contains(&shown, b"CORP"), "{shown:?}");
+            assert_eq!(shown[..11], request[..11]);
+        }
+    }
+    let routed = request(b"Cookie: msts=3640205228.15629.0000\r\n");
+    assert_eq!(masked(Peer::Client, &routed, &Timeline::default(), UserNames::Drop), routed, "no user name");
+}
+
+#[test]
+fn a_request_that_breaks_off_in_the_name_shows_none_of_it() {
+    let request = request(b"Cookie: mstshash=alice\r\n");
+    for cut in 0..request.len() {
+        let shown = masked(Peer::Client, &request[..cut], &Timeline::default(), UserNames::Drop);
+        assert!(!contains(&shown, b"=a"), "cut at {cut}: {shown:?}");
+    }
+}
+
+#[test]
+fn hellos_alerts_and_sealed_records_stay_as_they_were() {
+    let mut client = request(b"");
+    client.extend(record(22, &hello(&[(0, vec![0, 4, 0, 0, 1, b'x'])])));
+    client.extend(record(20, &[1]));
+    client.extend(record(22, &[0xee; 40]));
+    client.extend(record(23, &[0xdd; 300]));
+    client.extend(record(21, &[0xcc; 26]));
+    assert_eq!(masked(Peer::Client, &client, &tls(0xc030), UserNames::Hash), client);
+}
+
+#[test]
+fn data_of_a_suite_that_does_not_encrypt_is_not_shown() {
+    let password = b"correct horse battery staple";
+    let mut client = request(b"");
+    client.extend(record(23, password));
+    let body = client.len() - password.len();
+    for suite in [0x0002, 0xc0b4, 0xfafa] {
+        let shown = masked(Peer::Client, &client, &tls(suite), UserNames::Plain);
+        assert_eq!(shown[..body], client[..body]);
+        assert!(shown[body..].iter().all(|byte| *byte == 0), "{suite:#x}");
+    }
+    assert_eq!(masked(Peer::Client, &client, &tls(0xc030), UserNames::Plain), client);
+}
+
+#[test]
+fn tickets_of_earlier_sessions_are_not_shown_however_records_cut_them() {
+    let secret = b"a ticket that was encrypted for the host alone".to_vec();
+    let mut identities = vec![0, secret.len() as u8 + 6, 0, secret.len() as u8];
+    identities.extend(&secret);
+    identities.extend([1, 2, 3, 4, 0, 4, 3, 9, 9, 9]);
+    let name = (0, vec![0, 6, 0, 0, 3, b'r', b'd', b's']);
+    for extension in [(35, secret.clone()), (41, identities)] {
+        let message = hello(&[name.clone(), extension]);
+        for size in [message.len(), 70, 3] {
+            let client: Vec<u8> = message.chunks(size).flat_map(|piece| record(22, piece)).collect();
+            let shown = masked(Peer::Client, &client, &tls(0xc030), UserNames::Plain);
+            let read =
+                |bytes: &[u8]| -> Vec<u8> { bytes.chunks(size + 5).flat_map(|record| record[5..].to_vec()).collect() };
+            let (before, after) = (read(&client), read(&shown));
+            assert!(contains(&before, &secret) && !contains(&after, b"ticket") && contains(&after, b"rds"));
+            let (was, is) = (ClientHello::parse(&before).value().unwrap(), ClientHello::parse(&after).value().unwrap());
+            let kinds =
+                |hello: ClientHello<'_>| hello.extensions().map(|(kind, data)| (kind, data.len())).collect::<Vec<_>>();
+            assert_eq!(kinds(was), kinds(is));
+        }
+    }
+    let mut body = vec![0, 0, 1, 0, 0, secret.len() as u8];
+    body.extend(&secret);
+    let new = record(22, &message(4, &body));
+    let shown = masked(Peer::Host, &new, &tls(0xc030), UserNames::Plain);
+    assert!(!contains(&shown, b"ticket") && shown[..15] == new[..15]);
+}
+
+#[test]
+fn the_second_hello_of_tls_1_3_has_its_ticket_hidden_too() {
+    let secret = b"another ticket".to_vec();
+    let mut identities = vec![0, secret.len() as u8 + 6, 0, secret.len() as u8];
+    identities.extend(&secret);
+    identities.extend([0; 4]);
+    let mut client = record(22, &hello(&[]));
+    client.extend(record(20, &[1]));
+    client.extend(record(22, &hello(&[(41, identities)])));
+    let shown = masked(Peer::Client, &client, &tls(0x1302), UserNames::Plain);
+    assert!(contains(&client, &secret) && !contains(&shown, &secret));
+}
+
+#[test]
+fn the_certificate_of_a_client_names_a_person() {
+    let certificate = record(22, &message(11, b"\0\0\x14\0\0\x11CN=alice, O=corp "));
+    let shown = |how| masked(Peer::Client, &certificate, &tls(0xc030), how);
+    assert!(contains(&shown(UserNames::Plain), b"alice"));
+    assert!(!contains(&shown(UserNames::Hash), b"alice") && !contains(&shown(UserNames::Drop), b"alice"));
+    let of_host = masked(Peer::Host, &certificate, &tls(0xc030), UserNames::Drop);
+    assert_eq!(of_host, certificate, "a host is no person");
+}
+
+/// TPKT and X.224 Data around an MCS message.
+fn pdu(mcs: &[u8]) -> Vec<u8> {
+    let mut pdu = vec![3, 0];
+    pdu.extend((mcs.len() as u16 + 7).to_be_bytes());
+    pdu.extend([2, 0xf0, 0x80]);
+    pdu.extend(mcs);
+    pdu
+}
+
+fn send_data(choice: u8, data: &[u8]) -> Vec<u8> {
+    let mut mcs = vec![choice, 0, 6, 3, 0xeb, 0x70];
+    mcs.extend((0x8000 | data.len() as u16).to_be_bytes());
+    mcs.extend(data);
+    pdu(&mcs)
+}
+
+#[test]
+fn a_password_in_a_clear_client_info_is_never_shown_and_the_sequence_still_is() {
+    let utf16: Vec<u8> = "s3cret-pw".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut info = vec![0x40, 0, 0, 0];
+    info.extend(&utf16);
+    info.extend([0; 200]);
+    let connect = pdu(&[0x7f, 0x65, 0x82, 1, 2, 3]);
+    let join = pdu(&[0x38, 0, 6, 3, 0xeb]);
+    let keys = [0x04, 9, b's', b'3', b'c', b'r', b'e', b't', b'!'];
+    let mut client = request(b"Cookie: mstshash=alice\r\n");
+    // A share control header, then what was typed.
+    let typed = [&[30, 0, 0x17, 0][..], &utf16].concat();
+    let parts = [connect.clone(), join.clone(), send_data(0x64, &info), keys.to_vec(), send_data(0x64, &typed)];
+    client.extend(parts.concat());
+    let shown = masked(Peer::Client, &client, &plain(), UserNames::Plain);
+    assert!(!contains(&shown, b"s\x003\0") && !contains(&shown, b"s3c"), "{shown:?}");
+    let from = request(b"Cookie: mstshash=alice\r\n").len() + connect.len() + join.len();
+    assert_eq!(shown[..from + 15 + 4], client[..from + 15 + 4], "up to the flags of the security header");
+    // The tracker finds the same in it.
+    let timeline = |bytes: &[u8]| {
+        let mut session = parser::session::Session::new(parser::Timestamp(0), parser::session::Limits::default());
+        session.data(Peer::Client, &bytes[..request(b"Cookie: mstshash=alice\r\n").len()], parser::Timestamp(1));
+        session.data(Peer::Host, &[3, 0, 0, 11, 6, 0xd0, 0, 0, 0x12, 0x34, 0], parser::Timestamp(2));
+        session.data(Peer::Client, &bytes[request(b"Cookie: mstshash=alice\r\n").len()..], parser::Timestamp(3));
+        session.finish()
+    };
+    assert!(timeline(&client).progress.client_info.is_some());
+    assert_eq!(timeline(&shown), timeline(&client));
+}
+
+#[test]
+fn what_is_not_understood_shows_as_much_as_events_quote() {
+    let text = b"USER alice\r\nPASS s3cret\r\n and more";
+    let shown = masked(Peer::Client, text, &Timeline::default(), UserNames::Drop);
+    assert_eq!(shown[..16], text[..16]);
+    assert!(shown[16..].iter().all(|byte| *byte == 0));
+    let mut host = vec![3, 0, 0, 11, 6, 0xd0, 0, 0, 0x12, 0x34, 0];
+    host.extend(b"HTTP/1.1 401 Unauthorized and more");
+    let shown = masked(Peer::Host, &host, &tls(0xc030), UserNames::Plain);
+    assert!(contains(&shown, b"HTTP/1.1 401 Una") && !contains(&shown, b"Unauthorized"));
+}
+
+#[test]
+fn the_headers_of_a_gateway_client_in_clear_are_never_shown() {
+    for word in ["RDG_OUT_DATA ", "RPC_IN_DATA ", "GET /remoteDesktopGateway"] {
+        let request = format!("{word}/x?y HTTP/1.1\r\nAuthorization: Basic YWxpY2U6czNjcmV0\r\n\r\n");
+        let shown = masked(Peer::Client, request.as_bytes(), &Timeline::default(), UserNames::Plain);
+        assert_eq!(shown[..word.len()], request.as_bytes()[..word.len()]);
+        assert!(shown[word.len()..].iter().all(|byte| *byte == 0));
+        assert_eq!(FirstBytes::of(&shown).value(), Some(FirstBytes::GatewayHttp));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Nothing is added, nothing moves, nothing panics: a byte is as it was, or not shown.
+    #[test]
+    fn any_bytes_keep_their_length_and_their_place(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        begin in 0usize..5,
+        clear: bool,
+        host: bool,
+    ) {
+        let begins = [&b""[..], &[3, 0, 0, 19], &[0x16, 3, 1, 0, 40, 1, 0, 0, 36], b"RDG_OUT_DATA ", &[0x80, 0x2e, 1, 3, 1]];
+        let mut sent = begins[begin].to_vec();
+        sent.extend(bytes);
+        let timeline = if clear { plain() } else { tls(0xc030) };
+        let from = if host { Peer::Host } else { Peer::Client };
+        let shown = masked(from, &sent, &timeline, UserNames::Drop);
+        prop_assert!(shown.iter().zip(&sent).all(|(shown, sent)| shown == sent || *shown == 0 || *shown == b'-'));
+    }
+}

@@ -1,0 +1,406 @@
+//! An opening as packets: what was read, and when, in segments with headers of our making.
+//!
+//! The proxy ends two TCP connections, so there are two legs, and bytes that were read on one show again on the other.
+//! Addresses, ports, order, times and payload are those of the sockets; sequence numbers begin anywhere and are then
+//! true to the byte; link addresses, TTL and windows mean nothing. What is not a packet (a time-out, a leg that the
+//! kernel gave up) is a comment.
+
+use super::pcapng::Packet;
+use super::tape::{Happened, Mark, Passed, Stopped};
+use super::words;
+use crate::record::{SessionIdentity, SessionRecord};
+use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6Header, PacketBuilder, TcpHeader, TcpOptionElement};
+use parser::Timestamp;
+use parser::session::{CloseKind, Closer, ConnectFailure, Peer, PerPeer, Timeline, Upstream};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Interface of the client's leg.
+pub(crate) const CLIENT_LEG: u32 = 0;
+/// Interface of the host's leg.
+pub(crate) const HOST_LEG: u32 = 1;
+
+/// Locally administered link addresses: client, proxy, host. IEEE 802 8.4
+const LINK: [[u8; 6]; 3] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 3]];
+const TTL: u8 = 64;
+/// With [`WINDOW_SCALE`] 8 MiB: nothing in an opening ever waits for it.
+const WINDOW: u16 = u16::MAX;
+const WINDOW_SCALE: u8 = 7;
+/// A segment may have so many bytes of payload. RFC 9293 3.7.1; loopback announces the most.
+const SEGMENT: std::ops::RangeInclusive<u32> = 536..=65_483;
+/// On an Ethernet, where the kernel has not said.
+const USUAL_SEGMENT: u32 = 1_440;
+
+/// The packets of a session, and which of them decided.
+#[derive(Debug, Default)]
+pub(crate) struct Packets {
+    pub(crate) packets: Vec<Packet>,
+    /// Where a reader should look: the first clear alert or refusal, and the first close.
+    pub(crate) decisive: Vec<usize>,
+}
+
+/// One end of a leg.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    link: [u8; 6],
+    address: SocketAddr,
+    /// Sequence number of what it sends next.
+    next: u32,
+    finished: bool,
+}
+
+/// One TCP connection. `far` is the peer, `near` is us.
+#[derive(Debug)]
+struct Leg {
+    interface: u32,
+    segment: usize,
+    far: End,
+    near: End,
+    /// Its handshake is through.
+    established: bool,
+    /// Reset by one of them.
+    dead: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Far,
+    Near,
+}
+
+/// What a segment says beside its payload.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    syn: bool,
+    ack: bool,
+    psh: bool,
+    fin: bool,
+    rst: bool,
+}
+
+/// Makes the packets. `bytes` are those of the tape, with nothing in them that may not be shown.
+pub(crate) fn packets(record: &SessionRecord, passed: &Passed, bytes: &PerPeer<Vec<u8>>) -> Packets {
+    let (identity, timeline) = (&*record.identity, &record.timeline);
+    let mut writer = Writer::new(identity, timeline, passed);
+    writer.open_client_leg(identity.accepted);
+    let mut at = PerPeer { client: 0usize, host: 0usize };
+    for (mark, read) in passed.events() {
+        match mark.what {
+            Happened::Data(from, _) => {
+                let begin = at[from];
+                at[from] = (begin + read.len()).min(bytes[from].len());
+                writer.data(from, &bytes[from][begin..at[from]], mark.at);
+            }
+            Happened::Resolving => {}
+            Happened::Connecting(number) => writer.connecting(usize::from(number), mark.at),
+            Happened::Connected => writer.connected(mark.at),
+            Happened::Failed => writer.not_connected(mark.at),
+            Happened::Closed(by, kind) => writer.closed(by, kind, mark),
+        }
+    }
+    writer.out
+}
+
+struct Writer<'a> {
+    timeline: &'a Timeline,
+    passed: &'a Passed,
+    /// Our address on the way to a host that was not reached.
+    nowhere: fn(IpAddr) -> SocketAddr,
+    client: Leg,
+    host: Option<Leg>,
+    /// What the client said before the host was connected.
+    early: Vec<u8>,
+    /// Comments on what was read of a peer at a time.
+    remarks: HashMap<(Peer, Timestamp), String>,
+    /// Bytes of each peer that were not kept, until a packet has said so.
+    missing: Option<PerPeer<u64>>,
+    closed: bool,
+    /// First sequence numbers.
+    begin: [u32; 4],
+    out: Packets,
+}
+
+impl<'a> Writer<'a> {
+    fn new(identity: &SessionIdentity, timeline: &'a Timeline, passed: &'a Passed) -> Writer<'a> {
+        // Any numbers do; those of one session should not be those of another.
+        let id = identity.id.as_u128();
+        let begin = [id as u32, (id >> 32) as u32, (id >> 48) as u32, (id >> 16) as u32];
+        let far = End { link: LINK[0], address: identity.client, next: begin[0], finished: false };
+        let near = End { link: LINK[1], address: identity.local, next: begin[1], finished: false };
+        let segment = segment(timeline, Peer::Client);
+        let lengths = passed.lengths();
+        let lost = |peer: Peer| timeline.traffic[peer].bytes.saturating_sub(lengths[peer]);
+        let missing = PerPeer { client: lost(Peer::Client), host: lost(Peer::Host) };
+        Writer {
+            timeline,
+            passed,
+            nowhere: |to| match to {
+                IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            },
+            client: Leg { interface: CLIENT_LEG, segment, far, near, established: false, dead: false },
+            host: None,
+            early: Vec::new(),
+            remarks: words::remarks(timeline),
+            missing: (missing.client + missing.host > 0).then_some(missing),
+            closed: false,
+            begin,
+            out: Packets::default(),
+        }
+    }
+
+    /// It was complete when it was accepted.
+    fn open_client_leg(&mut self, at: Timestamp) {
+        self.client.shake(Some(at), at, &mut self.out.packets);
+    }
+
+    fn connecting(&mut self, number: usize, at: Timestamp) {
+        let Some(address) = self.passed.addresses.get(number).copied() else { return };
+        let local = self.passed.host_local.filter(|_| self.is_connected_to(number));
+        let local = local.unwrap_or_else(|| (self.nowhere)(address.ip()));
+        let far = End { link: LINK[2], address: canonical(address), next: self.begin[3], finished: false };
+        let near = End { link: LINK[1], address: canonical(local), next: self.begin[2], finished: false };
+        let segment = segment(self.timeline, Peer::Host);
+        let mut leg = Leg { interface: HOST_LEG, segment, far, near, established: false, dead: false };
+        leg.send(From::Near, Flags { syn: true, ..Flags::default() }, &[], at, &mut self.out.packets);
+        self.host = Some(leg);
+        if !self.is_connected_to(number) {
+            let reported =
+                matches!(self.timeline.upstream, Upstream::ConnectFailed { address: of, .. } if of == address);
+            let text = if reported { words::not_connected(&self.timeline.upstream) } else { None };
+            let text = text.unwrap_or_else(|| format!("No connection to {address} came of this."));
+            self.remark(format!("{text} Our own address and port were not noted."));
+        }
+    }
+
+    fn connected(&mut self, at: Timestamp) {
+        let Some(leg) = &mut self.host else { return };
+        leg.shake(None, at, &mut self.out.packets);
+        let early = std::mem::take(&mut self.early);
+        leg.bytes(From::Near, &early, at, &mut self.out.packets);
+    }
+
+    fn not_connected(&mut self, at: Timestamp) {
+        let answered = match &self.timeline.upstream {
+            Upstream::ConnectFailed { failure, .. } => {
+                matches!(failure, ConnectFailure::Refused | ConnectFailure::Reset)
+            }
+            _ => false,
+        };
+        if let Some(leg) = self.host.as_mut().filter(|_| answered) {
+            leg.reset(From::Far, at, &mut self.out.packets);
+            self.decisive();
+        }
+    }
+
+    fn data(&mut self, from: Peer, bytes: &[u8], at: Timestamp) {
+        let packets = &mut self.out.packets;
+        match from {
+            Peer::Client => self.client.bytes(From::Far, bytes, at, packets),
+            Peer::Host => _ = self.host.as_mut().map(|leg| leg.bytes(From::Far, bytes, at, packets)),
+        }
+        if let Some(remark) = self.remarks.remove(&(from, at)) {
+            self.remark(remark);
+            self.decisive();
+        }
+        let packets = &mut self.out.packets;
+        match from {
+            Peer::Client => match self.host.as_mut().filter(|leg| leg.is_open()) {
+                Some(leg) => leg.bytes(From::Near, bytes, at, packets),
+                None => self.early.extend_from_slice(bytes),
+            },
+            Peer::Host => self.client.bytes(From::Near, bytes, at, packets),
+        }
+    }
+
+    fn closed(&mut self, by: Closer, kind: CloseKind, mark: Mark) {
+        self.pass_over_what_is_missing();
+        let text = words::closed(by, kind, self.timeline, !self.closed);
+        let before = self.out.packets.len();
+        let at = mark.at;
+        let packets = &mut self.out.packets;
+        let (own, other) = match by {
+            Closer::Client => (Some(&mut self.client), self.host.as_mut()),
+            Closer::Host => (self.host.as_mut(), Some(&mut self.client)),
+            // The client gets RST, the host what a client that gives up sends.
+            Closer::Proxy => {
+                self.client.reset(From::Near, at, packets);
+                if let Some(leg) = self.host.as_mut().filter(|leg| leg.is_open()) {
+                    leg.finish(From::Near, at, packets);
+                }
+                (None, None)
+            }
+        };
+        if let Some(leg) = own {
+            match kind {
+                CloseKind::Fin => leg.finish(From::Far, at, packets),
+                CloseKind::Rst => leg.reset(From::Far, at, packets),
+                // Nothing came: that is what ended it.
+                CloseKind::Timeout | CloseKind::Error => leg.dead = true,
+            }
+        }
+        if let Some(leg) = other.filter(|leg| leg.is_open()) {
+            match kind {
+                CloseKind::Fin => leg.finish(From::Near, at, packets),
+                _ => leg.reset(From::Near, at, packets),
+            }
+        }
+        // A leg that fell silent has no packet for it.
+        let told = if packets.len() > before { before } else { before.saturating_sub(1) };
+        if let Some(packet) = packets.get_mut(told) {
+            packet.comments.push(text);
+            if !std::mem::replace(&mut self.closed, true) {
+                self.out.decisive.push(told);
+            }
+        }
+    }
+
+    /// Sequence numbers go on as if it were there.
+    fn pass_over_what_is_missing(&mut self) {
+        let Some(missing) = self.missing.take().filter(|_| self.passed.stopped.is_some()) else { return };
+        let (client, host) = (missing.client as u32, missing.host as u32);
+        self.client.far.next = self.client.far.next.wrapping_add(client);
+        self.client.near.next = self.client.near.next.wrapping_add(host);
+        if let Some(leg) = self.host.as_mut().filter(|leg| leg.established) {
+            leg.near.next = leg.near.next.wrapping_add(client);
+            leg.far.next = leg.far.next.wrapping_add(host);
+        }
+        let why = match self.passed.stopped {
+            Some(Stopped::Full) => "max_bytes_per_session was reached",
+            _ => "the proxy could not read on",
+        };
+        self.remark(format!(
+            "After this {} bytes of the client and {} bytes of the host are not in the file: {why}.",
+            missing.client, missing.host
+        ));
+    }
+
+    fn is_connected_to(&self, number: usize) -> bool {
+        let last = number + 1 == self.passed.addresses.len();
+        last && matches!(self.timeline.upstream, Upstream::Connected(_))
+    }
+
+    /// On the packet before.
+    fn remark(&mut self, text: String) {
+        if let Some(packet) = self.out.packets.last_mut() {
+            packet.comments.push(text);
+        }
+    }
+
+    /// The packet before.
+    fn decisive(&mut self) {
+        self.out.decisive.push(self.out.packets.len().saturating_sub(1));
+    }
+}
+
+impl Leg {
+    /// SYN (unless it was sent before), SYN ACK, ACK.
+    fn shake(&mut self, syn: Option<Timestamp>, at: Timestamp, packets: &mut Vec<Packet>) {
+        // The client opens its leg, we open the host's.
+        let (opener, other) =
+            if self.interface == CLIENT_LEG { (From::Far, From::Near) } else { (From::Near, From::Far) };
+        if let Some(syn) = syn {
+            self.send(opener, Flags { syn: true, ..Flags::default() }, &[], syn, packets);
+        }
+        self.send(other, Flags { syn: true, ack: true, ..Flags::default() }, &[], at, packets);
+        self.send(opener, Flags { ack: true, ..Flags::default() }, &[], at, packets);
+        self.established = true;
+    }
+
+    fn is_open(&self) -> bool {
+        self.established && !self.dead
+    }
+
+    fn bytes(&mut self, from: From, bytes: &[u8], at: Timestamp, packets: &mut Vec<Packet>) {
+        let sender = if from == From::Far { self.far } else { self.near };
+        if self.dead || sender.finished {
+            return;
+        }
+        let segments = bytes.chunks(self.segment);
+        let last = segments.len().saturating_sub(1);
+        for (number, segment) in segments.enumerate() {
+            let flags = Flags { ack: true, psh: number == last, ..Flags::default() };
+            self.send(from, flags, segment, at, packets);
+        }
+    }
+
+    fn finish(&mut self, from: From, at: Timestamp, packets: &mut Vec<Packet>) {
+        let sender = if from == From::Far { &mut self.far } else { &mut self.near };
+        if self.dead || std::mem::replace(&mut sender.finished, true) {
+            return;
+        }
+        self.send(from, Flags { ack: true, fin: true, ..Flags::default() }, &[], at, packets);
+        let other = if from == From::Far { From::Near } else { From::Far };
+        self.send(other, Flags { ack: true, ..Flags::default() }, &[], at, packets);
+    }
+
+    fn reset(&mut self, from: From, at: Timestamp, packets: &mut Vec<Packet>) {
+        if !std::mem::replace(&mut self.dead, true) {
+            self.send(from, Flags { ack: true, rst: true, ..Flags::default() }, &[], at, packets);
+        }
+    }
+
+    fn send(&mut self, from: From, flags: Flags, payload: &[u8], at: Timestamp, packets: &mut Vec<Packet>) {
+        let (sender, receiver) = match from {
+            From::Far => (&mut self.far, &self.near),
+            From::Near => (&mut self.near, &self.far),
+        };
+        let mut tcp = TcpHeader::new(sender.address.port(), receiver.address.port(), sender.next, WINDOW);
+        (tcp.syn, tcp.ack, tcp.psh, tcp.fin, tcp.rst) = (flags.syn, flags.ack, flags.psh, flags.fin, flags.rst);
+        tcp.acknowledgment_number = if flags.ack { receiver.next } else { 0 };
+        if flags.rst {
+            tcp.window_size = 0;
+        }
+        if flags.syn {
+            let segment = u16::try_from(self.segment).unwrap_or(u16::MAX);
+            let options = [TcpOptionElement::MaximumSegmentSize(segment), TcpOptionElement::WindowScale(WINDOW_SCALE)];
+            // Seven bytes of the forty that there are.
+            let _ = tcp.set_options(&options);
+        }
+        let used = payload.len() as u32 + u32::from(flags.syn) + u32::from(flags.fin);
+        sender.next = sender.next.wrapping_add(used);
+        packets.push(Packet {
+            at,
+            interface: self.interface,
+            outbound: from == From::Near,
+            frame: frame(sender, receiver, tcp, payload),
+            comments: Vec::new(),
+        });
+    }
+}
+
+/// Ethernet, IP and TCP around a payload, with their checksums.
+fn frame(sender: &End, receiver: &End, tcp: TcpHeader, payload: &[u8]) -> Vec<u8> {
+    let ip = match (sender.address.ip(), receiver.address.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = Ipv4Header { time_to_live: TTL, protocol: IpNumber::TCP, ..Ipv4Header::default() };
+            (header.source, header.destination) = (source.octets(), destination.octets());
+            IpHeaders::Ipv4(header, Default::default())
+        }
+        (source, destination) => {
+            let wide = |address: IpAddr| match address {
+                IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+                IpAddr::V6(address) => address.octets(),
+            };
+            let mut header = Ipv6Header { hop_limit: TTL, next_header: IpNumber::TCP, ..Ipv6Header::default() };
+            (header.source, header.destination) = (wide(source), wide(destination));
+            IpHeaders::Ipv6(header, Default::default())
+        }
+    };
+    let mut frame = Vec::with_capacity(payload.len() + 96);
+    // A segment is never longer than IP can say, and a Vec takes all that is written.
+    let _ = PacketBuilder::ethernet2(sender.link, receiver.link).ip(ip).tcp_header(tcp).write(&mut frame, payload);
+    frame
+}
+
+fn segment(timeline: &Timeline, leg: Peer) -> usize {
+    let known = timeline.tcp[leg].map(|tcp| tcp.mss).filter(|mss| *mss > 0).unwrap_or(USUAL_SEGMENT);
+    known.clamp(*SEGMENT.start(), *SEGMENT.end()) as usize
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests;
