@@ -143,3 +143,6 @@ fn read_by_us(packet: &Packet) -> Option<(Peer, &[u8])> {
     let length = tcp.payload().len();
     (length > 0).then(|| (from, &packet.frame[packet.frame.len() - length..]))
 }
+
+#[cfg(test)]
+mod tests;
