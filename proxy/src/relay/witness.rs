@@ -269,6 +269,10 @@ impl Witness {
                 let _ = self.charge.set(session.buffered() + self.early);
             }
             let phase = session.phase();
+            // What a bridge carries is shown in clear from here on, and holds passwords: none of it is kept.
+            if session.timeline().plaintext.is_some() || session.timeline().bridge.is_some() {
+                self.tape = None;
+            }
             if session.watch() == Watch::Tail {
                 self.tape = self.tape.take().filter(|tape| tape.let_go(session.timeline()));
                 let copy = View::Settled(Box::new(session.timeline().clone()));

@@ -5,8 +5,9 @@
 //! * preconnection blob, Connection Request (its user name as the events have it) and the answer to it: whole;
 //! * TLS records: whole, since after the handshake they are sealed, but for suites without encryption. In the handshake
 //!   the tickets of earlier sessions and, where user names are not shown, the client's certificate are left out;
-//! * clear RDP PDUs (standard RDP security): MCS whole; of data on a channel only the headers that say what it is. A
-//!   Client Info holds a password, in clear when the host encrypts nothing, and its small keys can be broken later;
+//! * clear RDP PDUs (standard RDP security): MCS whole; of data on a channel the headers that say what it is, and the
+//!   numbers that say why a session ended, as far as the diagnosis reads them. A Client Info holds a password, in clear
+//!   when the host encrypts nothing, and its small keys can be broken later;
 //! * clear HTTP of a gateway client: the words that tell it, never its headers;
 //! * anything else: its first sixteen bytes, which events quote too.
 
@@ -24,8 +25,6 @@ const QUOTED: usize = 16;
 const USER_NAME: &[u8] = b"mstshash=";
 /// X.224 Data inside of TPKT, and the MCS header of data on a channel without its length. ITU-T T.125 7
 const SEND_DATA: usize = 4 + 3 + 6;
-/// The flags of a security header, or the length and type of a share control header. [MS-RDPBCGR] 2.2.8.1.1
-const DATA_HEADER: usize = 4;
 /// NewSessionTicket and Certificate. RFC 8446 4
 const NEW_SESSION_TICKET: u8 = 4;
 const CERTIFICATE: u8 = 11;
@@ -154,9 +153,12 @@ impl Scan<'_> {
             | PduKind::ChannelJoinRequest
             | PduKind::ChannelJoinConfirm(_)
             | PduKind::Ultimatum(_) => pdu.len(),
-            PduKind::SendDataRequest(_) | PduKind::SendDataIndication(_) => {
+            PduKind::SendDataRequest(data) | PduKind::SendDataIndication(data) => {
                 let length = if pdu.get(SEND_DATA).is_some_and(|first| first & 0x80 != 0) { 2 } else { 1 };
-                SEND_DATA + length + DATA_HEADER
+                let begin = (self.at + SEND_DATA + length).min(end);
+                channel::mask(&mut self.bytes[begin..end], data);
+                self.at = end;
+                return;
             }
             // The answer to a Connection Request; a second request has no place, and none has anything but its code.
             PduKind::Tpdu(0xd0) => pdu.len(),
@@ -298,5 +300,6 @@ fn identities(data: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
+mod channel;
 #[cfg(test)]
 mod tests;

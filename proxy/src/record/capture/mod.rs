@@ -22,7 +22,7 @@ pub(crate) use writer::{Captures, Tally};
 use crate::record::{Names, SessionRecord};
 use facts::Facts;
 use parser::diagnosis::{Cause, Outcome};
-use parser::session::{Peer, PerPeer, Upstream};
+use parser::session::{Peer, PerPeer, Timeline, Upstream};
 use std::net::IpAddr;
 
 /// Names of the two legs, as Wireshark lists them.
@@ -33,6 +33,8 @@ const NAMES: [&str; 2] = ["client leg", "host leg"];
 pub(crate) enum NotWritten {
     /// The session was up before, or was watched for long enough: its opening was let go of.
     Released,
+    /// A bridge took part: what each leg carried is not what the other did, and is shown to us in clear.
+    Bridged,
     /// The opening budget had no memory for a copy.
     Budget,
     /// Too many wait to be written.
@@ -45,13 +47,20 @@ pub(crate) enum NotWritten {
 
 impl NotWritten {
     /// All, for metrics that start at zero.
-    pub(crate) const ALL: [NotWritten; 5] =
-        [NotWritten::Released, NotWritten::Budget, NotWritten::QueueFull, NotWritten::DiskFull, NotWritten::Error];
+    pub(crate) const ALL: [NotWritten; 6] = [
+        NotWritten::Released,
+        NotWritten::Bridged,
+        NotWritten::Budget,
+        NotWritten::QueueFull,
+        NotWritten::DiskFull,
+        NotWritten::Error,
+    ];
 
     /// Label value.
     pub(crate) fn name(self) -> &'static str {
         match self {
             NotWritten::Released => "released",
+            NotWritten::Bridged => "bridged",
             NotWritten::Budget => "budget",
             NotWritten::QueueFull => "queue_full",
             NotWritten::DiskFull => "disk_full",
@@ -63,6 +72,11 @@ impl NotWritten {
 /// Something is to be learnt from a capture of it: somebody could not work, and not because we were stopped.
 pub(crate) fn is_wanted(cause: Cause) -> bool {
     cause.outcome() == Outcome::Failure && cause != Cause::ProxyShutdown
+}
+
+/// A bridge had to do with it.
+fn is_bridged(timeline: &Timeline) -> bool {
+    timeline.bridge.is_some() || timeline.plaintext.is_some()
 }
 
 /// The file of a session that is `over`, or of one as it is now.

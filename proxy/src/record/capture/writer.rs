@@ -2,7 +2,7 @@
 
 use super::store::{self, Space, Store, StoreError};
 use super::tape::{Passed, Stopped, Tape};
-use super::{NotWritten, file, is_wanted, pcapng, words};
+use super::{NotWritten, file, is_bridged, is_wanted, pcapng, words};
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
 use crate::record::{LiveSession, Names, SessionRecord};
@@ -111,6 +111,9 @@ impl Captures {
             self.shared.tally.not_written(why);
             None
         };
+        if is_bridged(&record.timeline) {
+            return refuse(NotWritten::Bridged);
+        }
         let Some(tape) = tape else { return refuse(NotWritten::Released) };
         let (passed, charge) = tape.take();
         match passed.stopped {
@@ -155,6 +158,9 @@ impl Captures {
             return None;
         }
         let timeline = Timeline { tcp: session.tcp(), ..session.timeline() };
+        if is_bridged(&timeline) {
+            return None;
+        }
         let (identity, verdict) = (Arc::clone(session.identity()), diagnose(&timeline));
         let record = SessionRecord { identity, timeline, verdict, ended: clock::now(), capture: None };
         Some(file(&record, &passed, &self.shared.names, false))

@@ -190,19 +190,21 @@ fn send_data(choice: u8, data: &[u8]) -> Vec<u8> {
 #[test]
 fn a_password_in_a_clear_client_info_is_never_shown_and_the_sequence_still_is() {
     let utf16: Vec<u8> = "s3cret-pw".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let mut info = vec![0x40, 0, 0, 0];
+    // SEC_INFO_PKT, then code page, flags and five lengths.
+    let mut info = vec![0x40, 0, 0, 0, 0, 0, 0, 0, 0x33, 0, 0, 0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0];
+    info.extend(b"a\0l\0i\0c\0e\0\0\0");
     info.extend(&utf16);
     info.extend([0; 200]);
     let connect = pdu(&[0x7f, 0x65, 0x82, 1, 2, 3]);
     let join = pdu(&[0x38, 0, 6, 3, 0xeb]);
     let keys = [0x04, 9, b's', b'3', b'c', b'r', b'e', b't', b'!'];
     let mut client = request(b"Cookie: mstshash=alice\r\n");
-    // A share control header, then what was typed.
-    let typed = [&[30, 0, 0x17, 0][..], &utf16].concat();
+    // Share data of type Input, with what was typed.
+    let typed = [&[36, 0, 0x17, 0, 0xea, 3, 0, 0, 1, 0, 0, 1, 18, 0, 0x1c, 0, 0, 0][..], &utf16].concat();
     let parts = [connect.clone(), join.clone(), send_data(0x64, &info), keys.to_vec(), send_data(0x64, &typed)];
     client.extend(parts.concat());
     let shown = masked(Peer::Client, &client, &plain(), UserNames::Plain);
-    assert!(!contains(&shown, b"s\x003\0") && !contains(&shown, b"s3c"), "{shown:?}");
+    assert!(!contains(&shown, b"s\x003\0") && !contains(&shown, b"s3c") && !contains(&shown, b"a\0l"), "{shown:?}");
     let from = request(b"Cookie: mstshash=alice\r\n").len() + connect.len() + join.len();
     assert_eq!(shown[..from + 15 + 4], client[..from + 15 + 4], "up to the flags of the security header");
     // The tracker finds the same in it.
@@ -215,6 +217,46 @@ fn a_password_in_a_clear_client_info_is_never_shown_and_the_sequence_still_is() 
     };
     assert!(timeline(&client).progress.client_info.is_some());
     assert_eq!(timeline(&shown), timeline(&client));
+}
+
+#[test]
+fn why_a_clear_session_ended_is_shown_and_what_it_carried_is_not() {
+    let share = |kind: u8, body: &[u8]| -> Vec<u8> {
+        let total = 18 + body.len() as u16;
+        let mut pdu = total.to_le_bytes().to_vec();
+        pdu.extend([0x17, 0, 0xea, 3, 0, 0, 1, 0, 0, 1, 8, 0, kind, 0, 0, 0]);
+        pdu.extend(body);
+        pdu
+    };
+    let cookie = [3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, b'c', b'o', b'o', b'k', b'i', b'e'];
+    let logon_error = [3, 0, 0, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 1, 0, 0, 0];
+    let licence = [0x80, 0, 0, 0, 0xff, 3, 16, 0, 6, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0];
+    let request = [&[0x80, 0, 0, 0, 1, 3, 30, 0][..], b"a licence's secret"].concat();
+    for (data, kept) in [
+        (share(0x2f, &[7, 0, 0, 0]), 22),
+        ([vec![0; 4], share(0x2f, &[7, 0, 0, 0])].concat(), 26),
+        (share(0x26, &logon_error), 40),
+        (share(0x26, &cookie), 28),
+        (share(2, b"drawing"), 18),
+        (licence.to_vec(), 16),
+        (request, 8),
+        (b"\x08\0\0\0sealed".to_vec(), 4),
+        (b"\x10\0\0\0\x03\0\0\0on another channel".to_vec(), 4),
+    ] {
+        let mut host = vec![3, 0, 0, 11, 6, 0xd0, 0, 0, 0x12, 0x34, 0];
+        host.extend(send_data(0x68, &data));
+        let shown = masked(Peer::Host, &host, &plain(), UserNames::Plain);
+        let begin = host.len() - data.len();
+        assert_eq!(shown[..begin + kept], host[..begin + kept], "{data:?}");
+        assert!(shown[begin + kept..].iter().all(|byte| *byte == 0), "{data:?}: {:?}", &shown[begin..]);
+    }
+    // Two in one: both headers, and the code between them.
+    let data = [share(0x2f, &[7, 0, 0, 0]), share(0x1c, b"typed")].concat();
+    let mut host = vec![3, 0, 0, 11, 6, 0xd0, 0, 0, 0x12, 0x34, 0];
+    host.extend(send_data(0x68, &data));
+    let shown = masked(Peer::Host, &host, &plain(), UserNames::Plain);
+    assert_eq!(shown[..host.len() - 5], host[..host.len() - 5]);
+    assert!(!contains(&shown, b"typed"));
 }
 
 #[test]
