@@ -2,6 +2,7 @@
 
 use super::Attempt;
 use super::probe::{Change, Probe};
+use super::said::Said;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -64,6 +65,8 @@ pub(super) struct Rdp {
     pub(super) routing_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) correlation_id: Option<Uuid>,
+    #[serde(flatten)]
+    pub(super) said: Option<Box<Said>>,
     pub(super) tracking: &'static str,
 }
 

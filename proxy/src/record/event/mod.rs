@@ -4,6 +4,7 @@
 
 mod fields;
 mod probe;
+mod said;
 mod tls;
 
 use super::capture::is_wanted;
@@ -406,6 +407,7 @@ fn rdp(timeline: &Timeline, names: &Names) -> Rdp {
         cookie: request.and_then(|r| r.cookie.as_deref()).and_then(|name| names.write(name)),
         routing_token: request.and_then(|r| r.routing_token.as_deref()).and_then(|token| routing_token(token, names)),
         correlation_id: request.and_then(|r| r.correlation_id).map(guid),
+        said: timeline.told.as_deref().map(|told| Box::new(said::Said::of(told, names))),
         tracking: if released { "released" } else { "complete" },
     }
 }

@@ -1,0 +1,310 @@
+//! The legacy leg: OpenSSL, for what rustls does not speak. TLS 1.0 and 1.1, CBC, RSA key exchange, RSA-1024, X.509 v1.
+//!
+//! Each context belongs to one host's rules, and its security level with it: nothing is weakened for anybody else.
+//! Renegotiation and compression are off. RC4, NULL, export and anonymous suites are in no list; 3DES only where it is
+//! written out.
+
+use super::tls::{Failure, Tls};
+use super::trust::Trust;
+use config::{BridgeRules, Ciphers};
+use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
+use openssl::ssl::{
+    ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslStream,
+    SslVerifyMode, SslVersion,
+};
+use openssl::x509::X509;
+use parser::session::BridgeLeg;
+use parser::wire::{AlertDescription, CipherSuite, TlsVersion};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+/// Modern suites first, then forward secret CBC, then RSA key exchange.
+const DEFAULT: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:kRSA+AESGCM:kRSA+AES";
+/// What no list may bring in by an alias.
+const NEVER: &str = "!aNULL:!eNULL:!EXPORT:!RC4:!MD5:!DES:!PSK:!SRP:!kDH:!aDSS";
+/// The groups that a host leg offers, as the modern one does.
+const GROUPS: &str = "X25519:P-256:P-384";
+/// The plaintext of one record. RFC 5246 6.2.1
+const RECORD: usize = 1 << 14;
+/// OpenSSL's reason codes from here on are alerts that the peer sent.
+const ALERT_REASONS: i32 = 1000;
+
+/// How a client leg answers.
+///
+/// # Errors
+/// What OpenSSL finds wrong with certificate, key or versions.
+pub(crate) fn server(
+    rules: &BridgeRules,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> Result<SslContext, String> {
+    let mut builder = context(SslMethod::tls_server(), &rules.client_versions).map_err(words)?;
+    builder.set_cipher_list(&format!("{DEFAULT}:!3DES:{NEVER}")).map_err(words)?;
+    builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
+    let (leaf, rest) = chain.split_first().ok_or("no certificate for the client leg")?;
+    builder.set_certificate(X509::from_der(leaf).map_err(words)?.as_ref()).map_err(words)?;
+    for issuer in rest {
+        builder.add_extra_chain_cert(X509::from_der(issuer).map_err(words)?).map_err(words)?;
+    }
+    builder.set_private_key(PKey::private_key_from_der(key.secret_der()).map_err(words)?.as_ref()).map_err(words)?;
+    builder.check_private_key().map_err(words)?;
+    Ok(builder.build())
+}
+
+/// How a host leg asks.
+///
+/// # Errors
+/// A suite that this OpenSSL does not have, by name.
+pub(crate) fn client(rules: &BridgeRules) -> Result<SslContext, String> {
+    let mut builder = context(SslMethod::tls_client(), &rules.host_versions).map_err(words)?;
+    match &rules.host_ciphers {
+        Ciphers::Default => builder.set_cipher_list(&format!("{DEFAULT}:!3DES:{NEVER}")).map_err(words)?,
+        Ciphers::Named(named) => named_suites(&mut builder, named)?,
+    }
+    builder.set_groups_list(GROUPS).map_err(words)?;
+    // Who the host is, `Trust` says, once it has proved that it holds its key.
+    builder.set_verify(SslVerifyMode::NONE);
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    Ok(builder.build())
+}
+
+/// A leg towards a client.
+pub(crate) fn accept(context: &SslContext) -> Result<Box<dyn Tls>, Failure> {
+    let mut ssl = Ssl::new(context).map_err(stack)?;
+    ssl.set_accept_state();
+    Legacy::new(ssl, None)
+}
+
+/// A leg towards the host called `name`.
+pub(crate) fn connect(
+    context: &SslContext,
+    name: ServerName<'static>,
+    trust: &Trust,
+) -> Result<Box<dyn Tls>, Failure> {
+    let mut ssl = Ssl::new(context).map_err(stack)?;
+    if let ServerName::DnsName(name) = &name {
+        ssl.set_hostname(name.as_ref()).map_err(stack)?;
+    }
+    ssl.set_connect_state();
+    Legacy::new(ssl, Some((trust.clone(), name)))
+}
+
+fn context(method: SslMethod, versions: &[TlsVersion]) -> Result<SslContextBuilder, ErrorStack> {
+    let mut builder = SslContext::builder(method)?;
+    builder.set_min_proto_version(versions.iter().min().copied().and_then(version))?;
+    builder.set_max_proto_version(versions.iter().max().copied().and_then(version))?;
+    // TLS 1.0 and 1.1 sign with MD5 and SHA-1, which only level 0 takes.
+    let old = versions.iter().any(|version| *version < TlsVersion::TLS12);
+    builder.set_security_level(u32::from(!old));
+    builder.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::NO_COMPRESSION | SslOptions::SINGLE_ECDH_USE);
+    // An idle session holds no record.
+    builder.set_mode(SslMode::RELEASE_BUFFERS);
+    builder.set_num_tickets(1)?;
+    Ok(builder)
+}
+
+fn version(version: TlsVersion) -> Option<SslVersion> {
+    match version {
+        TlsVersion::TLS10 => Some(SslVersion::TLS1),
+        TlsVersion::TLS11 => Some(SslVersion::TLS1_1),
+        TlsVersion::TLS12 => Some(SslVersion::TLS1_2),
+        TlsVersion::TLS13 => Some(SslVersion::TLS1_3),
+        _ => None,
+    }
+}
+
+/// Exactly these suites, in this order.
+fn named_suites(builder: &mut SslContextBuilder, named: &[CipherSuite]) -> Result<(), String> {
+    let (mut of_13, mut older) = (Vec::new(), Vec::new());
+    for suite in named {
+        let info = suite.info().ok_or_else(|| format!("no suite has the number {suite}"))?;
+        if info.fits(TlsVersion::TLS13) {
+            of_13.push(info.name);
+            continue;
+        }
+        let own = openssl::ssl::cipher_name(info.name);
+        let known = own != "(NONE)" && builder.set_cipher_list(&format!("{own}:{NEVER}")).is_ok();
+        if !known {
+            return Err(format!("this build's OpenSSL does not have the suite {}", info.name));
+        }
+        older.push(own);
+    }
+    builder.set_ciphersuites(&of_13.join(":")).map_err(words)?;
+    if older.is_empty() {
+        return Ok(());
+    }
+    builder.set_cipher_list(&format!("{}:{NEVER}", older.join(":"))).map_err(words)
+}
+
+/// What OpenSSL reads from and writes to: memory.
+#[derive(Debug, Default)]
+struct Pipe {
+    /// From the peer, not read yet.
+    wire: Vec<u8>,
+    read: usize,
+    /// For the peer.
+    out: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.wire.get(self.read..).unwrap_or_default();
+        if rest.is_empty() {
+            self.wire = Vec::new();
+            self.read = 0;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = rest.read(buffer)?;
+        self.read += count;
+        Ok(count)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Legacy {
+    stream: SslStream<Pipe>,
+    /// Towards a host: who may be taken for it, and by which name.
+    host: Option<(Trust, ServerName<'static>)>,
+    certificate: Option<Vec<u8>>,
+    facts: Option<BridgeLeg>,
+    peer_closed: bool,
+}
+
+impl Legacy {
+    fn new(ssl: Ssl, host: Option<(Trust, ServerName<'static>)>) -> Result<Box<dyn Tls>, Failure> {
+        let stream = SslStream::new(ssl, Pipe::default()).map_err(stack)?;
+        Ok(Box::new(Legacy { stream, host, certificate: None, facts: None, peer_closed: false }))
+    }
+
+    fn go_on(&mut self, plain: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
+        if self.facts.is_none() {
+            match self.stream.do_handshake() {
+                Ok(()) => self.established()?,
+                Err(error) if error.code() == ErrorCode::WANT_READ => return Ok(()),
+                Err(error) => return Err(failure(&error)),
+            }
+        }
+        let mut record = [0; RECORD];
+        while !self.peer_closed {
+            match self.stream.ssl_read(&mut record) {
+                Ok(count) => plain(&record[..count]),
+                Err(error) => match error.code() {
+                    ErrorCode::WANT_READ => break,
+                    ErrorCode::ZERO_RETURN => self.peer_closed = true,
+                    _ => return Err(failure(&error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Both Finished are there: the peer holds the key it has shown.
+    fn established(&mut self) -> Result<(), Failure> {
+        let ssl = self.stream.ssl();
+        let version = match ssl.version2() {
+            Some(SslVersion::TLS1) => TlsVersion::TLS10,
+            Some(SslVersion::TLS1_1) => TlsVersion::TLS11,
+            Some(SslVersion::TLS1_2) => TlsVersion::TLS12,
+            Some(SslVersion::TLS1_3) => TlsVersion::TLS13,
+            _ => TlsVersion(0),
+        };
+        let suite = ssl.current_cipher().map_or([0; 2], |cipher| cipher.protocol_id());
+        let facts = BridgeLeg {
+            version,
+            suite: CipherSuite(u16::from_be_bytes(suite)),
+            group: None,
+            resumed: ssl.session_reused(),
+            library: "openssl",
+        };
+        if let Some((trust, name)) = &self.host {
+            let der = |certificate: &openssl::x509::X509Ref| certificate.to_der().map_err(stack);
+            let leaf = ssl.peer_certificate().ok_or_else(|| Failure::Untrusted("it has shown no certificate".into()))?;
+            let leaf = der(&leaf)?;
+            let chain: Result<Vec<_>, Failure> =
+                ssl.peer_cert_chain().into_iter().flatten().skip(1).map(|c| der(c).map(CertificateDer::from)).collect();
+            trust.judge(&leaf, &chain?, name).map_err(|untrusted| Failure::Untrusted(untrusted.to_string()))?;
+            self.certificate = Some(leaf);
+        }
+        self.facts = Some(facts);
+        Ok(())
+    }
+}
+
+impl Tls for Legacy {
+    fn rest(&mut self, _buffer: &mut [u8]) -> usize {
+        // Parts of records are in OpenSSL's own buffer.
+        0
+    }
+
+    fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Vec<u8>) -> Result<(), Failure> {
+        self.stream.get_mut().wire.extend_from_slice(wire);
+        let outcome = self.go_on(plain);
+        out.append(&mut self.stream.get_mut().out);
+        outcome
+    }
+
+    fn send(&mut self, mut plain: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+        while !plain.is_empty() {
+            let written = self.stream.ssl_write(plain).map_err(|error| failure(&error))?;
+            plain = &plain[written..];
+        }
+        out.append(&mut self.stream.get_mut().out);
+        self.stream.get_mut().out = Vec::new();
+        Ok(())
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        if self.facts.is_some() {
+            // The peer's own close_notify may come, or not.
+            let _ = self.stream.shutdown();
+            out.append(&mut self.stream.get_mut().out);
+        }
+    }
+
+    fn peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    fn facts(&self) -> Option<BridgeLeg> {
+        self.facts
+    }
+
+    fn peer_certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+}
+
+fn failure(error: &openssl::ssl::Error) -> Failure {
+    let errors = error.ssl_error().map(ErrorStack::errors).unwrap_or_default();
+    let alert = errors.iter().map(|error| error.reason_code() - ALERT_REASONS).find(|alert| (0..256).contains(alert));
+    match alert {
+        Some(alert) => Failure::Alert(AlertDescription(alert as u8)),
+        None => Failure::Protocol(errors.first().and_then(|error| error.reason()).map_or_else(|| error.to_string(), str::to_owned)),
+    }
+}
+
+fn stack(error: ErrorStack) -> Failure {
+    Failure::Protocol(words(error))
+}
+
+fn words(error: ErrorStack) -> String {
+    error.to_string()
+}
+
+/// Shared by the sessions of one host.
+pub(crate) type Context = Arc<SslContext>;
+
+#[cfg(test)]
+mod tests;
