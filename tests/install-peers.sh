@@ -23,6 +23,8 @@ packages=
 for pair in $programs; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || packages="$packages ${pair#*:}"
 done
+# The legacy leg of the bridge is built against the system's OpenSSL.
+pkg-config --exists openssl 2>/dev/null || packages="$packages pkg-config libssl-dev"
 [ -n "$packages" ] || exit 0
 
 line="apt-get install -y --no-install-recommends$packages"

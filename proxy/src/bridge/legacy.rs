@@ -74,21 +74,17 @@ pub(crate) fn client(rules: &BridgeRules) -> Result<SslContext, String> {
 pub(crate) fn accept(context: &SslContext) -> Result<Box<dyn Tls>, Failure> {
     let mut ssl = Ssl::new(context).map_err(stack)?;
     ssl.set_accept_state();
-    Legacy::new(ssl, None)
+    Legacy::leg(ssl, None)
 }
 
 /// A leg towards the host called `name`.
-pub(crate) fn connect(
-    context: &SslContext,
-    name: ServerName<'static>,
-    trust: &Trust,
-) -> Result<Box<dyn Tls>, Failure> {
+pub(crate) fn connect(context: &SslContext, name: ServerName<'static>, trust: &Trust) -> Result<Box<dyn Tls>, Failure> {
     let mut ssl = Ssl::new(context).map_err(stack)?;
     if let ServerName::DnsName(name) = &name {
         ssl.set_hostname(name.as_ref()).map_err(stack)?;
     }
     ssl.set_connect_state();
-    Legacy::new(ssl, Some((trust.clone(), name)))
+    Legacy::leg(ssl, Some((trust.clone(), name)))
 }
 
 fn context(method: SslMethod, versions: &[TlsVersion]) -> Result<SslContextBuilder, ErrorStack> {
@@ -183,7 +179,7 @@ struct Legacy {
 }
 
 impl Legacy {
-    fn new(ssl: Ssl, host: Option<(Trust, ServerName<'static>)>) -> Result<Box<dyn Tls>, Failure> {
+    fn leg(ssl: Ssl, host: Option<(Trust, ServerName<'static>)>) -> Result<Box<dyn Tls>, Failure> {
         let stream = SslStream::new(ssl, Pipe::default()).map_err(stack)?;
         Ok(Box::new(Legacy { stream, host, certificate: None, facts: None, peer_closed: false }))
     }
@@ -230,7 +226,8 @@ impl Legacy {
         };
         if let Some((trust, name)) = &self.host {
             let der = |certificate: &openssl::x509::X509Ref| certificate.to_der().map_err(stack);
-            let leaf = ssl.peer_certificate().ok_or_else(|| Failure::Untrusted("it has shown no certificate".into()))?;
+            let leaf =
+                ssl.peer_certificate().ok_or_else(|| Failure::Untrusted("it has shown no certificate".into()))?;
             let leaf = der(&leaf)?;
             let chain: Result<Vec<_>, Failure> =
                 ssl.peer_cert_chain().into_iter().flatten().skip(1).map(|c| der(c).map(CertificateDer::from)).collect();
@@ -291,7 +288,9 @@ fn failure(error: &openssl::ssl::Error) -> Failure {
     let alert = errors.iter().map(|error| error.reason_code() - ALERT_REASONS).find(|alert| (0..256).contains(alert));
     match alert {
         Some(alert) => Failure::Alert(AlertDescription(alert as u8)),
-        None => Failure::Protocol(errors.first().and_then(|error| error.reason()).map_or_else(|| error.to_string(), str::to_owned)),
+        None => Failure::Protocol(
+            errors.first().and_then(|error| error.reason()).map_or_else(|| error.to_string(), str::to_owned),
+        ),
     }
 }
 
