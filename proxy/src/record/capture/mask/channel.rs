@@ -35,18 +35,18 @@ fn shown(data: &[u8], send: SendData) -> Vec<Range<usize>> {
         Payload::Security(flags) => flags,
     };
     let body = SECURITY_HEADER;
-    let header = std::iter::once(0..body);
+    let first = |length: usize| std::iter::once(0..length);
     if flags.contains(SecurityFlags::ENCRYPT) {
-        header.collect()
+        first(body).collect()
     } else if flags.contains(SecurityFlags::INFO) {
-        header.chain([body..body + CLIENT_INFO_HEAD]).collect()
+        first(body + CLIENT_INFO_HEAD).collect()
     } else if flags.contains(SecurityFlags::LICENSE) {
         let error = data.get(body) == Some(&ERROR_ALERT);
-        header.chain([body..body + if error { LICENCE_ERROR } else { LICENCE_PREAMBLE }]).collect()
+        first(body + if error { LICENCE_ERROR } else { LICENCE_PREAMBLE }).collect()
     } else {
         // Several share PDUs in one begin like a security header; or one stands behind an empty header.
         let packed = shares(data, 0);
-        if packed.len() > 1 { packed } else { header.chain(shares(data, body)).collect() }
+        if packed.len() > 1 { packed } else { first(body).chain(shares(data, body)).collect() }
     }
 }
 
