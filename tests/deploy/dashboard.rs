@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(300);
 
 #[test]
 fn every_query_of_the_dashboard_returns_data_from_the_demo() {
-    let Some(prometheus) = installed("prometheus", "prometheus") else { return };
+    let Some(prometheus) = installed("prometheus") else { return };
     let directory = tempdir("prometheus");
     let mut demo = Demo::start();
     let server = Prometheus::start(&prometheus, &demo.admin, &directory);

@@ -78,7 +78,7 @@ fn the_container_is_given_all_that_cargo_wants_to_see() {
 
 #[test]
 fn nftables_accepts_the_udp_rules() {
-    let Some(nft) = installed("nft", "nftables") else { return };
+    let Some(nft) = installed("nft") else { return };
     for file in ["udp-refuse.nft", "udp-pass.nft"] {
         let mut check = Command::new("unshare");
         // A namespace of its own: the check needs rights, and must not read the rules of this machine.
@@ -95,7 +95,7 @@ fn nftables_accepts_the_udp_rules() {
 
 #[test]
 fn prometheus_accepts_the_configuration_and_the_alerts_fire_as_they_should() {
-    let Some(promtool) = installed("promtool", "prometheus") else { return };
+    let Some(promtool) = installed("promtool") else { return };
     let directory = root().join("deploy/prometheus");
     succeeds(Command::new(&promtool).current_dir(&directory).args(["check", "config", "prometheus.yml"]));
     succeeds(Command::new(&promtool).current_dir(&directory).args(["check", "rules", "rdpscope.rules.yml"]));

@@ -8,20 +8,17 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The program of this name; `None` when `./test --quick` asked to leave such programs out.
+/// The program of this name, which `tests/install-peers.sh` installs; `None` when `./test --quick` asked to leave such programs out.
 ///
 /// # Panics
 /// When it is not installed: a test that was not asked to be left out must not pass unseen.
-pub(crate) fn installed(name: &str, package: &str) -> Option<PathBuf> {
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     if std::env::var_os("RDPSCOPE_TEST_QUICK").is_some() {
         eprintln!("left out: {name} (quick)");
         return None;
     }
     let found = found(name);
-    assert!(
-        found.is_some(),
-        "{name} is not installed: apt-get install -y --no-install-recommends {package}, or ./test --quick"
-    );
+    assert!(found.is_some(), "{name} is not installed: run tests/install-peers.sh, or ./test --quick");
     found
 }
 

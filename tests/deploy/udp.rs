@@ -26,8 +26,8 @@ fn the_passing_rules_bring_datagrams_to_the_host_with_the_address_of_the_proxy()
 
 /// Runs `udp.sh` in namespaces of its own. `None` where that is not possible.
 fn datagrams(case: &str, rules: &str) -> Option<String> {
-    let nft = installed("nft", "nftables")?;
-    let _ip = installed("ip", "iproute2")?;
+    let nft = installed("nft")?;
+    let _ip = installed("ip")?;
     // A copy with the tab-indented rules as they are deployed; the script needs a path inside its mounts.
     let directory = tempdir(&format!("udp-{case}"));
     let copy = directory.join(rules);

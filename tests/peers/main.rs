@@ -26,13 +26,16 @@ struct Args {
     direct_only: bool,
     keep: bool,
     jobs: usize,
+    /// How often each scenario is run.
+    repeat: usize,
 }
 
 impl Args {
     fn parse() -> Result<Args> {
         let jobs = 2 * std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
+        let (wanted, unwanted) = (vec![], vec![]);
         let mut args =
-            Args { wanted: vec![], unwanted: vec![], exact: false, list: false, direct_only: false, keep: false, jobs };
+            Args { wanted, unwanted, exact: false, list: false, direct_only: false, keep: false, jobs, repeat: 1 };
         let mut given = std::env::args().skip(1);
         while let Some(arg) = given.next() {
             match arg.as_str() {
@@ -41,6 +44,7 @@ impl Args {
                 "--keep" => args.keep = true,
                 "--direct" => args.direct_only = true,
                 "--skip" => args.unwanted.extend(given.next()),
+                "--repeat" => args.repeat = given.next().unwrap_or_default().parse()?,
                 "--jobs" | "--test-threads" => args.jobs = given.next().unwrap_or_default().parse()?,
                 "--format" | "--color" | "-Z" | "--logfile" => drop(given.next()),
                 flag if flag.starts_with('-') => {}
@@ -72,9 +76,9 @@ fn main() -> Result<ExitCode> {
     let started = Instant::now();
     let (lab, screen) = lab::Lab::set_up(args.keep)?;
     let mut report = Report::default();
-    report.run(&lab, scenarios, args.jobs, args.direct_only);
+    report.run(&lab, &scenarios, args.repeat, args.jobs, args.direct_only);
     // A campaign has its own parallelism.
-    report.run(&lab, campaigns, 1, args.direct_only);
+    report.run(&lab, &campaigns, args.repeat, 1, args.direct_only);
     report.settle();
     drop(screen);
     lab.reaper.finish();

@@ -95,9 +95,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs `cases`, `jobs` at a time.
-    pub(crate) fn run(&mut self, lab: &Arc<Lab>, cases: Vec<Case>, jobs: usize, direct_only: bool) {
-        let queue = Mutex::new(VecDeque::from(cases));
+    /// Runs each of `cases` `times` times, `jobs` at a time.
+    pub(crate) fn run(&mut self, lab: &Arc<Lab>, cases: &[Case], times: usize, jobs: usize, direct_only: bool) {
+        let queue = Mutex::new((0..times).flat_map(|_| cases).collect::<VecDeque<&Case>>());
         let report = Mutex::new(std::mem::take(self));
         std::thread::scope(|scope| {
             for _ in 0..jobs {

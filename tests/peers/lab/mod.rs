@@ -81,10 +81,20 @@ impl Lab {
         self.scratch.join("certs").join(file)
     }
 
-    /// A directory of its own for one half of one scenario.
+    /// A directory of its own for one half of one scenario; with a number where the scenario is run again.
     pub(crate) fn room(&self, name: &str) -> Result<PathBuf> {
-        let room = self.scratch.join(name);
-        std::fs::create_dir_all(&room).with_context(|| format!("creating {}", room.display()))?;
+        let mut room = self.scratch.join(name);
+        for number in 2.. {
+            match std::fs::create_dir(&room) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    room = self.scratch.join(format!("{name}-{number}"));
+                }
+                made => {
+                    made.with_context(|| format!("creating {}", room.display()))?;
+                    break;
+                }
+            }
+        }
         Ok(room)
     }
 
