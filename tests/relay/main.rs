@@ -5,6 +5,7 @@
 mod bytes;
 mod differential;
 mod ends;
+mod gateway;
 mod harness;
 mod life;
 mod limits;

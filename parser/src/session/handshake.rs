@@ -120,6 +120,15 @@ fn sealed_alert(from: Peer, at: Timestamp, tls: &mut TlsProgress) {
     tls.first_encrypted_alert.get_or_insert(from);
 }
 
+/// Data after a sealed alert: it was none, for nothing follows a close_notify (RFC 8446 6.1). Gateway clients that end an
+/// HTTP chunk in a record of its own send two bytes as well.
+pub(super) fn goes_on(from: Peer, tls: &mut TlsProgress) {
+    if tls.encrypted_alert[from].take().is_some() && tls.first_encrypted_alert == Some(from) {
+        let other = from.other();
+        tls.first_encrypted_alert = tls.encrypted_alert[other].map(|_| other);
+    }
+}
+
 fn finish(from: Peer, at: Timestamp, tls: &mut TlsProgress) {
     tls.finished[from] = true;
     if tls.finished.client && tls.finished.host {
@@ -197,5 +206,17 @@ mod tests {
         assert_eq!((tls.established, tls.finished.client), (None, false));
         assert_eq!(tls.encrypted_alert.client, Some(Timestamp(1)));
         assert_eq!(meanings[1], Meaning::Alert);
+    }
+
+    #[test]
+    fn an_alert_sized_record_that_data_follows_was_no_goodbye() {
+        let mut tls = TlsProgress::default();
+        sealed_alert(C, Timestamp(1), &mut tls);
+        sealed_alert(S, Timestamp(2), &mut tls);
+        goes_on(C, &mut tls);
+        assert_eq!((tls.encrypted_alert.client, tls.encrypted_alert.host), (None, Some(Timestamp(2))));
+        assert_eq!(tls.first_encrypted_alert, Some(S));
+        goes_on(S, &mut tls);
+        assert_eq!(tls.first_encrypted_alert, None);
     }
 }

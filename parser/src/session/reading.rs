@@ -4,7 +4,7 @@ use super::after_tls::AfterTls;
 use super::clear_rdp::ClearRdp;
 use super::credssp::Authentication;
 use super::gateway::Gateway;
-use super::handshake::{Handshake, Meaning};
+use super::handshake::{self, Handshake, Meaning};
 use super::release::Release;
 use super::shapes::Sizes;
 use super::tracker::Session;
@@ -168,6 +168,7 @@ impl Session {
         let meaning = tls.handshake.record(from, header, plain.unwrap_or_default(), at, &mut self.timeline.tls);
         if meaning == Meaning::Data {
             self.timeline.tls.data[from].get_or_insert(at);
+            handshake::goes_on(from, &mut self.timeline.tls);
         }
         // A sealed alert is worth knowing to the end; the rest is not.
         if self.let_go {

@@ -37,7 +37,7 @@ use live::Live;
 use metrics::{Metrics, UpstreamMetrics};
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Marks, Outcome, diagnose_with};
-use parser::session::{PerPeer, Phase};
+use parser::session::{Opening, PerPeer, Phase};
 use sample::Sampler;
 use settle::{Settled, Settling, Tell};
 use std::net::IpAddr;
@@ -175,10 +175,18 @@ impl Observer {
     /// The same, with what it leaves.
     pub(crate) fn ended_with(&self, mut record: SessionRecord, left: Left) {
         let identity = Arc::clone(&record.identity);
+        let paired = matches!(record.timeline.opening, Opening::TlsFirst | Opening::GatewayHttp);
+        if paired {
+            // While it is still in the live table: the other connection of a gateway session finds it here or there.
+            self.settling.shown(identity.id, Marks::of(&record.timeline));
+        }
         let traffic = &record.timeline.traffic;
         let upstream = self.left(&identity, PerPeer { client: traffic.client.bytes, host: traffic.host.bytes });
         self.metrics.seen(&record, &upstream);
         self.latencies.record(&record.timeline.phases, record.ended);
+        if paired {
+            self.pair(&mut record);
+        }
 
         let prober = self.prober.get();
         let (mut profile, mut undecided, mut at_once) = (None, None, false);
@@ -272,6 +280,16 @@ impl Observer {
                 upstream
             }
         }
+    }
+
+    /// Judges a gateway connection again in the light of the other one of its session, as that is now.
+    fn pair(&self, record: &mut SessionRecord) {
+        for other in self.settling.companions(record.identity.id) {
+            if let Some(entry) = self.live.find(other) {
+                self.settling.shown(other, Marks::of(&entry.session.timeline()));
+            }
+        }
+        self.settling.pair(record);
     }
 
     /// The same for one whose capture, if it has one, tells the verdict that it had at its end.

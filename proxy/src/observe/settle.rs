@@ -106,6 +106,24 @@ impl Settling {
         revised
     }
 
+    /// The other connections of the same attempt.
+    pub(super) fn companions(&self, id: Uuid) -> Vec<Uuid> {
+        self.lock().attempts.companions(id.as_u128()).into_iter().map(Uuid::from_u128).collect()
+    }
+
+    /// What a session has shown of itself by now.
+    pub(super) fn shown(&self, id: Uuid, marks: Marks) {
+        self.lock().attempts.shown(id.as_u128(), marks);
+    }
+
+    /// An ended session in the light of the other connection of its pair.
+    pub(super) fn pair(&self, record: &mut SessionRecord) {
+        let id = record.identity.id.as_u128();
+        if let Some(verdict) = self.lock().attempts.in_its_pair(id, &record.verdict, &record.timeline) {
+            record.verdict = verdict;
+        }
+    }
+
     /// Where an ended session stands. When its verdict is final it is the caller's to count.
     ///
     /// `probe` is what may still decide it and until when; with `hold` the caller does not tell of the end yet.

@@ -1,5 +1,6 @@
 //! One client and target: its recent connections, oldest first.
 
+use super::pair::{self, Half};
 use super::{Attempt, Attempts, MOST_CONNECTIONS, Marks, Placement, Revision, Settled, revise};
 use crate::Timestamp;
 use crate::diagnosis::{Outcome, Verdict};
@@ -74,7 +75,7 @@ impl Client {
         let before = member.marks;
         member.marks.merge(marks);
         let (marks, opened, attempt) = (member.marks, member.opened, member.attempt);
-        if marks == before
+        if marks.who() == before.who()
             || attempt == session
             || self.members.iter().any(|m| m.attempt == session && m.session != session)
         {
@@ -84,6 +85,21 @@ impl Client {
         if !self.members.iter().any(fits) {
             self.members[index].attempt = self.attempt_to_join(marks, opened, session).unwrap_or(session);
         }
+    }
+
+    /// The other connections of its attempt, newest first.
+    pub(super) fn companions(&self, session: u128) -> impl Iterator<Item = &Member> {
+        let attempt = self.index(session).map(|index| self.members[index].attempt);
+        self.members.iter().rev().filter(move |m| Some(m.attempt) == attempt && m.session != session)
+    }
+
+    /// See [`Attempts::in_its_pair`].
+    pub(super) fn in_its_pair(&self, session: u128, verdict: &Verdict, half: &Half) -> Option<Verdict> {
+        let (other, left) = self
+            .companions(session)
+            .filter_map(|member| Some((member.session, member.marks.half?)))
+            .find_map(|(id, other)| Some((id, other.left_before(half)?)))?;
+        pair::ended_by_client(verdict, half, other, left)
     }
 
     pub(super) fn end(&mut self, session: u128, verdict: &Verdict, revisable: bool, at: Timestamp) {

@@ -2,8 +2,9 @@
 //!
 //! A client at a prompt connects twice (mstsc drops the first connection when it asks for a password or shows a
 //! certificate), probes NLA and then opens the real session, or tries again after a refusal (rdesktop with classic RDP
-//! security, xfreerdp once more, a gateway client with its older transport). [`Attempts`] puts them together by client
-//! address and target, and by user and TLS fingerprint when both connections show one.
+//! security, xfreerdp once more, a gateway client with its older transport, which takes two connections at once).
+//! [`Attempts`] puts them together by client address and target, and by user and TLS fingerprint when both connections
+//! show one.
 //!
 //! Pure and bounded: times are arguments, user names are kept as hashes only, and at most [`MOST_CLIENTS`] clients are
 //! remembered, the least recently seen one being forgotten first.
@@ -21,8 +22,13 @@
 //! for revision in attempts.reached(1, Phase::X224, Marks::of(&timeline), at) {
 //!     println!("session {} was {}", revision.session, revision.verdict.cause);
 //! }
-//! // At the end of a session, whose event goes out at once.
-//! let placement = attempts.ended(1, &diagnose(&timeline), &timeline, at);
+//! // At the end of a session, whose event goes out at once: first, how its companions stand by now.
+//! for other in attempts.companions(1) {
+//!     attempts.shown(other, Marks::of(&timeline));
+//! }
+//! let alone = diagnose(&timeline);
+//! let verdict = attempts.in_its_pair(1, &alone, &timeline).unwrap_or(alone);
+//! let placement = attempts.ended(1, &verdict, &timeline, at);
 //! assert_eq!((placement.attempt, placement.number), (1, 1));
 //! // About once a second: which verdicts are final by now, and which attempts are over.
 //! let settled = attempts.expire(at.plus(Attempts::WINDOW));
@@ -30,6 +36,7 @@
 //! ```
 
 mod client;
+mod pair;
 mod revise;
 
 use super::{Cause, Verdict};
@@ -39,6 +46,7 @@ use crate::wire::tls::is_grease;
 use client::{Client, Member};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
+use pair::Half;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -50,11 +58,13 @@ pub const MOST_CLIENTS: usize = 4_096;
 /// Connections remembered per client and target; an attempt holds at most half as many.
 pub const MOST_CONNECTIONS: usize = 16;
 
-/// What tells two users behind one address apart. No text is kept.
+/// What a session has shown of itself: what tells two users behind one address apart, and which half of a gateway session
+/// it is. No text is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     user: Option<u64>,
     fingerprint: Option<u64>,
+    half: Option<Half>,
 }
 
 impl Marks {
@@ -63,7 +73,12 @@ impl Marks {
     pub fn of(timeline: &Timeline) -> Marks {
         let user = timeline.request.as_ref().and_then(|request| request.cookie.as_deref()).map(hash);
         let fingerprint = timeline.client_hello.as_ref().map(program);
-        Marks { user, fingerprint }
+        Marks { user, fingerprint, half: Half::of(timeline) }
+    }
+
+    /// What tells clients apart.
+    fn who(self) -> [Option<u64>; 2] {
+        [self.user, self.fingerprint]
     }
 
     /// Nothing that both show speaks against one and the same client.
@@ -85,6 +100,7 @@ impl Marks {
     fn merge(&mut self, newer: Marks) {
         self.user = newer.user.or(self.user);
         self.fingerprint = newer.fingerprint.or(self.fingerprint);
+        self.half = newer.half.or(self.half);
     }
 }
 
@@ -210,6 +226,29 @@ impl Attempts {
         };
         client.advance(session, phase, marks);
         client.revise(session, at)
+    }
+
+    /// What a session has shown of itself by now, without having got further.
+    pub fn shown(&mut self, session: u128, marks: Marks) {
+        if let Some(client) = self.sessions.get(&session).and_then(|key| self.clients.get_mut(key)) {
+            client.advance(session, Phase::default(), marks);
+        }
+    }
+
+    /// The other connections of the attempt that are remembered, live ones among them.
+    #[must_use]
+    pub fn companions(&self, session: u128) -> Vec<u128> {
+        let client = self.sessions.get(&session).and_then(|key| self.clients.get(key));
+        client.map(|client| client.companions(session).map(|member| member.session).collect()).unwrap_or_default()
+    }
+
+    /// What another connection of the same attempt says about the end of this one: the whole verdict in place of `verdict`.
+    /// To be asked when a session is over, before its verdict goes out, and after [`Attempts::shown`] was told how each
+    /// of its [`Attempts::companions`] stands.
+    #[must_use]
+    pub fn in_its_pair(&self, session: u128, verdict: &Verdict, timeline: &Timeline) -> Option<Verdict> {
+        let client = self.sessions.get(&session).and_then(|key| self.clients.get(key))?;
+        client.in_its_pair(session, verdict, &Half::of(timeline)?)
     }
 
     /// A session is over, with the verdict that goes out now.

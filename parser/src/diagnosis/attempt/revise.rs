@@ -53,7 +53,7 @@ pub(super) fn as_prompt(before: &Verdict, successor: &Member, ended: Timestamp, 
 }
 
 /// The id as events write it.
-fn uuid(id: u128) -> String {
+pub(super) fn uuid(id: u128) -> String {
     let hex = format!("{id:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::diagnosis::{Confidence, Missing, Side};
-use crate::session::RequestFacts;
+use crate::diagnosis::{Confidence, End, Missing, Side};
+use crate::session::{Close, CloseKind, Closer, Opening, Peer, Progress, RequestFacts, Traffic};
 
 const TARGET: &str = "rds07.example.net:3389";
 
@@ -223,4 +223,88 @@ fn a_verdict_proven_by_a_probe_is_what_its_attempt_came_to_and_no_prompt_any_mor
     let settled = attempts.expire(seconds(60));
     assert_eq!(settled.attempts.iter().map(|a| a.cause).collect::<Vec<_>>(), [Cause::TlsNoCommonGroupOrSigalg]);
     assert!(!attempts.judged_again(1, &proven), "forgotten");
+}
+
+/// One half of a gateway session in two connections, which carries what `carries` says; times in seconds.
+fn half(carries: Peer, closed: Option<(Closer, u64)>) -> Timeline {
+    let mut timeline = Timeline { opening: Opening::TlsFirst, ..Timeline::default() };
+    timeline.progress = Progress { active: Some(seconds(1)), ..Progress::default() };
+    timeline.traffic[carries] = Traffic { bytes: 20_000, records: 60, ..Traffic::default() };
+    timeline.traffic[carries.other()] = Traffic { bytes: 5_000, records: 12, ..Traffic::default() };
+    timeline.closes.extend(closed.map(|(by, at)| Close { by, kind: CloseKind::Fin, at: seconds(at) }));
+    timeline
+}
+
+/// OUT is session 1 and IN session 2, both up.
+fn gateway_session() -> Attempts {
+    let mut attempts = Attempts::new();
+    for id in [1, 2] {
+        attempts.opened(id, client(1), TARGET, seconds(0));
+        attempts.reached(id, Phase::TlsFinish, Marks::default(), seconds(0));
+    }
+    for (id, carries) in [(1, Peer::Host), (2, Peer::Client)] {
+        attempts.reached(id, Phase::Active, Marks::of(&half(carries, None)), seconds(1));
+    }
+    attempts
+}
+
+#[test]
+fn a_gateway_that_takes_one_connection_down_because_the_client_closed_the_other_is_no_failure() {
+    for (first, second) in [(Peer::Host, Peer::Client), (Peer::Client, Peer::Host)] {
+        let id = |carries| if carries == Peer::Host { 1 } else { 2 };
+        let mut attempts = gateway_session();
+        // The client has closed the one; its session goes on until the gateway has too.
+        attempts.shown(id(first), Marks::of(&half(first, Some((Closer::Client, 9)))));
+        let timeline = half(second, Some((Closer::Host, 10)));
+        let cut = verdict(Cause::HostClosedActive, Phase::Active, &[]);
+        let judged = attempts.in_its_pair(id(second), &cut, &timeline).expect("another verdict");
+        assert_eq!((judged.cause, judged.side, judged.end), (Cause::Ok, Side::Client, Some(End::UserClosed)));
+        assert_eq!((judged.confidence, judged.phase), (Confidence::Likely, Phase::Active));
+        let evidence = judged.evidence.last().expect("evidence");
+        assert!(
+            evidence.contains("1000.0 ms") && evidence.contains(&format!("-00000000000{}", id(first))),
+            "{evidence}"
+        );
+        let ok = verdict(Cause::Ok, Phase::Active, &[]);
+        assert_eq!(attempts.in_its_pair(id(second), &ok, &timeline), None, "a good verdict stands");
+    }
+}
+
+/// OUT was cut while IN showed a record of alert size, which may be the end of an HTTP chunk.
+fn out_stays_cut(inward: &Timeline, cut: &Verdict) {
+    let mut attempts = gateway_session();
+    attempts.shown(2, Marks::of(inward));
+    assert_eq!(attempts.in_its_pair(1, cut, &half(Peer::Host, Some((Closer::Host, 10)))), None, "no goodbye yet");
+}
+
+#[test]
+fn a_gateway_connection_that_was_cut_first_stays_cut() {
+    let cut = verdict(Cause::HostClosedActive, Phase::Active, &[]);
+    let by_host = half(Peer::Client, Some((Closer::Host, 10)));
+    let asked = |first: Option<&Timeline>| {
+        let mut attempts = gateway_session();
+        first.into_iter().for_each(|timeline| attempts.shown(1, Marks::of(timeline)));
+        attempts.in_its_pair(2, &cut, &by_host)
+    };
+    assert_eq!(asked(None), None, "the other one is still open");
+    assert_eq!(asked(Some(&half(Peer::Host, Some((Closer::Host, 9))))), None, "cut as well");
+    assert_eq!(asked(Some(&half(Peer::Host, Some((Closer::Client, 11))))), None, "closed by the client, but later");
+    let mut goodbye = half(Peer::Host, None);
+    goodbye.tls.encrypted_alert.client = Some(seconds(10));
+    assert!(asked(Some(&goodbye)).is_some(), "a gateway may act on the close_notify alone");
+    goodbye.tls.encrypted_alert.client = Some(seconds(11));
+    assert_eq!(asked(Some(&goodbye)), None, "said afterwards");
+    let mut lost = half(Peer::Host, Some((Closer::Client, 9)));
+    lost.closes[0].kind = CloseKind::Timeout;
+    assert_eq!(asked(Some(&lost)), None, "the client's network went");
+    let mut refused = half(Peer::Host, Some((Closer::Client, 9)));
+    refused.progress = Progress::default();
+    assert_eq!(asked(Some(&refused)), None, "no session came up");
+    let mut chunk = half(Peer::Client, None);
+    chunk.tls.encrypted_alert.client = Some(seconds(9));
+    out_stays_cut(&chunk, &cut);
+    assert_eq!(asked(Some(&half(Peer::Client, Some((Closer::Client, 9))))), None, "no counterpart: the same half");
+    let mut whole = half(Peer::Host, Some((Closer::Client, 9)));
+    whole.traffic.client = whole.traffic.host;
+    assert_eq!(asked(Some(&whole)), None, "no half: a session on one connection");
 }

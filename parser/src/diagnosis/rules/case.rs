@@ -220,7 +220,10 @@ impl<'a> Case<'a> {
     /// How long the connection had been silent when it ended.
     pub(super) fn silence(&self) -> core::time::Duration {
         let traffic = &self.timeline.traffic;
-        let last = [traffic.client.last, traffic.host.last].into_iter().flatten().filter(|at| *at <= self.end()).max();
+        let bytes = [traffic.client.last, traffic.host.last].into_iter().flatten();
+        // A peer may go on after the other has closed: then its last byte is no measure, but its last records still are.
+        let records = [Peer::Client, Peer::Host].into_iter().flat_map(|peer| self.timeline.tail[peer].shapes());
+        let last = bytes.chain(records.map(|shape| shape.at)).filter(|at| *at <= self.end()).max();
         self.end().since(last.unwrap_or(self.timeline.opened))
     }
 
