@@ -4,7 +4,7 @@
 use divan::{Bencher, black_box};
 use parser::Timestamp;
 use parser::session::ClientHelloFacts;
-use parser::wire::{ClientHello, Fingerprints, RecordHeader, TlsVersion};
+use parser::wire::{ClientHello, Fingerprints, HelloShape, RecordHeader, TlsVersion};
 use tls_parser::{TlsMessage, TlsMessageHandshake};
 
 fn main() {
@@ -108,7 +108,7 @@ fn tls_parser_with_extensions(bencher: Bencher, size: usize) {
 }
 
 #[divan::bench(args = SIZES)]
-fn owned_facts_with_fingerprints(bencher: Bencher, size: usize) {
+fn owned_facts(bencher: Bencher, size: usize) {
     let record = record(size);
     let hello = ClientHello::parse(&record[5..]).value().expect("a hello");
     bencher.bench_local(|| ClientHelloFacts::from_hello(black_box(&hello), Timestamp(0), TlsVersion::TLS10, 1));
@@ -118,5 +118,6 @@ fn owned_facts_with_fingerprints(bencher: Bencher, size: usize) {
 fn fingerprints_alone(bencher: Bencher, size: usize) {
     let record = record(size);
     let hello = ClientHello::parse(&record[5..]).value().expect("a hello");
-    bencher.bench_local(|| Fingerprints::of(black_box(&hello)));
+    let shape = HelloShape::of(&hello);
+    bencher.bench_local(|| Fingerprints::of(black_box(&shape)));
 }

@@ -7,8 +7,8 @@ use crate::stream::{ClientStream, Event, HostStream, PlainStream};
 use crate::wire::tls::{ja3_text, ja3s};
 use crate::wire::{
     Alert, CertificateChain, CipherSuite, ClientData, ClientHello, ClientInfo, ConnectionAnswer, ConnectionRequest,
-    FastPath, Fingerprints, FirstBytes, HandshakeHeader, Licence, NtlmChallenge, Outcome, Preconnection, RecordHeader,
-    ServerData, ServerHello, ServerKeyExchange, Sslv2Hello, Tpkt, TsRequest, pdu_kind,
+    FastPath, Fingerprints, FirstBytes, HandshakeHeader, HelloShape, Licence, NtlmChallenge, Outcome, Preconnection,
+    RecordHeader, ServerData, ServerHello, ServerKeyExchange, Sslv2Hello, Tpkt, TsRequest, pdu_kind,
 };
 
 /// A ClientHello bound for these properties, small enough to be met by short inputs.
@@ -37,12 +37,19 @@ pub fn wire(bytes: &[u8]) {
         checked(bytes, ServerKeyExchange::parse(bytes, CipherSuite(suite)));
     }
     if let Some(hello) = checked(bytes, ClientHello::parse(bytes)) {
-        let _ = (ja3_text(&hello), Fingerprints::of(&hello), hello.server_name(), hello.offers_resumption());
+        let _ = (
+            ja3_text(&HelloShape::of(&hello)),
+            Fingerprints::of(&HelloShape::of(&hello)),
+            hello.server_name(),
+            hello.offers_resumption(),
+        );
         let listed = hello.suites().count() + hello.groups().count() + hello.signature_schemes().count();
         assert!(listed + hello.key_shares().count() + hello.alpn().count() <= bytes.len());
     }
     if let Some(hello) = checked(bytes, ServerHello::parse(bytes)) {
-        let _ = (ja3s(&hello), hello.version().to_string(), hello.group(), hello.downgrade(), hello.chose_psk());
+        let kinds: Vec<u16> = hello.extensions().map(|(kind, _)| kind.0).collect();
+        let _ = ja3s(hello.legacy_version, hello.suite, &kinds);
+        let _ = (hello.version().to_string(), hello.group(), hello.downgrade(), hello.chose_psk());
     }
     if let Some(hello) = checked(bytes, Sslv2Hello::parse(bytes)) {
         assert!(3 * (hello.suites().count() + hello.sslv2_ciphers().count()) <= bytes.len());

@@ -4,7 +4,7 @@
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Cause, Confidence, Marks, Revision, Verdict, diagnose};
 use parser::session::{ClientHelloFacts, Close, CloseKind, Closer, Phase, RequestFacts, Timeline};
-use parser::wire::CipherSuite;
+use parser::wire::{CipherSuite, HelloShape};
 use std::net::IpAddr;
 
 const TARGET: &str = "rds07.example.net:3389";
@@ -22,7 +22,7 @@ impl Who {
         let suites = self.1.iter().map(|suite| CipherSuite(*suite)).collect();
         Timeline {
             request: Some(RequestFacts { cookie: self.0.map(str::to_owned), ..RequestFacts::default() }),
-            client_hello: Some(ClientHelloFacts { suites, ..ClientHelloFacts::default() }),
+            client_hello: Some(HelloShape { suites, ..HelloShape::default() }.into()),
             ..Timeline::default()
         }
     }
@@ -181,13 +181,15 @@ fn a_storm_of_retries_revises_nothing_and_stays_bounded() {
 #[test]
 fn a_client_that_comes_back_with_a_ticket_and_other_grease_is_the_same_client() {
     let hello = |grease: u16, extensions: &[u16]| ClientHelloFacts {
-        suites: [grease, 0x1302, 0xc02c].map(CipherSuite).to_vec(),
-        extensions: extensions.to_vec(),
         resumption_offered: extensions.contains(&41),
-        ..ClientHelloFacts::default()
+        ..ClientHelloFacts::from(HelloShape {
+            suites: [grease, 0x1302, 0xc02c].map(CipherSuite).to_vec(),
+            extensions: extensions.to_vec(),
+            ..HelloShape::default()
+        })
     };
     let shown = |hello| Marks::of(&Timeline { client_hello: Some(hello), ..Timeline::default() });
     let first = shown(hello(0x0a0a, &[0, 10, 13, 43]));
     assert_eq!(first, shown(hello(0xbaba, &[13, 0, 43, 10, 41])));
-    assert_ne!(first, shown(ClientHelloFacts { suites: vec![CipherSuite(0x1302)], ..ClientHelloFacts::default() }));
+    assert_ne!(first, shown(HelloShape { suites: vec![CipherSuite(0x1302)], ..HelloShape::default() }.into()));
 }

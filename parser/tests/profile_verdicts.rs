@@ -8,9 +8,11 @@ use parser::session::{
     ProxyAct, RequestFacts, Timeline, Upstream,
 };
 use parser::wire::{
-    AlertDescription, AlertLevel, CipherSuite, NamedGroup, Protocols, ResponseFlags, SignatureScheme, TlsVersion,
+    AlertDescription, AlertLevel, CipherSuite, HelloShape, NamedGroup, Protocols, ResponseFlags, SignatureScheme,
+    TlsVersion,
 };
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 const RSA_GCM: CipherSuite = CipherSuite(0xc030);
 const ECDSA_GCM: CipherSuite = CipherSuite(0xc02c);
@@ -24,14 +26,23 @@ fn at(ms: u64) -> Timestamp {
 fn hello() -> ClientHelloFacts {
     ClientHelloFacts {
         at: at(10),
-        legacy_version: TlsVersion::TLS12,
-        supported_versions: vec![TlsVersion::TLS13, TlsVersion::TLS12],
-        suites: vec![OF_13, RSA_GCM],
-        groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1],
-        signature_schemes: [0x0804, 0x0401, 0x0403].map(SignatureScheme).to_vec(),
         length: 310,
-        ..ClientHelloFacts::default()
+        ..ClientHelloFacts::from(HelloShape {
+            legacy_version: TlsVersion::TLS12,
+            supported_versions: vec![TlsVersion::TLS13, TlsVersion::TLS12],
+            suites: vec![OF_13, RSA_GCM],
+            groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1],
+            signature_schemes: [0x0804, 0x0401, 0x0403].map(SignatureScheme).to_vec(),
+            ..HelloShape::default()
+        })
     }
+}
+
+/// The same with another offer.
+fn hello_with(change: impl FnOnce(&mut HelloShape)) -> ClientHelloFacts {
+    let mut hello = hello();
+    change(Arc::make_mut(&mut hello.shape));
+    hello
 }
 
 /// A connection that came to this hello, and no further.
@@ -133,7 +144,7 @@ fn named(verdict: &Verdict) -> (Cause, Confidence, Side) {
 
 #[test]
 fn groups_that_do_not_meet_are_proven() {
-    let hello = ClientHelloFacts { groups: vec![NamedGroup::X448], ..hello() };
+    let hello = hello_with(|shape| shape.groups = vec![NamedGroup::X448]);
     let profile = current_host();
     let verdict = diagnose_with(&alerted(hello.clone(), 40), &profile);
     assert_eq!(named(&verdict), (Cause::TlsNoCommonGroupOrSigalg, Confidence::Proven, Side::Both), "{verdict:#?}");
@@ -147,7 +158,7 @@ fn groups_that_do_not_meet_are_proven() {
 
 #[test]
 fn signature_schemes_that_do_not_meet_are_proven() {
-    let hello = ClientHelloFacts { signature_schemes: vec![SignatureScheme(0x0806)], ..hello() };
+    let hello = hello_with(|shape| shape.signature_schemes = vec![SignatureScheme(0x0806)]);
     let verdict = diagnose_with(&alerted(hello.clone(), 40), &current_host());
     assert_eq!(named(&verdict).0, Cause::TlsNoCommonGroupOrSigalg, "{verdict:#?}");
     assert_eq!(verdict.confidence, Confidence::Proven);
@@ -156,12 +167,11 @@ fn signature_schemes_that_do_not_meet_are_proven() {
 
 #[test]
 fn an_rsa_host_and_a_client_of_ecdsa_suites_is_a_key_mismatch() {
-    let hello = ClientHelloFacts {
-        supported_versions: vec![TlsVersion::TLS12],
-        suites: vec![ECDSA_GCM],
-        signature_schemes: vec![SignatureScheme(0x0403)],
-        ..hello()
-    };
+    let hello = hello_with(|shape| {
+        shape.supported_versions = vec![TlsVersion::TLS12];
+        shape.suites = vec![ECDSA_GCM];
+        shape.signature_schemes = vec![SignatureScheme(0x0403)];
+    });
     let verdict = diagnose_with(&alerted(hello, 40), &current_host());
     assert_eq!(named(&verdict), (Cause::TlsCertKeyTypeMismatch, Confidence::Proven, Side::Both), "{verdict:#?}");
     assert!(verdict.smallest_change.iter().any(|c| c.contains("an ECDSA certificate")), "{verdict:#?}");

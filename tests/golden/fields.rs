@@ -8,6 +8,7 @@
 use crate::truth::{self, hex16, texts};
 use crate::{captures, data, replay};
 use parser::session::{Answer, CertificateFacts, CloseKind, Closer, Peer, Timeline};
+use parser::wire::Fingerprints;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -147,9 +148,13 @@ fn client_hello(field: &mut impl FnMut(&'static str, String, String), timeline: 
     field("supported versions", list(versions), texts(&truth["supported_versions"]));
     field("key shares", list(ours.key_shares.iter().map(|k| k.0.0).collect()), texts(&truth["key_share_groups"]));
     field("server name", format!("{:?}", ours.server_name.as_deref()), format!("{:?}", truth["sni"].as_str()));
-    field("ALPN", ours.alpn.join(" "), truth::alpn(truth));
-    field("JA3", ours.fingerprints.ja3.clone(), truth["ja3"].as_str().unwrap_or_default().into());
-    field("JA4", ours.fingerprints.ja4.clone(), truth["ja4"].as_str().unwrap_or_default().into());
+    field(
+        "ALPN",
+        ours.alpn.iter().map(|a| String::from_utf8_lossy(a)).collect::<Vec<_>>().join(" "),
+        truth::alpn(truth),
+    );
+    field("JA3", Fingerprints::of(ours).ja3, truth["ja3"].as_str().unwrap_or_default().into());
+    field("JA4", Fingerprints::of(ours).ja4, truth["ja4"].as_str().unwrap_or_default().into());
 }
 
 fn server_hello(field: &mut impl FnMut(&'static str, String, String), timeline: &Timeline, truth: &Value, tls: &Value) {
@@ -160,7 +165,7 @@ fn server_hello(field: &mut impl FnMut(&'static str, String, String), timeline: 
     field("ServerHello seen", "yes".into(), "yes".into());
     field("version", format!("0x{:04x}", ours.version.0), hex16(&truth["selected_version"]));
     field("suite", format!("0x{:04x}", ours.suite.0), hex16(&truth["cipher_suite"]));
-    field("JA3S", ours.ja3s.clone(), truth["ja3s"].as_str().unwrap_or_default().into());
+    field("JA3S", ours.ja3s(), truth["ja3s"].as_str().unwrap_or_default().into());
     let extensions = ours.extensions.iter().map(|v| format!("0x{v:04x}")).collect::<Vec<_>>().join(" ");
     field("host extensions", extensions, texts(&truth["extensions"]));
     let retried = truth::hello_retry(tls);

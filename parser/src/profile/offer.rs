@@ -198,19 +198,23 @@ fn accepted_suites(ability: &VersionAbility) -> Option<Vec<CipherSuite>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::HelloShape;
 
     #[test]
     fn a_hello_without_supported_versions_offers_all_up_to_its_own() {
-        let hello = ClientHelloFacts { legacy_version: TlsVersion::TLS11, ..ClientHelloFacts::default() };
+        let shape = HelloShape { legacy_version: TlsVersion::TLS11, ..HelloShape::default() };
+        let hello = ClientHelloFacts::from(shape.clone());
         assert_eq!(Offer::from(&hello).versions, [TlsVersion::TLS11, TlsVersion::TLS10, TlsVersion::SSL3]);
-        let hello = ClientHelloFacts { supported_versions: vec![TlsVersion(0x2a2a), TlsVersion::TLS13], ..hello };
+        let shape = HelloShape { supported_versions: vec![TlsVersion(0x2a2a), TlsVersion::TLS13], ..shape };
+        let hello = ClientHelloFacts::from(shape);
         assert_eq!(Offer::from(&hello).versions, [TlsVersion::TLS13]);
     }
 
     #[test]
     fn signals_and_grease_are_no_offer() {
         let suites = vec![CipherSuite(0x1a1a), CipherSuite(0xc030), CipherSuite::FALLBACK_SCSV];
-        let hello = ClientHelloFacts { suites, groups: vec![NamedGroup(0x3a3a)], ..ClientHelloFacts::default() };
+        let shape = HelloShape { suites, groups: vec![NamedGroup(0x3a3a)], ..HelloShape::default() };
+        let hello = ClientHelloFacts::from(shape);
         assert_eq!(Offer::from(&hello).suites, [CipherSuite(0xc030)]);
         assert_eq!(Offer::from(&hello).groups, Some(vec![]));
     }

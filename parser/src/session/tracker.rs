@@ -10,8 +10,9 @@ use super::{
 };
 use crate::Timestamp;
 use crate::stream::{ClientStream, Event, HostStream};
-use crate::wire::SessionId;
+use crate::wire::{HelloShape, SessionId};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Bounds of one tracker. Everything a stranger can grow has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,6 +267,13 @@ impl Session {
     pub fn take_client_hello(&mut self) -> Option<Box<[u8]>> {
         let message = core::mem::take(&mut self.client_hello);
         (!message.is_empty()).then_some(message)
+    }
+
+    /// Equal shapes of many sessions can be one: `shared` gives the one to hold in the place of this session's.
+    pub fn share_shape(&mut self, shared: impl FnOnce(&Arc<HelloShape>) -> Arc<HelloShape>) {
+        if let Some(hello) = &mut self.timeline.client_hello {
+            hello.shape = shared(&hello.shape);
+        }
     }
 
     /// What is known so far.

@@ -2,12 +2,13 @@
 
 use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts, ClientHelloFacts, Downgrade, RequestFacts, ServerHelloFacts};
-use crate::wire::tls::{DowngradeSentinel, ja3s};
+use crate::wire::tls::DowngradeSentinel;
 use crate::wire::{
-    CertificateChain, CipherSuite, ClientHello, ConnectionAnswer, ConnectionRequest, Fingerprints, NegotiationAnswer,
+    CertificateChain, ClientHello, ConnectionAnswer, ConnectionRequest, HelloShape, NegotiationAnswer,
     NegotiationRequest, ServerHello, Sslv2Hello, TlsVersion, Token,
 };
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -68,22 +69,12 @@ impl ClientHelloFacts {
         ClientHelloFacts {
             at,
             record_version,
-            legacy_version: hello.legacy_version,
-            sslv2_form: false,
-            length: hello.length,
             records,
-            supported_versions: hello.supported_versions().collect(),
-            suites: hello.suites().collect(),
-            extensions: hello.extensions().map(|(kind, _)| kind.0).collect(),
-            groups: hello.groups().collect(),
-            key_shares: hello.key_shares().collect(),
-            signature_schemes: hello.signature_schemes().collect(),
-            server_name: hello.server_name().map(text),
-            alpn: hello.alpn().take(NAMES_MAX).map(text).collect(),
+            length: hello.length,
+            server_name: hello.server_name().map(|name| text(name).into_boxed_str()),
             resumption_offered: hello.offers_resumption(),
             session_id_length: u8::try_from(hello.session_id.len()).unwrap_or(u8::MAX),
-            fallback_scsv: hello.suites().any(|suite| suite == CipherSuite::FALLBACK_SCSV),
-            fingerprints: Fingerprints::of(hello),
+            shape: Arc::new(HelloShape::of(hello)),
         }
     }
 
@@ -93,13 +84,10 @@ impl ClientHelloFacts {
         ClientHelloFacts {
             at,
             record_version: hello.version,
-            legacy_version: hello.version,
-            sslv2_form: true,
-            length: hello.length,
             records: 1,
-            suites: hello.suites().collect(),
+            length: hello.length,
             session_id_length: u8::try_from(hello.session_id.len()).unwrap_or(u8::MAX),
-            fallback_scsv: hello.suites().any(|suite| suite == CipherSuite::FALLBACK_SCSV),
+            shape: Arc::new(HelloShape::of_sslv2(hello)),
             ..ClientHelloFacts::default()
         }
     }
@@ -111,6 +99,7 @@ impl ServerHelloFacts {
     pub fn from_hello(hello: &ServerHello<'_>, at: Timestamp, hello_retry: bool) -> ServerHelloFacts {
         ServerHelloFacts {
             at,
+            legacy_version: hello.legacy_version,
             version: hello.version(),
             suite: hello.suite,
             group: hello.group(),
@@ -121,7 +110,6 @@ impl ServerHelloFacts {
             }),
             resumed: hello.chose_psk(),
             extensions: hello.extensions().map(|(kind, _)| kind.0).collect(),
-            ja3s: ja3s(hello),
             certificate_requested: false,
         }
     }

@@ -4,8 +4,8 @@ use super::{ClientStream, Event, HostStream};
 use crate::Timestamp;
 use crate::session::{Answer, Opening};
 use crate::wire::{
-    AlertDescription, CipherSuite, ClearPdu, ContentType, DisconnectReason, HandshakeType, NamedGroup, PduKind,
-    Protocols, ResponseFlags, TlsVersion,
+    AlertDescription, CipherSuite, ClearPdu, ContentType, DisconnectReason, Fingerprints, HandshakeType, NamedGroup,
+    PduKind, Protocols, ResponseFlags, TlsVersion,
 };
 
 const XFREERDP: &str = include_str!("../../testdata/hellos/xfreerdp-2.11.7.hex");
@@ -73,7 +73,7 @@ fn a_client_asks_and_then_says_hello() {
     assert_eq!((header.content_type, header.version), (ContentType::HANDSHAKE, TlsVersion::TLS10));
     assert_eq!((facts.records, facts.record_version, facts.at), (1, TlsVersion::TLS10, Timestamp(5)));
     assert_eq!(facts.length as usize + 5, hello.len());
-    assert_eq!(facts.fingerprints.ja3, "a3afc2c46ba4a7d7fbe1cfb7a3031c2f");
+    assert_eq!(Fingerprints::of(facts).ja3, "a3afc2c46ba4a7d7fbe1cfb7a3031c2f");
     assert_eq!((stream.buffered(), stream.missing()), (0, 0));
 }
 
@@ -134,7 +134,7 @@ fn an_sslv2_form_hello_is_read_and_tls_follows() {
     else {
         panic!("{events:#?}")
     };
-    assert!(facts.sslv2_form && facts.fingerprints.ja4.is_empty());
+    assert!(facts.sslv2_form && Fingerprints::of(facts).ja4.is_empty());
     assert_eq!(facts.suites, [CipherSuite(0x2f), CipherSuite(5)]);
 }
 

@@ -48,8 +48,8 @@ pub use request::connection_request;
 pub use share::{RedirectionFlags, SessionInfo, Share, ShareData};
 pub use tls::{
     Alert, AlertDescription, AlertLevel, CertificateChain, CipherSuite, ClientHello, ContentType, ExtensionType,
-    Fingerprints, HandshakeHeader, HandshakeType, NamedGroup, PlaintextLen, RecordHeader, SealedLen, Sealing,
-    ServerHello, ServerKeyExchange, SessionId, SignatureScheme, Sslv2Hello, SuiteClass, SuiteInfo, TlsVersion,
+    Fingerprints, HandshakeHeader, HandshakeType, HelloShape, NamedGroup, PlaintextLen, RecordHeader, SealedLen,
+    Sealing, ServerHello, ServerKeyExchange, SessionId, SignatureScheme, Sslv2Hello, SuiteClass, SuiteInfo, TlsVersion,
     plaintext_len, sealed_len,
 };
 pub use tpkt::{TPKT_HEADER, TPKT_MIN, TPKT_VERSION, Tpkt};

@@ -3,6 +3,7 @@
 use super::outcome::{Parsed, unexpected};
 use core::fmt;
 use nom::number::streaming::{le_u8, le_u16, le_u32};
+use std::borrow::Cow;
 
 /// `requestedProtocols` or `selectedProtocol`: bits of PROTOCOL_*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,9 +50,9 @@ impl Protocols {
     /// The names of the bits that are set, lowest first: `rdp ssl hybrid rdstls hybrid_ex rdsaad`. No bit is `rdp`, an
     /// unknown bit is its number.
     #[must_use]
-    pub fn names(self) -> Vec<String> {
+    pub fn names(self) -> Vec<Cow<'static, str>> {
         match self.0 {
-            0 => vec!["rdp".to_owned()],
+            0 => vec![Cow::Borrowed("rdp")],
             bits => bit_names(bits, &PROTOCOL_NAMES),
         }
     }
@@ -75,7 +76,7 @@ impl RequestFlags {
 
     /// The names of the flags that are set, in lower case as the specification spells them; unknown ones as numbers.
     #[must_use]
-    pub fn names(self) -> Vec<String> {
+    pub fn names(self) -> Vec<Cow<'static, str>> {
         const NAMES: [(u32, &str); 3] = [
             (0x01, "restricted_admin_mode_required"),
             (0x02, "redirected_authentication_mode_required"),
@@ -103,7 +104,7 @@ impl ResponseFlags {
 
     /// The names of the flags that are set, in lower case as the specification spells them; unknown ones as numbers.
     #[must_use]
-    pub fn names(self) -> Vec<String> {
+    pub fn names(self) -> Vec<Cow<'static, str>> {
         const NAMES: [(u32, &str); 5] = [
             (0x01, "extended_client_data_supported"),
             (0x02, "dynvc_gfx_protocol_supported"),
@@ -135,9 +136,11 @@ impl FailureCode {
     }
 }
 
-fn bit_names(bits: u32, names: &[(u32, &str)]) -> Vec<String> {
-    let name =
-        |bit| names.iter().find(|(b, _)| *b == bit).map_or_else(|| format!("0x{bit:02x}"), |(_, n)| (*n).to_owned());
+fn bit_names(bits: u32, names: &[(u32, &'static str)]) -> Vec<Cow<'static, str>> {
+    let name = |bit| {
+        let known = names.iter().find(|(b, _)| *b == bit);
+        known.map_or_else(|| Cow::Owned(format!("0x{bit:02x}")), |(_, name)| Cow::Borrowed(*name))
+    };
     (0..u32::BITS).map(|i| 1 << i).filter(|bit| bits & bit != 0).map(name).collect()
 }
 
@@ -159,7 +162,7 @@ impl fmt::Display for ResponseFlags {
     }
 }
 
-fn flags(f: &mut fmt::Formatter<'_>, names: &[String], raw: u8) -> fmt::Result {
+fn flags(f: &mut fmt::Formatter<'_>, names: &[Cow<'static, str>], raw: u8) -> fmt::Result {
     match names {
         [] => write!(f, "none (0x{raw:02x})"),
         names => write!(f, "{} (0x{raw:02x})", names.join("+")),

@@ -3,11 +3,12 @@
 use super::answer::{Fault, json, only};
 use super::{Admin, page};
 use crate::clock;
-use crate::observe::Ended;
+use crate::observe::{Ended, Entry};
 use crate::record::{Detail, Event};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use parser::session::Timeline;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ const MOST: usize = 1000;
 struct List<'a> {
     state: &'a str,
     live: usize,
-    sessions: Vec<Event>,
+    sessions: Vec<Event<'a>>,
 }
 
 pub(super) async fn list(
@@ -42,25 +43,22 @@ pub(super) async fn list(
     };
     let observer = admin.observer()?;
     let names = observer.names();
-    let ended = |sessions: Vec<Ended>| -> Vec<Event> {
-        sessions
-            .iter()
-            .map(|ended| Event::ended(ended.action(), &ended.record, ended.record.ended, names, &ended.told))
-            .collect()
-    };
+    let (mut live, mut ended): (Vec<(Entry, Timeline)>, Vec<Ended>) = Default::default();
     let state = query.get("state").map_or("live", String::as_str);
-    let sessions = match state {
+    match state {
         "live" => {
-            let now = clock::now();
-            let live = observer.live_newest(limit);
-            live.iter()
-                .map(|entry| Event::live(entry.session.identity(), &entry.session.timeline(), now, names))
-                .collect()
+            let entries = observer.live_newest(limit).into_iter();
+            live = entries.map(|entry| (entry.session.timeline(), entry)).map(|(t, e)| (e, t)).collect();
         }
-        "failed" => ended(observer.failed_newest(limit)),
-        "ended" => ended(observer.ended_newest(limit)),
+        "failed" => ended = observer.failed_newest(limit),
+        "ended" => ended = observer.ended_newest(limit),
         other => return Err(Fault::bad(format!("unknown state {other:?}"), HINT)),
-    };
+    }
+    let now = clock::now();
+    let going_on = live.iter().map(|(entry, timeline)| Event::live(entry.session.identity(), timeline, now, names));
+    let over =
+        ended.iter().map(|ended| Event::ended(ended.action(), &ended.record, ended.record.ended, names, &ended.told));
+    let sessions = going_on.chain(over).collect();
     Ok(json(&List { state, live: observer.live_count(), sessions }))
 }
 

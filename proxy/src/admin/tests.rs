@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock;
 use crate::observe::Drain;
 use crate::record::LiveSession;
 use crate::record::fixture::{Fake, identity, record, timeline};
@@ -168,8 +169,9 @@ async fn the_page_leads_to_the_rest() {
 async fn the_feed_shows_a_session_from_start_to_end() {
     let (observer, address) = serve().await;
     let mut feed = feed(address, "").await;
-    observer.started(Fake::new(identity(1)));
-    observer.phase(&identity(1), Phase::Tcp);
+    let fake = Fake::new(identity(1));
+    observer.started(Arc::clone(&fake) as Arc<dyn LiveSession>);
+    observer.phase(&*fake, Phase::Accept, Phase::Tcp, clock::now());
     observer.ended(record(1, Cause::TcpRefused));
     observer.drain(Drain::Done);
     for (name, phase) in [("session_start", "accept"), ("session_phase", "tcp")] {

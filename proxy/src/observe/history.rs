@@ -2,7 +2,6 @@
 
 use crate::record::{Action, SessionRecord, Told};
 use parser::diagnosis::Outcome;
-use parser::session::Timeline;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -79,11 +78,11 @@ impl History {
 
 impl Ring {
     fn push(&mut self, ended: Ended) {
-        self.bytes += weight(&ended.record.timeline);
+        self.bytes += ended.record.memory();
         self.sessions.push_back(ended);
         while self.sessions.len() > KEPT || (self.bytes > KEPT_BYTES && self.sessions.len() > 1) {
             if let Some(old) = self.sessions.pop_front() {
-                self.bytes -= weight(&old.record.timeline);
+                self.bytes -= old.record.memory();
             }
         }
     }
@@ -91,22 +90,7 @@ impl Ring {
     fn remove(&mut self, id: Uuid) {
         let at = self.sessions.iter().position(|ended| ended.record.identity.id == id);
         if let Some(old) = at.and_then(|at| self.sessions.remove(at)) {
-            self.bytes -= weight(&old.record.timeline);
+            self.bytes -= old.record.memory();
         }
     }
-}
-
-/// Bytes a timeline holds, roughly: what a stranger can make long, and 4 KiB for the rest.
-fn weight(timeline: &Timeline) -> usize {
-    let hello = timeline.client_hello.as_ref().map_or(0, |hello| {
-        let text =
-            hello.server_name.as_ref().map_or(0, String::len) + hello.alpn.iter().map(|a| a.len() + 24).sum::<usize>();
-        let lists = hello.suites.len() + hello.extensions.len() + hello.groups.len() + hello.signature_schemes.len();
-        2 * (lists + hello.supported_versions.len()) + 4 * hello.key_shares.len() + text
-    });
-    let certificate = timeline.certificate.as_ref().map_or(0, |c| {
-        let names = c.alternative_names.iter().chain(&c.extended_key_usage);
-        c.subject.len() + c.issuer.len() + names.map(|name| name.len() + 24).sum::<usize>()
-    });
-    4096 + hello + certificate
 }

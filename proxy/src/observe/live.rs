@@ -16,17 +16,15 @@ const HANGING: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30),
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) session: Arc<dyn LiveSession>,
-    pub(crate) phase: Phase,
-    pub(crate) entered: Timestamp,
     pub(crate) listener: Arc<ListenerMetrics>,
     pub(crate) upstream: Arc<UpstreamMetrics>,
-    /// How many of [`HANGING`] were told of this phase.
-    told: usize,
+    /// How many of [`HANGING`] were told of which phase.
+    told: (Phase, usize),
     /// Bytes that are in the counters already.
     counted: PerPeer<u64>,
 }
 
-/// All live sessions. The lock is never held while a session is asked anything: sessions call us under their own.
+/// All live sessions. The lock is never held while a session is asked for what is under its own.
 #[derive(Default)]
 pub(crate) struct Live {
     sessions: Mutex<HashMap<Uuid, Entry>>,
@@ -39,23 +37,13 @@ impl Live {
         listener: Arc<ListenerMetrics>,
         upstream: Arc<UpstreamMetrics>,
     ) {
-        let (id, entered) = (session.identity().id, session.identity().accepted);
-        let phase = Phase::Accept;
-        let entry = Entry { session, phase, entered, listener, upstream, told: 0, counted: PerPeer::default() };
+        let id = session.identity().id;
+        let entry = Entry { session, listener, upstream, told: (Phase::Accept, 0), counted: PerPeer::default() };
         self.lock().insert(id, entry);
     }
 
     pub(crate) fn remove(&self, id: Uuid) -> Option<Entry> {
         self.lock().remove(&id)
-    }
-
-    /// Notes the phase; gives the one before, when it is another.
-    pub(crate) fn enter(&self, id: Uuid, phase: Phase, at: Timestamp) -> Option<Phase> {
-        let mut sessions = self.lock();
-        let entry = sessions.get_mut(&id).filter(|entry| entry.phase != phase)?;
-        entry.entered = at;
-        entry.told = 0;
-        Some(std::mem::replace(&mut entry.phase, phase))
     }
 
     pub(crate) fn find(&self, id: Uuid) -> Option<Entry> {
@@ -78,10 +66,16 @@ impl Live {
     pub(crate) fn hanging(&self, now: Timestamp) -> Vec<Entry> {
         let mut sessions = self.lock();
         let mut due = Vec::new();
-        for entry in sessions.values_mut().filter(|entry| entry.phase < Phase::Active) {
-            let steps = HANGING.iter().filter(|step| now.since(entry.entered) >= **step).count();
-            if steps > entry.told {
-                entry.told = steps;
+        for entry in sessions.values_mut() {
+            let phase = entry.session.phase();
+            if phase >= Phase::Active {
+                continue;
+            }
+            let waited = now.since(entry.session.entered());
+            let steps = HANGING.iter().filter(|step| waited >= **step).count();
+            let told = if entry.told.0 == phase { entry.told.1 } else { 0 };
+            entry.told = (phase, steps.max(told));
+            if steps > told {
                 due.push(entry.clone());
             }
         }

@@ -24,7 +24,7 @@ pub enum LogFormat {
     Json,
 }
 
-static WRITER: OnceLock<Writer> = OnceLock::new();
+static WRITER: OnceLock<Writer<Vec<u8>>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Sends the log to standard error. `RUST_LOG` chooses levels, `info` when unset. To be called once, before anything
@@ -39,7 +39,9 @@ pub fn init(format: LogFormat) {
     };
     let stderr = Sink::Stream(Box::new(io::stderr()));
     let dropped = Arc::new(|lines| _ = DROPPED.fetch_add(lines, Relaxed));
-    if let Ok(writer) = Writer::start("log", stderr, QUEUE, dropped) {
+    if let Ok(writer) =
+        Writer::start("log", stderr, QUEUE, dropped, |line: Vec<u8>, lines| lines.extend_from_slice(&line))
+    {
         let _ = WRITER.set(writer);
     }
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -65,7 +67,7 @@ pub(super) fn dropped() -> u64 {
     DROPPED.load(Relaxed)
 }
 
-/// One ended session. A scanner is news only to who asks for it: `sampled` says that it may be told at info.
+/// One ended session. Of many only some are news, the others are told to who asks for them: `sampled` says which.
 pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) {
     let identity = &*record.identity;
     let client = identity.client.ip().to_canonical();
@@ -80,12 +82,11 @@ pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) 
         };
     }
     match (verdict.outcome(), verdict.remedy.first()) {
+        _ if !sampled => tell!(debug),
         // Last, and as it is: a registry path or a command is there to be copied.
         (Outcome::Failure, Some(remedy)) => tell!(warn, remedy = remedy),
         (Outcome::Failure, None) => tell!(warn),
-        (Outcome::Success, _) => tell!(info),
-        (Outcome::Unknown, _) if sampled => tell!(info),
-        (Outcome::Unknown, _) => tell!(debug),
+        (Outcome::Success | Outcome::Unknown, _) => tell!(info),
     }
 }
 
@@ -115,7 +116,10 @@ impl Drop for Line {
     fn drop(&mut self) {
         let line = std::mem::take(&mut self.0);
         match WRITER.get() {
-            Some(writer) if !line.is_empty() => _ = writer.push(line),
+            Some(writer) if !line.is_empty() => {
+                let weight = line.len();
+                writer.push(line, weight);
+            }
             // No thread could be had for the queue: better late than never.
             _ => _ = io::stderr().write_all(&line),
         }
@@ -176,9 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn health_is_information_and_a_scanner_only_a_sample_of_it() {
+    fn health_is_information_and_of_many_only_a_sample_is_shown() {
         assert!(logged(Cause::Ok, true).contains(" INFO "));
         assert!(logged(Cause::NotRdp, true).contains(" INFO "));
-        assert_eq!(logged(Cause::NotRdp, false), "");
+        for cause in [Cause::NotRdp, Cause::Ok, Cause::CertExpired] {
+            assert_eq!(logged(cause, false), "");
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod log;
 mod metrics;
 mod notice;
 mod open;
+mod pending;
 mod probed;
 mod query;
 mod sample;
@@ -38,6 +39,7 @@ use metrics::{Metrics, UpstreamMetrics};
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Marks, Outcome, diagnose_with};
 use parser::session::{Opening, PerPeer, Phase};
+use pending::Pending;
 use sample::Sampler;
 use settle::{Settled, Settling, Tell};
 use std::net::IpAddr;
@@ -45,6 +47,15 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// Refused connections that are told of, of one reason.
+const REFUSALS_PER_SECOND: u32 = 10;
+
+/// Failed sessions that the text log shows one by one: more than that is one fault, seen often.
+const FAILURES_PER_SECOND: u32 = 100;
+
+/// The same for sessions that ended well, and for what was no session.
+const OTHERS_PER_SECOND: u32 = 10;
 
 /// How long [`Observer::finish`] waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,8 +73,8 @@ pub(crate) struct Left {
 #[derive(Debug)]
 pub struct Observer {
     metrics: Metrics,
-    names: Names,
-    file: Option<Writer>,
+    names: Arc<Names>,
+    file: Option<Writer<Pending>>,
     captures: Option<Captures>,
     /// `events.live`: starts and phases go to the file too.
     live_in_file: bool,
@@ -73,7 +84,8 @@ pub struct Observer {
     latencies: Latencies,
     settling: Settling,
     samplers: Mutex<[Sampler; Rejection::ALL.len()]>,
-    scanners: Mutex<Sampler>,
+    /// The text log, by outcome: the event file has all.
+    logged: Mutex<[Sampler; 3]>,
     notices: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
     records: Mutex<Vec<mpsc::UnboundedSender<Arc<SessionRecord>>>>,
     readiness: AtomicU8,
@@ -148,16 +160,14 @@ impl Observer {
         }
     }
 
-    /// A session entered a phase.
-    pub fn phase(&self, identity: &Arc<SessionIdentity>, phase: Phase) {
-        let now = clock::now();
-        let Some(before) = self.live.enter(identity.id, phase, now) else { return };
+    /// A session that was in phase `before` entered `phase` at `now`, and shows it already.
+    pub fn phase(&self, session: &dyn LiveSession, before: Phase, phase: Phase, now: Timestamp) {
+        let identity = session.identity();
         self.metrics.moved(Some(before), Some(phase));
-        // Below the hello nothing is known yet by which one client is told from another behind the same address.
-        let marks = match self.live.find(identity.id) {
-            Some(entry) if phase >= Phase::TlsHello => Marks::of(&entry.session.timeline()),
-            _ => Marks::default(),
-        };
+        // Below the hello nothing is known yet by which one client is told from another behind the same address, and
+        // behind the host's answer to it nothing new.
+        let shown = before < Phase::TlsFinish && phase >= Phase::TlsHello;
+        let marks = shown.then(|| session.marks());
         for revised in self.settling.reached(identity.id, phase, marks, now) {
             self.settled(revised);
         }
@@ -225,11 +235,13 @@ impl Observer {
     /// A connection was refused by a limit of ours. It is no session: only `connections_rejected_total` counts it.
     pub fn rejected(&self, identity: &SessionIdentity, why: Rejection) {
         self.metrics.listener(&identity.listener).rejected(why).inc();
-        let Some(suppressed) = lock(&self.samplers)[why as usize].admit(identity.accepted) else { return };
+        let Some(suppressed) = lock(&self.samplers)[why as usize].admit(identity.accepted, REFUSALS_PER_SECOND) else {
+            return;
+        };
         let client = identity.client.ip().to_canonical();
         let message = format!("connection from {client} refused: {}", why.words());
         tracing::warn!(reason = why.name(), listener = &*identity.listener, suppressed, "{message}");
-        let event = Event::rejected(identity, why.cause(), why.name(), message, suppressed);
+        let event = Event::rejected(identity, why.cause(), why.name(), &message, suppressed);
         self.tell(Action::SessionEnd, Some(identity), Some(why.cause().id()), &event);
     }
 
@@ -269,7 +281,7 @@ impl Observer {
         match self.live.remove(identity.id) {
             Some(mut entry) => {
                 entry.listener.active.dec();
-                self.metrics.moved(Some(entry.phase), None);
+                self.metrics.moved(Some(entry.session.phase()), None);
                 entry.carried(bytes);
                 entry.upstream
             }
@@ -317,13 +329,8 @@ impl Observer {
     }
 
     fn tell_end(&self, record: &Arc<SessionRecord>, told: Told) {
-        let cause = record.verdict.cause;
-        if self.file.is_some() || self.feed.wanted() {
-            let event = Event::ended(Action::SessionEnd, record, record.ended, &self.names, &told);
-            self.tell(Action::SessionEnd, Some(&record.identity), Some(cause.id()), &event);
-        }
-        let sampled = cause.outcome() != Outcome::Unknown || lock(&self.scanners).admit(record.ended).is_some();
-        log::session(record, &record.verdict, sampled);
+        self.tell_session(Action::SessionEnd, record, record.ended, &told);
+        self.log(record);
         lock(&self.history).push(Ended { record: Arc::clone(record), told, revised: false });
         lock(&self.records).retain(|sender| sender.send(Arc::clone(record)).is_ok());
         self.notify(&Notice::Ended(Arc::clone(record)));
@@ -334,13 +341,33 @@ impl Observer {
         let client = record.identity.client.ip().to_canonical();
         let was = was.id();
         tracing::info!(cause, was, %client, session = %record.identity.id, "revised: {}", record.verdict.message);
-        if self.file.is_some() || self.feed.wanted() {
-            let event = Event::ended(Action::Verdict, record, clock::now(), &self.names, &told);
-            self.tell(Action::Verdict, Some(&record.identity), Some(cause), &event);
-        }
+        self.tell_session(Action::Verdict, record, clock::now(), &told);
         let (session, verdict) = (record.identity.id, record.verdict.clone());
         lock(&self.history).revise(Ended { record: Arc::clone(record), told, revised: true });
         self.notify(&Notice::Revised { session, verdict });
+    }
+
+    /// Tells those who listen, and queues the record for the file: its line is made by the thread that writes it.
+    fn tell_session(&self, action: Action, record: &Arc<SessionRecord>, at: Timestamp, told: &Told) {
+        let identity = &*record.identity;
+        if self.feed.wanted() {
+            let client = Some(identity.client.ip().to_canonical());
+            let line = Event::ended(action, record, at, &self.names, told).line();
+            self.feed_line(action, client, Some(&identity.upstream), Some(record.verdict.cause.id()), &line);
+        }
+        self.queue(|| Pending::Session { action, record: Arc::clone(record), at, told: told.clone() });
+    }
+
+    /// A busy proxy ends thousands of sessions a second; a person reads some of them.
+    fn log(&self, record: &SessionRecord) {
+        let outcome = record.verdict.outcome();
+        let most = if outcome == Outcome::Failure { FAILURES_PER_SECOND } else { OTHERS_PER_SECOND };
+        let admitted = lock(&self.logged)[outcome as usize].admit(record.ended, most);
+        if let Some(suppressed @ 1..) = admitted {
+            let outcome = outcome.name();
+            tracing::info!(suppressed, "{suppressed} more sessions of outcome {outcome} were not logged one by one");
+        }
+        log::session(record, &record.verdict, admitted.is_some());
     }
 
     /// Counts what has become final by the passing of time.
@@ -356,7 +383,7 @@ impl Observer {
             let traffic = entry.session.timeline().traffic;
             let last = Silence { client: traffic.client.last, host: traffic.host.last };
             let identity = entry.session.identity();
-            let event = Event::phase(identity, entry.phase, entry.entered, now, last);
+            let event = Event::phase(identity, entry.session.phase(), entry.session.entered(), now, last);
             let client = identity.client.ip().to_canonical();
             tracing::debug!(session = %identity.id, %client, host = &*identity.upstream, "{}", event.message());
             if self.live_wanted() {
@@ -389,12 +416,31 @@ impl Observer {
     ) {
         let line = event.line();
         if self.feed.wanted() {
-            let json = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
-            self.feed.send(&Item { action: action.name(), cause, client, host: host.cloned(), json: Arc::from(json) });
+            self.feed_line(action, client, host, cause, &line);
         }
         let only_live = matches!(action, Action::SessionStart | Action::SessionPhase) && !self.live_in_file;
-        if let Some(file) = self.file.as_ref().filter(|_| !only_live) {
-            file.push(line);
+        if !only_live {
+            self.queue(|| Pending::Line(line));
+        }
+    }
+
+    fn feed_line(
+        &self,
+        action: Action,
+        client: Option<IpAddr>,
+        host: Option<&Arc<str>>,
+        cause: Option<&'static str>,
+        line: &[u8],
+    ) {
+        let json = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+        self.feed.send(&Item { action: action.name(), cause, client, host: host.cloned(), json: Arc::from(json) });
+    }
+
+    fn queue(&self, pending: impl FnOnce() -> Pending) {
+        if let Some(file) = &self.file {
+            let pending = pending();
+            let weight = pending.weight();
+            file.push(pending, weight);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::feed::Feed;
 use super::live::Live;
 use super::metrics::Metrics;
+use super::pending::Pending;
 use super::settle::Settling;
 use super::{Latencies, Observer, Readiness, tick};
 use crate::record::capture::Captures;
@@ -78,7 +79,7 @@ impl Observer {
         state: Option<&Path>,
     ) -> Result<Arc<Observer>, OutputError> {
         let metrics = Metrics::new()?;
-        let names = Names::new(events.user_names, state)?;
+        let names = Arc::new(Names::new(events.user_names, state)?);
         let (sink, path) = match &events.path {
             EventPath::Off => (None, String::new()),
             EventPath::Stdout => (Some(stdout()?), "standard output".to_owned()),
@@ -86,11 +87,17 @@ impl Observer {
         };
         let dropped = metrics.dropped("file");
         let file = sink
-            .map(|sink| Writer::start("events", sink, queue, Arc::new(move |lines| dropped.inc_by(lines))))
+            .map(|sink| {
+                let names = Arc::clone(&names);
+                let dropped = Arc::new(move |lines| dropped.inc_by(lines));
+                Writer::start("events", sink, queue, dropped, move |pending: Pending, lines| {
+                    pending.form(&names, lines)
+                })
+            })
             .transpose()
             .map_err(|source| OutputError::EventLog { path, source })?;
         let captures = capture
-            .map(|settings| Captures::start(settings, names.clone(), Box::new(metrics.captures())))
+            .map(|settings| Captures::start(settings, Names::clone(&names), Box::new(metrics.captures())))
             .transpose()?;
         let feed = Feed::new(metrics.dropped("feed"));
         let observer = Arc::new(Observer {
@@ -105,7 +112,7 @@ impl Observer {
             latencies: Latencies::default(),
             settling: Settling::default(),
             samplers: Mutex::default(),
-            scanners: Mutex::default(),
+            logged: Mutex::default(),
             notices: Mutex::default(),
             records: Mutex::default(),
             readiness: AtomicU8::new(Readiness::Starting as u8),

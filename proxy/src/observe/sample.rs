@@ -2,9 +2,6 @@
 
 use parser::Timestamp;
 
-/// Events per second that are told of one reason.
-const PER_SECOND: u32 = 10;
-
 /// One reason's second.
 #[derive(Debug, Default)]
 pub(crate) struct Sampler {
@@ -14,13 +11,13 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// `Some` when this one may be told, with how many were not since the last that was.
-    pub(crate) fn admit(&mut self, now: Timestamp) -> Option<u64> {
+    /// `Some` when this one may be told, as `most` may each second, with how many were not since the last that was.
+    pub(crate) fn admit(&mut self, now: Timestamp, most: u32) -> Option<u64> {
         if now.unix_seconds() != self.second {
             self.second = now.unix_seconds();
             self.told = 0;
         }
-        if self.told >= PER_SECOND {
+        if self.told >= most {
             self.suppressed += 1;
             return None;
         }
@@ -36,9 +33,9 @@ mod tests {
     #[test]
     fn ten_a_second_are_told_and_the_next_one_says_how_many_were_not() {
         let mut sampler = Sampler::default();
-        let told = (0..25).filter(|_| sampler.admit(Timestamp(5_500_000_000)).is_some()).count();
+        let told = (0..25).filter(|_| sampler.admit(Timestamp(5_500_000_000), 10).is_some()).count();
         assert_eq!(told, 10);
-        assert_eq!(sampler.admit(Timestamp(6_000_000_000)), Some(15));
-        assert_eq!(sampler.admit(Timestamp(6_000_000_001)), Some(0));
+        assert_eq!(sampler.admit(Timestamp(6_000_000_000), 10), Some(15));
+        assert_eq!(sampler.admit(Timestamp(6_000_000_001), 10), Some(0));
     }
 }

@@ -11,6 +11,7 @@ use parser::diagnosis::{Attempts, Cause, Marks, Verdict};
 use parser::profile::HostProfile;
 use parser::session::Phase;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
@@ -44,6 +45,9 @@ pub(super) enum Tell {
 #[derive(Default)]
 pub(super) struct Settling {
     state: Mutex<State>,
+    /// How many of `held` may turn out to have been a prompt. While there is none, a session that gets further changes
+    /// nothing about the ones before it.
+    prompts: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -87,17 +91,21 @@ impl Held {
 
 impl Settling {
     pub(super) fn opened(&self, identity: &crate::record::SessionIdentity) {
-        let client = identity.client.ip().to_canonical();
-        self.lock().attempts.opened(identity.id.as_u128(), client, &identity.upstream, identity.accepted);
+        let (client, target) = (identity.client.ip().to_canonical(), Arc::clone(&identity.upstream));
+        self.lock().attempts.opened(identity.id.as_u128(), client, target, identity.accepted);
     }
 
-    /// A session got further; earlier ones of the same client may now be understood.
-    pub(super) fn reached(&self, id: Uuid, phase: Phase, marks: Marks, at: Timestamp) -> Vec<Settled> {
+    /// A session got further, and may have shown marks; earlier ones of the same client may now be understood.
+    pub(super) fn reached(&self, id: Uuid, phase: Phase, marks: Option<Marks>, at: Timestamp) -> Vec<Settled> {
+        if marks.is_none() && phase < Phase::Active && self.prompts.load(Relaxed) == 0 {
+            return Vec::new();
+        }
         let mut state = self.lock();
-        let revisions = state.attempts.reached(id.as_u128(), phase, marks, at);
+        let revisions = state.attempts.reached(id.as_u128(), phase, marks.unwrap_or_default(), at);
         let mut revised = Vec::new();
         for revision in revisions {
             if let Some(mut held) = state.held.remove(&revision.session) {
+                self.prompts.fetch_sub(usize::from(held.prompt), Relaxed);
                 held.told.is_final = true;
                 let tell = held.judge(revision.verdict);
                 revised.push(Settled { record: held.record, upstream: held.upstream, told: held.told, tell });
@@ -159,6 +167,7 @@ impl Settling {
                 written: !hold,
             };
             state.held.insert(id, held);
+            self.prompts.fetch_add(usize::from(prompt), Relaxed);
         }
         told
     }
@@ -201,7 +210,9 @@ impl Settling {
         }
         let mut tell = if held.written { Tell::Nothing } else { Tell::End };
         if let Some((verdict, profile)) = judged {
-            held.prompt &= state.attempts.judged_again(id, &verdict);
+            let still = held.prompt && state.attempts.judged_again(id, &verdict);
+            self.prompts.fetch_sub(usize::from(held.prompt && !still), Relaxed);
+            held.prompt = still;
             held.told.profile = Some(profile);
             tell = held.judge(verdict);
         }
@@ -221,7 +232,7 @@ impl Settling {
         let expired = state.attempts.expire(now);
         for id in &expired.sessions {
             if let Some(held) = state.held.get_mut(id) {
-                held.prompt = false;
+                self.prompts.fetch_sub(usize::from(std::mem::take(&mut held.prompt)), Relaxed);
             }
         }
         let over = |held: &Held| !held.prompt && held.probe.is_none_or(|(_, until)| until <= now);

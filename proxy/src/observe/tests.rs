@@ -49,6 +49,13 @@ fn fresh(number: u128, cause: Cause, ms: u64) -> SessionRecord {
     record
 }
 
+/// A session gets further, as the relay tells it.
+fn enter(observer: &Observer, fake: &Fake, phase: Phase) {
+    let (before, now) = (fake.phase(), clock::now());
+    fake.timeline.lock().unwrap().phases.enter(phase, now);
+    observer.phase(fake, before, phase, now);
+}
+
 fn value(observer: &Observer, series: &str) -> f64 {
     let text = String::from_utf8(observer.metrics_text()).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -65,10 +72,11 @@ async fn each_session_gives_one_line_one_count_and_one_record() {
     let observer = Observer::start(&settings(EventPath::File(path.clone()))).unwrap();
     let mut records = observer.records();
     let mut notices = observer.notices();
-    observer.started(Fake::new(identity(1)));
+    let fake = Fake::new(identity(1));
+    observer.started(Arc::clone(&fake) as Arc<dyn LiveSession>);
     assert_eq!(value(&observer, r#"rdpscope_sessions_active{listener="rds-farm"}"#), 1.0);
     assert_eq!(value(&observer, r#"rdpscope_sessions_in_phase{phase="accept"}"#), 1.0);
-    observer.phase(&identity(1), Phase::TlsHello);
+    enter(&observer, &fake, Phase::TlsHello);
     assert_eq!(value(&observer, r#"rdpscope_sessions_in_phase{phase="accept"}"#), 0.0);
     assert_eq!(value(&observer, r#"rdpscope_sessions_in_phase{phase="tls_hello"}"#), 1.0);
     observer.ended(record(1, Cause::CertExpired));
@@ -116,7 +124,7 @@ async fn a_prompt_is_revised_when_the_client_comes_back_and_counted_once() {
     *fake.timeline.lock().unwrap() = crate::record::fixture::timeline();
     observer.started(Arc::clone(&fake) as Arc<dyn LiveSession>);
     for phase in [Phase::X224, Phase::TlsHello, Phase::TlsFinish, Phase::Credssp, Phase::Mcs, Phase::Active] {
-        observer.phase(&again, phase);
+        enter(&observer, &fake, phase);
     }
     observer.finish().await;
     let lines = lines(&path);
@@ -170,8 +178,9 @@ async fn a_session_that_hangs_is_told_of_while_it_hangs() {
 async fn an_active_session_never_hangs() {
     let observer = Observer::quiet();
     let mut feed = observer.subscribe().unwrap();
-    observer.started(Fake::new(identity(1)));
-    observer.phase(&identity(1), Phase::Active);
+    let fake = Fake::new(identity(1));
+    observer.started(Arc::clone(&fake) as Arc<dyn LiveSession>);
+    enter(&observer, &fake, Phase::Active);
     while feed.try_recv().is_ok() {}
     observer.hanging(Timestamp(u64::MAX));
     assert!(feed.try_recv().is_err());

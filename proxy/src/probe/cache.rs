@@ -4,6 +4,7 @@
 
 use super::Target;
 use super::store::Kept;
+use crate::record::shape_told;
 use parser::Timestamp;
 use parser::diagnosis::Cause;
 use parser::profile::{Completeness, HostProfile};
@@ -59,7 +60,7 @@ pub(super) struct Hello {
 
 impl Hello {
     pub(super) fn of(facts: &ClientHelloFacts) -> Hello {
-        Hello { ja4: facts.fingerprints.ja4.clone(), length: facts.length }
+        Hello { ja4: shape_told(&facts.shape).fingerprints.ja4.clone(), length: facts.length }
     }
 }
 
@@ -214,12 +215,17 @@ impl Hosts {
     /// A session with this host came to `cause`, and that is final.
     pub(super) fn came_to(&mut self, target: Target, hello: &ClientHelloFacts, cause: Cause, at: Timestamp) {
         let known = self.meet(target);
-        let ja4 = match hello.fingerprints.ja4.as_str() {
+        let told = shape_told(&hello.shape);
+        let ja4 = match told.fingerprints.ja4.as_str() {
             "" => OTHER,
             ja4 if known.shapes.len() < SHAPES || known.shapes.contains_key(ja4) => ja4,
             _ => OTHER,
         };
-        let shape = known.shapes.entry(ja4.to_owned()).or_insert_with(|| Shape { first: at, ..Shape::default() });
+        // Not by `entry`: that wants a name of its own for each session.
+        if !known.shapes.contains_key(ja4) {
+            known.shapes.insert(ja4.to_owned(), Shape { first: at, ..Shape::default() });
+        }
+        let Some(shape) = known.shapes.get_mut(ja4) else { return };
         shape.last = shape.last.max(at);
         let id = cause.id();
         let id = if shape.outcomes.len() < OUTCOMES || shape.outcomes.contains_key(id) { id } else { OTHER };

@@ -55,7 +55,8 @@ pub(crate) fn timeline() -> Timeline {
         version: TlsVersion::TLS12,
         suite: CipherSuite(0xc030),
         group: Some(NamedGroup(29)),
-        ja3s: "ec74a5c51106f0419184d0dd08fb05bc".to_owned(),
+        legacy_version: TlsVersion::TLS12,
+        extensions: vec![0xff01, 11],
         ..ServerHelloFacts::default()
     });
     timeline.certificate = Some(CertificateFacts {
@@ -91,19 +92,18 @@ fn hello() -> ClientHelloFacts {
     ClientHelloFacts {
         at: after(10),
         record_version: TlsVersion::TLS10,
-        legacy_version: TlsVersion::TLS12,
         length: 350,
         records: 1,
-        supported_versions: vec![TlsVersion(0x3a3a), TlsVersion::TLS13, TlsVersion::TLS12],
-        suites: vec![CipherSuite(0x4a4a), CipherSuite(0x1302), CipherSuite(0xc030), CipherSuite(0xfefe)],
-        groups: vec![NamedGroup(0x5a5a), NamedGroup(29), NamedGroup(23)],
-        signature_schemes: vec![SignatureScheme(0x0804), SignatureScheme(0x0403)],
-        server_name: Some("rds07.example.net".to_owned()),
-        fingerprints: Fingerprints {
-            ja3: "cd08e31494f9531f560d64c695473da9".to_owned(),
-            ja4: "t13d0203h0_0123456789ab_0123456789ab".to_owned(),
-        },
-        ..ClientHelloFacts::default()
+        server_name: Some("rds07.example.net".into()),
+        ..ClientHelloFacts::from(HelloShape {
+            legacy_version: TlsVersion::TLS12,
+            supported_versions: vec![TlsVersion(0x3a3a), TlsVersion::TLS13, TlsVersion::TLS12],
+            suites: vec![CipherSuite(0x4a4a), CipherSuite(0x1302), CipherSuite(0xc030), CipherSuite(0xfefe)],
+            extensions: vec![0, 10, 13, 43],
+            groups: vec![NamedGroup(0x5a5a), NamedGroup(29), NamedGroup(23)],
+            signature_schemes: vec![SignatureScheme(0x0804), SignatureScheme(0x0403)],
+            ..HelloShape::default()
+        })
     }
 }
 
@@ -153,6 +153,10 @@ impl LiveSession for Fake {
     }
     fn phase(&self) -> Phase {
         self.timeline.lock().unwrap().phase()
+    }
+    fn entered(&self) -> Timestamp {
+        let timeline = self.timeline.lock().unwrap();
+        timeline.phases.entered(timeline.phase()).unwrap_or(timeline.opened)
     }
     fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
         PerPeer { client: Some(TcpFacts { rtt_us: 77, ..TcpFacts::default() }), host: None }

@@ -15,7 +15,7 @@ pub fn profile_json(profile: &HostProfile) -> Value {
         Completeness::Complete => (true, None),
         Completeness::Partial(why) | Completeness::Unreachable(why) => (false, Some(why)),
     };
-    let protocols = |mask: &Option<Protocols>| mask.map_or_else(|| vec!["none".to_owned()], |mask| mask.names());
+    let protocols = |mask: &Option<Protocols>| mask.map_or_else(|| vec!["none".into()], |mask| mask.names());
     let negotiation = profile.negotiation.iter();
     let negotiation = negotiation.map(|(mask, got)| json!({ "requested": protocols(mask), "answer": answer(got) }));
     let sizes = profile.hello_sizes.iter();

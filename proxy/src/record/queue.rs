@@ -2,6 +2,10 @@
 //!
 //! Who pushes never waits: a line that does not fit is dropped and counted. A full disk or a closed pipe is said once,
 //! its lines are counted, and writing is tried again with the next line.
+//!
+//! What is queued need not be text yet: the thread makes lines of it, batch by batch. The first line after a pause is
+//! written at once; while more keep coming the thread gathers them for [`GATHER`], so that a busy proxy wakes it a
+//! hundred times a second and not ten thousand times.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -14,6 +18,12 @@ use std::time::{Duration, Instant};
 /// Between two tries on a full pipe that does not block.
 const FULL_PIPE: Duration = Duration::from_millis(5);
 
+/// Between two batches: a reader sees no delay in it.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Lines are put together so that a burst costs one system call per so many bytes, and a tailing reader sees whole lines.
+const CHUNK: usize = 64 * 1024;
+
 /// Lines that were not written.
 pub type Dropped = Arc<dyn Fn(u64) + Send + Sync>;
 
@@ -25,15 +35,14 @@ pub enum Sink {
     Stream(Box<dyn Write + Send>),
 }
 
-/// The queue's near end. Clones share it.
-#[derive(Clone)]
-pub struct Writer {
-    shared: Arc<Shared>,
+/// The queue's near end. Clones share it. An `L` becomes one line.
+pub struct Writer<L> {
+    shared: Arc<Shared<L>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
-    /// Woken by new lines, by reopen and by the end.
+struct Shared<L> {
+    state: Mutex<State<L>>,
+    /// Woken by the first new line, by reopen, by who waits for a flush, and by the end.
     work: Condvar,
     /// Woken when everything queued was written.
     idle: Condvar,
@@ -43,25 +52,47 @@ struct Shared {
     dropped_total: AtomicU64,
 }
 
-#[derive(Default)]
-struct State {
-    lines: VecDeque<Box<[u8]>>,
+struct State<L> {
+    lines: VecDeque<L>,
     /// Bytes of `lines` and of the batch being written.
     bytes: usize,
+    /// Bytes of `lines` alone.
+    queued: usize,
     writing: bool,
+    /// The thread waits for a line.
+    waiting: bool,
+    /// Nothing more is to be gathered.
+    urgent: bool,
     reopen: bool,
     over: bool,
 }
 
-impl Writer {
-    /// Opens `sink` and starts its thread. `bound` is in bytes; `dropped` is told of every line that is not written.
+impl<L: Send + 'static> Writer<L> {
+    /// Opens `sink` and starts its thread, which makes lines with `form`: one each, its line feed included. `bound` is in
+    /// bytes; `dropped` is told of every line that is not written.
     ///
     /// # Errors
     /// The file cannot be opened, or no thread can be had.
-    pub fn start(name: &'static str, sink: Sink, bound: usize, dropped: Dropped) -> io::Result<Writer> {
+    pub fn start(
+        name: &'static str,
+        sink: Sink,
+        bound: usize,
+        dropped: Dropped,
+        form: impl FnMut(L, &mut Vec<u8>) + Send + 'static,
+    ) -> io::Result<Writer<L>> {
         let out = Out::open(name, sink)?;
+        let state = State {
+            lines: VecDeque::new(),
+            bytes: 0,
+            queued: 0,
+            writing: false,
+            waiting: false,
+            urgent: false,
+            reopen: false,
+            over: false,
+        };
         let shared = Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             work: Condvar::new(),
             idle: Condvar::new(),
             bound,
@@ -69,22 +100,30 @@ impl Writer {
             dropped_total: AtomicU64::new(0),
         });
         let writer = Writer { shared: Arc::clone(&shared) };
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || shared.write_all(out))?;
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || shared.write_all(out, form))?;
         Ok(writer)
     }
+}
 
-    /// Queues one line, its line feed included. False when it was dropped.
-    pub fn push(&self, line: Vec<u8>) -> bool {
+impl<L> Writer<L> {
+    /// Queues one line, which holds `weight` bytes of memory until it is written. False when it was dropped.
+    pub fn push(&self, line: L, weight: usize) -> bool {
         let mut state = self.shared.lock();
-        if state.over || state.bytes + line.len() > self.shared.bound {
+        if state.over || state.bytes + weight > self.shared.bound {
             drop(state);
             self.shared.lost(1);
             return false;
         }
-        state.bytes += line.len();
-        state.lines.push_back(line.into_boxed_slice());
+        state.bytes += weight;
+        state.queued += weight;
+        state.lines.push_back(line);
+        // Half of the room is used up: that is enough gathered.
+        let urgent = state.bytes > self.shared.bound / 2 && !std::mem::replace(&mut state.urgent, true);
+        let wake = std::mem::take(&mut state.waiting) || urgent;
         drop(state);
-        self.shared.work.notify_one();
+        if wake {
+            self.shared.work.notify_one();
+        }
         true
     }
 
@@ -99,6 +138,8 @@ impl Writer {
         let until = Instant::now() + patience;
         let mut state = self.shared.lock();
         while state.writing || !state.lines.is_empty() {
+            state.urgent = true;
+            self.shared.work.notify_one();
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 return false;
             };
@@ -114,24 +155,32 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl<L> Clone for Writer<L> {
+    fn clone(&self) -> Writer<L> {
+        Writer { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<L> Drop for Writer<L> {
     fn drop(&mut self) {
         // The thread holds one, the last user the other.
         if Arc::strong_count(&self.shared) <= 2 {
-            self.shared.lock().over = true;
+            let mut state = self.shared.lock();
+            (state.over, state.urgent) = (true, true);
+            drop(state);
             self.shared.work.notify_one();
         }
     }
 }
 
-impl std::fmt::Debug for Writer {
+impl<L> std::fmt::Debug for Writer<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Writer").field("bound", &self.shared.bound).finish_non_exhaustive()
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<L> Shared<L> {
+    fn lock(&self) -> MutexGuard<'_, State<L>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,31 +191,36 @@ impl Shared {
         }
     }
 
-    /// The thread: takes all that waits, writes it in one go, again.
-    fn write_all(&self, mut out: Out) {
+    /// The thread: takes all that waits, writes it in one go, gathers, again.
+    fn write_all(&self, mut out: Out, mut form: impl FnMut(L, &mut Vec<u8>)) {
         loop {
             let mut state = self.lock();
             while state.lines.is_empty() && !state.reopen {
                 if state.over {
                     return;
                 }
+                state.waiting = true;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            state.waiting = false;
+            state.urgent = state.over;
             let reopen = std::mem::take(&mut state.reopen);
             let batch = std::mem::take(&mut state.lines);
+            let bytes = std::mem::take(&mut state.queued);
             state.writing = true;
             drop(state);
             if reopen {
                 out.reopen();
             }
-            let bytes: usize = batch.iter().map(|line| line.len()).sum();
-            self.lost(out.write(batch));
+            self.lost(out.write(batch, &mut form));
             let mut state = self.lock();
             state.bytes -= bytes;
             state.writing = false;
             if state.lines.is_empty() {
                 self.idle.notify_all();
             }
+            let gathering = |state: &mut State<L>| !state.urgent;
+            drop(self.work.wait_timeout_while(state, GATHER, gathering));
         }
     }
 }
@@ -180,6 +234,9 @@ struct Out {
     torn: bool,
     /// Lines lost since the fault was said.
     failing: Option<u64>,
+    /// Lines that go in one write, and where each ends.
+    chunk: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 impl Out {
@@ -191,7 +248,7 @@ impl Out {
             }
             Sink::Stream(stream) => (None, stream),
         };
-        Ok(Out { name, path, stream, torn: false, failing: None })
+        Ok(Out { name, path, stream, torn: false, failing: None, chunk: Vec::new(), ends: Vec::new() })
     }
 
     fn reopen(&mut self) {
@@ -208,19 +265,18 @@ impl Out {
     }
 
     /// Writes what it can; returns how many lines were lost.
-    fn write(&mut self, batch: VecDeque<Box<[u8]>>) -> u64 {
-        // Lines are put together so that a burst costs one system call per 64 KiB, and a tailing reader sees whole lines.
-        const CHUNK: usize = 64 * 1024;
+    fn write<L>(&mut self, batch: VecDeque<L>, form: &mut impl FnMut(L, &mut Vec<u8>)) -> u64 {
         let mut lost = 0;
-        let mut lines = batch.into_iter().peekable();
-        while lines.peek().is_some() {
-            let mut chunk = Vec::new();
-            let mut ends = Vec::new();
+        let mut lines = batch.into_iter();
+        while lines.len() > 0 {
+            let (mut chunk, mut ends) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.ends));
             if self.torn {
                 chunk.push(b'\n');
             }
-            while let Some(line) = lines.next_if(|line| chunk.is_empty() || chunk.len() + line.len() <= CHUNK) {
-                chunk.extend_from_slice(&line);
+            while chunk.len() < CHUNK
+                && let Some(line) = lines.next()
+            {
+                form(line, &mut chunk);
                 ends.push(chunk.len());
             }
             match self.put(&chunk) {
@@ -234,6 +290,11 @@ impl Out {
                     self.fails(missed, &error);
                 }
             }
+            chunk.clear();
+            ends.clear();
+            // One huge line must not hold its memory for ever.
+            chunk.shrink_to(2 * CHUNK);
+            (self.chunk, self.ends) = (chunk, ends);
         }
         lost
     }
@@ -292,6 +353,14 @@ mod tests {
         (Arc::new(move |lines| _ = also.fetch_add(lines, Relaxed)), count)
     }
 
+    fn plain(line: &'static [u8], lines: &mut Vec<u8>) {
+        lines.extend_from_slice(line);
+    }
+
+    fn push(writer: &Writer<&'static [u8]>, line: &'static [u8]) -> bool {
+        writer.push(line, line.len())
+    }
+
     /// Writes one chunk per permission, so that a test decides when the disk is slow.
     struct Gated {
         permissions: mpsc::Receiver<io::Result<usize>>,
@@ -325,33 +394,33 @@ mod tests {
     fn a_blocked_sink_drops_what_does_not_fit_and_counts_it() {
         let (sink, allow, inside, seen) = gate();
         let (dropped, count) = counting();
-        let writer = Writer::start("test", sink, 30, dropped).unwrap();
-        assert!(writer.push(b"0123456789\n".to_vec()));
+        let writer = Writer::start("test", sink, 30, dropped, plain).unwrap();
+        assert!(push(&writer, b"0123456789\n"));
         inside.recv().unwrap(); // the writer is stuck with eleven bytes, which still count
-        assert!(writer.push(b"abcdefgh\n".to_vec()));
-        assert!(!writer.push(b"does not fit\n".to_vec()));
-        assert!(writer.push(b"fits\n".to_vec()));
+        assert!(push(&writer, b"abcdefgh\n"));
+        assert!(!push(&writer, b"does not fit\n"));
+        assert!(push(&writer, b"fits\n"));
         assert_eq!((count.load(Relaxed), writer.dropped()), (1, 1));
         assert!(!writer.flush(Duration::from_millis(1)), "nothing was written yet");
         allow.send(Ok(100)).unwrap();
         allow.send(Ok(100)).unwrap();
         assert!(writer.flush(Duration::from_secs(10)));
         assert_eq!(*seen.lock().unwrap(), b"0123456789\nabcdefgh\nfits\n");
-        assert!(writer.push(b"room again\n".to_vec()));
+        assert!(push(&writer, b"room again\n"));
     }
 
     #[test]
     fn a_full_disk_tears_at_most_one_line_and_the_next_begins_a_new_one() {
         let (sink, allow, _inside, seen) = gate();
         let (dropped, count) = counting();
-        let writer = Writer::start("test", sink, 1000, dropped).unwrap();
+        let writer = Writer::start("test", sink, 1000, dropped, plain).unwrap();
         allow.send(Ok(3)).unwrap();
         allow.send(Err(io::Error::from_raw_os_error(28))).unwrap();
-        writer.push(b"first\n".to_vec());
+        push(&writer, b"first\n");
         assert!(writer.flush(Duration::from_secs(10)));
         assert_eq!(count.load(Relaxed), 1);
         allow.send(Ok(100)).unwrap();
-        writer.push(b"second\n".to_vec());
+        push(&writer, b"second\n");
         assert!(writer.flush(Duration::from_secs(10)));
         assert_eq!(*seen.lock().unwrap(), b"fir\nsecond\n");
         assert_eq!(count.load(Relaxed), 1);
@@ -362,12 +431,12 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("rdpscope-queue-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&directory).unwrap();
         let (path, old) = (directory.join("events.jsonl"), directory.join("events.jsonl.1"));
-        let writer = Writer::start("test", Sink::File(path.clone()), 1000, counting().0).unwrap();
-        writer.push(b"one\n".to_vec());
+        let writer = Writer::start("test", Sink::File(path.clone()), 1000, counting().0, plain).unwrap();
+        push(&writer, b"one\n");
         assert!(writer.flush(Duration::from_secs(10)));
         std::fs::rename(&path, &old).unwrap();
         writer.reopen();
-        writer.push(b"two\n".to_vec());
+        push(&writer, b"two\n");
         assert!(writer.flush(Duration::from_secs(10)));
         assert_eq!(std::fs::read(&old).unwrap(), b"one\n");
         assert_eq!(std::fs::read(&path).unwrap(), b"two\n");
@@ -375,9 +444,24 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_come_while_one_is_written_are_gathered() {
+        let (sink, allow, inside, seen) = gate();
+        let writer = Writer::start("test", sink, 10_000, counting().0, plain).unwrap();
+        assert!(push(&writer, b"first\n"));
+        inside.recv().unwrap();
+        (0..100).for_each(|_| assert!(push(&writer, b"more\n")));
+        allow.send(Ok(100)).unwrap();
+        allow.send(Ok(1_000)).unwrap();
+        assert!(writer.flush(Duration::from_secs(10)), "a flush does not wait for more");
+        assert_eq!(seen.lock().unwrap().len(), 6 + 100 * 5);
+        inside.recv().unwrap();
+        assert!(inside.try_recv().is_err(), "two writes for all of them");
+    }
+
+    #[test]
     fn a_file_that_cannot_be_opened_is_an_error_at_the_start() {
         let path = PathBuf::from("/nonexistent-directory/events.jsonl");
-        let error = Writer::start("test", Sink::File(path), 10, counting().0).unwrap_err();
+        let error = Writer::start("test", Sink::File(path), 10, counting().0, plain).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

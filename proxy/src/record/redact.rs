@@ -18,7 +18,8 @@ const KEY_FILE: &str = "user-names.key";
 #[derive(Clone)]
 pub struct Names {
     how: UserNames,
-    key: [u8; 32],
+    /// Knows the key; a copy of it hashes one name.
+    mac: Hmac<Sha256>,
 }
 
 /// The key file could not be read or made.
@@ -41,7 +42,14 @@ impl Names {
             Some(directory) if how == UserNames::Hash => kept_key(&directory.join(KEY_FILE))?,
             _ => random(),
         };
-        Ok(Names { how, key })
+        Ok(Names::keyed(how, key))
+    }
+
+    fn keyed(how: UserNames, key: [u8; 32]) -> Names {
+        // A key shorter than a block is one with zeros behind it. RFC 2104 2
+        let mut block = [0; 64];
+        block[..key.len()].copy_from_slice(&key);
+        Names { how, mac: Hmac::new(&block.into()) }
     }
 
     /// A user name as it may be written; `None` when it may not be.
@@ -54,7 +62,7 @@ impl Names {
             UserNames::Plain => Some(name.to_owned()),
             UserNames::Drop => None,
             UserNames::Hash => {
-                let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+                let mut mac = self.mac.clone();
                 mac.update(name.to_lowercase().as_bytes());
                 let tag = mac.finalize().into_bytes();
                 Some(format!("hmac-sha256:{}", hex(&tag[..16])))
@@ -184,12 +192,12 @@ mod tests {
     fn a_name_is_overwritten_in_its_own_length() {
         let over = |how, name: &str| {
             let mut place = name.as_bytes().to_vec();
-            Names { how, key: [1; 32] }.overwrite(name, &mut place);
+            Names::keyed(how, [1; 32]).overwrite(name, &mut place);
             String::from_utf8(place).unwrap()
         };
         assert_eq!(over(UserNames::Plain, "alice"), "alice");
         assert_eq!(over(UserNames::Drop, "alice"), "-----");
-        let hash = Names { how: UserNames::Hash, key: [1; 32] }.write("alice").unwrap();
+        let hash = Names::keyed(UserNames::Hash, [1; 32]).write("alice").unwrap();
         assert_eq!(hash.strip_prefix("hmac-sha256:").unwrap()[..5], over(UserNames::Hash, "alice"));
         let long = "a name that is longer than thirty-two characters";
         assert_eq!(over(UserNames::Hash, long).len(), long.len());
@@ -198,7 +206,7 @@ mod tests {
 
     #[test]
     fn debug_output_does_not_show_the_key() {
-        let names = Names { how: UserNames::Hash, key: [0xab; 32] };
+        let names = Names::keyed(UserNames::Hash, [0xab; 32]);
         assert!(!format!("{names:?}").contains("171"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::capture::Tape;
 use parser::Timestamp;
-use parser::diagnosis::Verdict;
+use parser::diagnosis::{Marks, Verdict};
 use parser::session::{PerPeer, Phase, TcpFacts, Timeline};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,6 +41,25 @@ pub struct SessionRecord {
     pub capture: Option<Arc<Path>>,
 }
 
+impl SessionRecord {
+    /// Bytes of memory it holds, roughly: what a stranger can make long, and what a usual one has besides.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        // Evidence, remedies, addresses, names.
+        const TEXTS: usize = 1536;
+        let hello = self
+            .timeline
+            .client_hello
+            .as_ref()
+            .map_or(0, |hello| hello.server_name.as_ref().map_or(0, |name| name.len()) + hello.shape.memory());
+        let certificate = self.timeline.certificate.as_ref().map_or(0, |c| {
+            let names = c.alternative_names.iter().chain(&c.extended_key_usage);
+            c.subject.len() + c.issuer.len() + names.map(|name| name.len() + 24).sum::<usize>()
+        });
+        size_of::<SessionRecord>() + TEXTS + hello + certificate
+    }
+}
+
 /// A live connection, as the admin endpoint and `session_phase` events ask about it.
 ///
 /// Implemented by the relay: a snapshot locks the session's tracker for the time of a copy.
@@ -49,8 +68,14 @@ pub trait LiveSession: Send + Sync {
     fn identity(&self) -> &Arc<SessionIdentity>;
     /// A copy of the timeline as it is now.
     fn timeline(&self) -> Timeline;
-    /// The phase it is in, without copying the timeline.
+    /// The phase it is in. Asked of all sessions in a row: neither this nor the next takes the session's lock.
     fn phase(&self) -> Phase;
+    /// When it entered that phase.
+    fn entered(&self) -> Timestamp;
+    /// What tells its client from others behind the same address.
+    fn marks(&self) -> Marks {
+        Marks::of(&self.timeline())
+    }
     /// `TCP_INFO` of both legs, read now.
     fn tcp(&self) -> PerPeer<Option<TcpFacts>>;
     /// Bytes read from each side so far. Asked every few seconds for the counters of long sessions.

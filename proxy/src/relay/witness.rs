@@ -9,10 +9,10 @@ use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
 use crate::observe::{Left, Observer};
 use crate::record::capture::Tape;
-use crate::record::{LiveSession, SessionIdentity, SessionRecord};
+use crate::record::{LiveSession, SessionIdentity, SessionRecord, shared_shape};
 use crate::sys;
 use parser::Timestamp;
-use parser::diagnosis::{Cause, Confidence, Missing, Side, Verdict, diagnose};
+use parser::diagnosis::{Cause, Confidence, Marks, Missing, Side, Verdict, diagnose};
 use parser::session::{
     Awaiting, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Session, TcpFacts, Timeline,
     UpstreamEvent, Watch,
@@ -27,6 +27,8 @@ pub(crate) struct Live {
     identity: Arc<SessionIdentity>,
     view: Mutex<View>,
     phase: AtomicU8,
+    /// When it entered that phase, in nanoseconds.
+    entered: AtomicU64,
     traffic: PerPeer<Counters>,
     client: Weak<TcpStream>,
     host: OnceLock<Weak<TcpStream>>,
@@ -79,6 +81,17 @@ impl LiveSession for Live {
         Phase::ALL.get(usize::from(self.phase.load(Relaxed))).copied().unwrap_or_default()
     }
 
+    fn entered(&self) -> Timestamp {
+        Timestamp(self.entered.load(Relaxed))
+    }
+
+    fn marks(&self) -> Marks {
+        match &*self.lock() {
+            View::Watching(session) => Marks::of(session.timeline()),
+            View::Settled(timeline) => Marks::of(timeline),
+        }
+    }
+
     fn traffic(&self) -> PerPeer<u64> {
         PerPeer { client: self.traffic.client.bytes.load(Relaxed), host: self.traffic.host.bytes.load(Relaxed) }
     }
@@ -122,13 +135,14 @@ impl Witness {
         let phase = session.phase();
         let tape = observer.tape(budget);
         let live = Arc::new(Live {
-            identity: Arc::new(identity),
             view: Mutex::new(View::Watching(Box::new(session))),
             phase: AtomicU8::new(phase as u8),
+            entered: AtomicU64::new(identity.accepted.0),
             traffic: PerPeer::default(),
             client: Arc::downgrade(client),
             host: OnceLock::new(),
             tape: tape.as_ref().map_or_else(Weak::new, Arc::downgrade),
+            identity: Arc::new(identity),
         });
         observer.started(Arc::clone(&live) as Arc<dyn LiveSession>);
         Witness {
@@ -275,6 +289,7 @@ impl Witness {
             }
             if session.watch() == Watch::Tail {
                 self.tape = self.tape.take().filter(|tape| tape.let_go(session.timeline()));
+                session.share_shape(shared_shape);
                 let copy = View::Settled(Box::new(session.timeline().clone()));
                 if let View::Watching(session) = std::mem::replace(&mut *view, copy) {
                     self.settled = Some(session);
@@ -284,9 +299,10 @@ impl Witness {
         };
         drop(view);
         if phase != self.phase {
-            self.phase = phase;
+            let before = std::mem::replace(&mut self.phase, phase);
+            self.live.entered.store(at.0, Relaxed);
             self.live.phase.store(phase as u8, Relaxed);
-            self.observer.phase(&self.live.identity, phase);
+            self.observer.phase(&*self.live, before, phase, at);
         }
     }
 

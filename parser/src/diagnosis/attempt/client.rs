@@ -3,7 +3,7 @@
 use super::pair::{self, Half};
 use super::{Attempt, Attempts, MOST_CONNECTIONS, Marks, Placement, Revision, Settled, revise};
 use crate::Timestamp;
-use crate::diagnosis::{Outcome, Verdict};
+use crate::diagnosis::{Cause, Outcome, Verdict};
 use crate::session::Phase;
 use std::collections::VecDeque;
 
@@ -25,15 +25,16 @@ pub(super) struct Member {
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
     pub(super) at: Timestamp,
-    pub(super) verdict: Verdict,
-    /// It may still turn out to be a prompt.
-    pub(super) revisable: bool,
+    pub(super) cause: Cause,
+    pub(super) phase: Phase,
+    /// The whole verdict, as long as it may still turn out to be a prompt.
+    pub(super) revisable: Option<Box<Verdict>>,
 }
 
 impl Member {
     fn succeeded(&self) -> bool {
         match &self.ended {
-            Some(ended) => ended.verdict.outcome() == Outcome::Success,
+            Some(ended) => ended.cause.outcome() == Outcome::Success,
             None => self.phase >= Phase::Active,
         }
     }
@@ -51,6 +52,8 @@ pub(super) struct Client {
     /// Recency stamp.
     pub(super) seen: u64,
     pub(super) members: VecDeque<Member>,
+    /// No member that has ended did so before this; nothing is settled until its window is over.
+    first_end: Option<Timestamp>,
 }
 
 impl Client {
@@ -104,7 +107,9 @@ impl Client {
 
     pub(super) fn end(&mut self, session: u128, verdict: &Verdict, revisable: bool, at: Timestamp) {
         if let Some(index) = self.index(session) {
-            self.members[index].ended = Some(Ended { at, verdict: verdict.clone(), revisable });
+            let revisable = revisable.then(|| Box::new(verdict.clone()));
+            self.members[index].ended = Some(Ended { at, cause: verdict.cause, phase: verdict.phase, revisable });
+            self.first_end = Some(self.first_end.map_or(at, |first| first.min(at)));
         }
     }
 
@@ -112,19 +117,19 @@ impl Client {
     pub(super) fn judge_again(&mut self, session: u128, verdict: &Verdict, revisable: bool) -> bool {
         let Some(index) = self.index(session) else { return false };
         let Some(ended) = self.members[index].ended.as_mut() else { return false };
-        ended.verdict = verdict.clone();
-        ended.revisable &= revisable;
-        ended.revisable
+        (ended.cause, ended.phase) = (verdict.cause, verdict.phase);
+        ended.revisable = ended.revisable.take().filter(|_| revisable).map(|_| Box::new(verdict.clone()));
+        ended.revisable.is_some()
     }
 
     /// Where a connection stands.
     pub(super) fn place(&self, session: u128, may_be_revised: Option<Timestamp>) -> Option<Placement> {
         let index = self.index(session)?;
         let attempt = self.members[index].attempt;
-        let before: Vec<u128> =
-            self.members.iter().take(index).filter(|m| m.attempt == attempt).map(|m| m.session).collect();
-        let number = u16::try_from(before.len() + 1).unwrap_or(u16::MAX);
-        Some(Placement { attempt, number, previous: before.last().copied(), may_be_revised })
+        let before = self.members.iter().take(index).filter(|m| m.attempt == attempt);
+        let (count, previous) = before.fold((0, None), |(count, _), member| (count + 1, Some(member.session)));
+        let number = u16::try_from(count + 1).unwrap_or(u16::MAX);
+        Some(Placement { attempt, number, previous, may_be_revised })
     }
 
     /// What `session` having come this far changes about the ended connections before it.
@@ -138,23 +143,28 @@ impl Client {
             let in_time = at.since(ended.at) <= Attempts::WINDOW;
             let in_turn = ended.at.since(successor.opened) <= Attempts::OVERLAP;
             // Behind TLS at least: a scanner that asks one more question each time is at no prompt.
-            let further = successor.phase > ended.verdict.phase && successor.phase >= Phase::Credssp;
-            if !ended.revisable || !in_time || !in_turn || !further || !member.marks.agrees(successor.marks) {
+            let further = successor.phase > ended.phase && successor.phase >= Phase::Credssp;
+            if !in_time || !in_turn || !further || !member.marks.agrees(successor.marks) {
                 continue;
             }
-            ended.revisable = false;
+            let Some(before) = ended.revisable.take() else { continue };
             let same_user = member.marks.same_user(successor.marks);
-            ended.verdict = revise::as_prompt(&ended.verdict, successor, ended.at, same_user);
-            revisions.push(Revision { session: member.session, successor: session, verdict: ended.verdict.clone() });
+            let verdict = revise::as_prompt(&before, successor, ended.at, same_user);
+            (ended.cause, ended.phase) = (verdict.cause, verdict.phase);
+            revisions.push(Revision { session: member.session, successor: session, verdict });
         }
         revisions
     }
 
     /// Moves what is final at `now` to `settled`, and marks it as such.
     pub(super) fn settle(&mut self, now: Timestamp, settled: &mut Settled) {
+        if self.first_end.is_none_or(|first| now.since(first) < Attempts::WINDOW) {
+            return;
+        }
         for member in &mut self.members {
-            if let Some(ended) = member.ended.as_mut().filter(|e| e.revisable && now.since(e.at) >= Attempts::WINDOW) {
-                ended.revisable = false;
+            if let Some(ended) = member.ended.as_mut().filter(|e| now.since(e.at) >= Attempts::WINDOW)
+                && ended.revisable.take().is_some()
+            {
                 settled.sessions.push(member.session);
             }
         }
@@ -176,6 +186,7 @@ impl Client {
     pub(super) fn drop_settled(&mut self) -> Vec<u128> {
         let gone = self.members.iter().filter(|m| m.attempt == SETTLED).map(|m| m.session).collect();
         self.members.retain(|m| m.attempt != SETTLED);
+        self.first_end = self.members.iter().filter_map(|m| m.ended.as_ref()).map(|ended| ended.at).min();
         gone
     }
 
@@ -189,7 +200,7 @@ impl Client {
             }
         }
         let member = self.members.pop_front()?;
-        if member.ended.is_some_and(|ended| ended.revisable) {
+        if member.ended.is_some_and(|ended| ended.revisable.is_some()) {
             settled.sessions.push(member.session);
         }
         Some(member.session)
@@ -222,12 +233,12 @@ impl Client {
 
     fn sum_up(&self, id: u128) -> Option<Attempt> {
         let members: Vec<&Member> = self.members.iter().filter(|m| m.attempt == id).collect();
-        let verdicts = || members.iter().filter_map(|m| m.ended.as_ref()).map(|e| &e.verdict);
-        let success = verdicts().filter(|v| v.outcome() == Outcome::Success).max_by_key(|v| v.phase);
-        let failure = verdicts().find(|v| v.outcome() == Outcome::Failure);
+        let ends = || members.iter().filter_map(|m| m.ended.as_ref());
+        let success = ends().filter(|e| e.cause.outcome() == Outcome::Success).max_by_key(|e| e.phase);
+        let failure = ends().find(|e| e.cause.outcome() == Outcome::Failure);
         // A prompt alone is no session that came up: a failure after it weighs more.
-        let came_up = success.filter(|v| failure.is_none() || v.phase >= Phase::Active);
-        let cause = came_up.or(failure).or_else(|| verdicts().next())?.cause;
+        let came_up = success.filter(|e| failure.is_none() || e.phase >= Phase::Active);
+        let cause = came_up.or(failure).or_else(|| ends().next())?.cause;
         Some(Attempt { id, cause, connections: u16::try_from(members.len()).unwrap_or(u16::MAX) })
     }
 }

@@ -41,7 +41,8 @@ mod revise;
 
 use super::{Cause, Verdict};
 use crate::Timestamp;
-use crate::session::{ClientHelloFacts, Phase, Timeline};
+use crate::session::{Phase, Timeline};
+use crate::wire::HelloShape;
 use crate::wire::tls::is_grease;
 use client::{Client, Member};
 use core::hash::{Hash, Hasher};
@@ -50,6 +51,7 @@ use pair::Half;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Clients (address and target) remembered at most. Each holds at most [`MOST_CONNECTIONS`] connections of about half a
 /// kilobyte, most of them one: a few megabytes for a farm in the morning.
@@ -72,7 +74,7 @@ impl Marks {
     #[must_use]
     pub fn of(timeline: &Timeline) -> Marks {
         let user = timeline.request.as_ref().and_then(|request| request.cookie.as_deref()).map(hash);
-        let fingerprint = timeline.client_hello.as_ref().map(program);
+        let fingerprint = timeline.client_hello.as_deref().map(program);
         Marks { user, fingerprint, half: Half::of(timeline) }
     }
 
@@ -106,17 +108,24 @@ impl Marks {
 
 /// What one program offers every time. Extensions are left out: some stacks shuffle them, and a client that comes back
 /// offers the ticket it has got meanwhile.
-fn program(hello: &ClientHelloFacts) -> u64 {
+fn program(hello: &HelloShape) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let plain = |value: &u16| !is_grease(*value);
-    let suites = hello.suites.iter().map(|s| s.0).filter(plain);
-    let groups = hello.groups.iter().map(|g| g.0).filter(plain);
-    let schemes = hello.signature_schemes.iter().map(|s| s.0).filter(plain);
-    let versions = hello.versions().into_iter().map(|v| v.0);
-    for list in [suites.collect::<Vec<_>>(), groups.collect(), schemes.collect(), versions.collect()] {
-        list.hash(&mut hasher);
-    }
+    hello.legacy_version.hash(&mut hasher);
+    without_grease(hello.suites.iter().map(|s| s.0), &mut hasher);
+    without_grease(hello.groups.iter().map(|g| g.0), &mut hasher);
+    without_grease(hello.signature_schemes.iter().map(|s| s.0), &mut hasher);
+    without_grease(hello.supported_versions.iter().map(|v| v.0), &mut hasher);
     hasher.finish()
+}
+
+fn without_grease(list: impl Iterator<Item = u16>, hasher: &mut DefaultHasher) {
+    let mut count = 0u16;
+    for value in list.filter(|value| !is_grease(*value)) {
+        value.hash(hasher);
+        count = count.wrapping_add(1);
+    }
+    // Where a list ends matters.
+    count.hash(hasher);
 }
 
 fn hash(text: &str) -> u64 {
@@ -174,7 +183,7 @@ pub struct Settled {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     client: IpAddr,
-    target: Box<str>,
+    target: Arc<str>,
 }
 
 /// The attempts of all clients.
@@ -204,7 +213,7 @@ impl Attempts {
     }
 
     /// A connection of `client` to `target` (the configured upstream, or the original destination) was accepted.
-    pub fn opened(&mut self, session: u128, client: IpAddr, target: &str, at: Timestamp) {
+    pub fn opened(&mut self, session: u128, client: IpAddr, target: impl Into<Arc<str>>, at: Timestamp) {
         let key = Key { client, target: target.into() };
         self.touch(&key);
         let entry = self.clients.entry(key.clone()).or_default();
@@ -304,8 +313,11 @@ impl Attempts {
     }
 
     fn touch(&mut self, key: &Key) {
-        self.clock += 1;
         let client = self.clients.entry(key.clone()).or_default();
+        if client.seen == self.clock && self.clock > 0 {
+            return;
+        }
+        self.clock += 1;
         self.recency.remove(&client.seen);
         client.seen = self.clock;
         self.recency.insert(self.clock, key.clone());

@@ -38,7 +38,7 @@ pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
             .side(Side::Both)
             .because("insufficient_security: the host wants stronger suites than those offered."),
         80 => Finding::likely(Cause::TlsAlertInternalError).rivals(&[Cause::CertPrivateKeyUnusable]),
-        86 if hello.fallback_scsv => Finding::likely(Cause::TlsNoCommonVersion)
+        86 if hello.fallback_scsv() => Finding::likely(Cause::TlsNoCommonVersion)
             .because("The client retried with a lower version (TLS_FALLBACK_SCSV) than the host supports."),
         _ => Finding::possible(Cause::TlsAlertOther).rivals(&[
             Cause::CertPrivateKeyUnusable,

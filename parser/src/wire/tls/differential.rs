@@ -1,7 +1,8 @@
 //! The same hellos read by tls-parser, and hellos that rustls made: three readers must agree.
 
 use super::{
-    CipherSuite, ClientHello, Fingerprints, NamedGroup, RECORD_HEADER, RecordHeader, SignatureScheme, TlsVersion,
+    CipherSuite, ClientHello, Fingerprints, HelloShape, NamedGroup, RECORD_HEADER, RecordHeader, SignatureScheme,
+    TlsVersion,
 };
 use rustls::crypto::aws_lc_rs;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ fn hello(record: &[u8]) -> ClientHello<'_> {
 
 #[test]
 fn fingerprints_of_real_clients_are_those_of_reference_tools() {
-    let of = |text| Fingerprints::of(&hello(&hex(text)));
+    let of = |text| Fingerprints::of(&HelloShape::of(&hello(&hex(text))));
     let expect = |ja3: &str, ja4: &str| Fingerprints { ja3: ja3.to_owned(), ja4: ja4.to_owned() };
     assert_eq!(of(XFREERDP), expect("a3afc2c46ba4a7d7fbe1cfb7a3031c2f", "t13d311000_e8f1e7e78f70_1f22a2ca17c4"));
     assert_eq!(of(RDESKTOP), expect("e945f3fa877f3038e6ae8988e29a85be", "t13i291100_723694b0fccc_5671b5df5029"));

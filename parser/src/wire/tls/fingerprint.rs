@@ -2,8 +2,7 @@
 //!
 //! JA3 and JA3S: salesforce/ja3 (BSD-3-Clause). JA4, the TLS client part alone: FoxIO-LLC/ja4 (BSD-3-Clause).
 
-use super::{ClientHello, ExtensionType, ServerHello, TlsVersion, is_grease};
-use core::fmt::Write;
+use super::{CipherSuite, ExtensionType, HelloShape, TlsVersion, is_grease};
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
@@ -17,30 +16,37 @@ pub struct Fingerprints {
 }
 
 impl Fingerprints {
-    /// Both fingerprints of a hello.
+    /// Both fingerprints of a hello. They depend on nothing but its shape.
     #[must_use]
-    pub fn of(hello: &ClientHello<'_>) -> Fingerprints {
-        Fingerprints { ja3: hex(&Md5::digest(ja3_text(hello))), ja4: ja4(hello) }
+    pub fn of(shape: &HelloShape) -> Fingerprints {
+        if shape.sslv2_form {
+            return Fingerprints::default();
+        }
+        Fingerprints { ja3: hex(&Md5::digest(ja3_text(shape))), ja4: ja4(shape) }
     }
 }
 
 /// The text that JA3 hashes: `version,suites,extensions,groups,point_formats`, decimal, GREASE left out.
 #[must_use]
-pub fn ja3_text(hello: &ClientHello<'_>) -> String {
-    let mut text = String::with_capacity(256);
-    let _ = write!(text, "{}", hello.legacy_version.0);
-    decimals(&mut text, hello.suites().map(|s| s.0));
-    decimals(&mut text, hello.extensions().map(|(kind, _)| kind.0));
-    decimals(&mut text, hello.groups().map(|g| g.0));
-    decimals(&mut text, hello.point_formats().iter().map(|f| u16::from(*f)));
+pub fn ja3_text(shape: &HelloShape) -> String {
+    let values = shape.suites.len() + shape.extensions.len() + shape.groups.len() + shape.point_formats.len();
+    let mut text = String::with_capacity(6 * values + 10);
+    decimal(&mut text, shape.legacy_version.0);
+    decimals(&mut text, shape.suites.iter().map(|s| s.0));
+    decimals(&mut text, shape.extensions.iter().copied());
+    decimals(&mut text, shape.groups.iter().map(|g| g.0));
+    decimals(&mut text, shape.point_formats.iter().map(|f| u16::from(*f)));
     text
 }
 
-/// JA3S, md5 in hex of `version,suite,extensions`.
+/// JA3S, md5 in hex of `version,suite,extensions`; the version is `legacy_version`.
 #[must_use]
-pub fn ja3s(hello: &ServerHello<'_>) -> String {
-    let mut text = format!("{},{}", hello.legacy_version.0, hello.suite.0);
-    decimals(&mut text, hello.extensions().map(|(kind, _)| kind.0));
+pub fn ja3s(version: TlsVersion, suite: CipherSuite, extensions: &[u16]) -> String {
+    let mut text = String::with_capacity(6 * extensions.len() + 12);
+    decimal(&mut text, version.0);
+    text.push(',');
+    decimal(&mut text, suite.0);
+    decimals(&mut text, extensions.iter().copied());
     hex(&Md5::digest(text))
 }
 
@@ -48,22 +54,35 @@ pub fn ja3s(hello: &ServerHello<'_>) -> String {
 fn decimals(text: &mut String, values: impl Iterator<Item = u16>) {
     text.push(',');
     for (place, value) in values.filter(|v| !is_grease(*v)).enumerate() {
-        let _ = write!(text, "{}{value}", if place == 0 { "" } else { "-" });
+        if place > 0 {
+            text.push('-');
+        }
+        decimal(text, value);
     }
 }
 
-fn ja4(hello: &ClientHello<'_>) -> String {
-    let version = hello.supported_versions().filter(|v| !v.is_grease()).max().unwrap_or(hello.legacy_version);
-    let mut suites: Vec<u16> = hello.suites().map(|s| s.0).filter(|s| !is_grease(*s)).collect();
-    let mut extensions: Vec<u16> = hello.extensions().map(|(k, _)| k.0).filter(|e| !is_grease(*e)).collect();
-    let mut text = format!(
-        "t{}{}{:02}{:02}{}",
-        ja4_version(version),
-        if hello.has_server_name() { 'd' } else { 'i' },
-        suites.len().min(99),
-        extensions.len().min(99),
-        ja4_alpn(hello.alpn().next()),
-    );
+/// The value in decimal. Some sixty of them per hello make the machinery of `write!` the larger part of the cost.
+fn decimal(text: &mut String, value: u16) {
+    for power in [10_000, 1_000, 100, 10] {
+        if value >= power {
+            text.push(char::from(b'0' + (value / power % 10) as u8));
+        }
+    }
+    text.push(char::from(b'0' + (value % 10) as u8));
+}
+
+fn ja4(shape: &HelloShape) -> String {
+    let newest = shape.supported_versions.iter().copied().filter(|v| !v.is_grease()).max();
+    let mut suites: Vec<u16> = shape.suites.iter().map(|s| s.0).filter(|s| !is_grease(*s)).collect();
+    let mut extensions: Vec<u16> = shape.extensions.iter().copied().filter(|e| !is_grease(*e)).collect();
+    let mut text = String::with_capacity(36);
+    text.push('t');
+    text.push_str(ja4_version(newest.unwrap_or(shape.legacy_version)));
+    text.push(if shape.extensions.contains(&ExtensionType::SERVER_NAME.0) { 'd' } else { 'i' });
+    for count in [suites.len(), extensions.len()].map(|count| count.min(99) as u8) {
+        text.extend([char::from(b'0' + count / 10), char::from(b'0' + count % 10)]);
+    }
+    text.push_str(&ja4_alpn(shape.alpn.first().map(|value| &**value)));
 
     suites.sort_unstable();
     text.push('_');
@@ -72,7 +91,7 @@ fn ja4(hello: &ClientHello<'_>) -> String {
     let none = extensions.is_empty();
     extensions.retain(|e| ![ExtensionType::SERVER_NAME.0, ExtensionType::ALPN.0].contains(e));
     extensions.sort_unstable();
-    let schemes: Vec<u16> = hello.signature_schemes().map(|s| s.0).filter(|s| !is_grease(*s)).collect();
+    let schemes: Vec<u16> = shape.signature_schemes.iter().map(|s| s.0).filter(|s| !is_grease(*s)).collect();
     text.push('_');
     text.push_str(&if none { ja4_hash(&[], &[]) } else { ja4_hash(&extensions, &schemes) });
     text
@@ -106,24 +125,29 @@ fn ja4_hash(values: &[u16], schemes: &[u16]) -> String {
     if values.is_empty() && schemes.is_empty() {
         return "000000000000".to_owned();
     }
-    let mut text = String::with_capacity(5 * (values.len() + schemes.len()));
-    for (list, first) in [(values, ""), (schemes, "_")] {
+    let mut text = Vec::with_capacity(5 * (values.len() + schemes.len()));
+    for (list, first) in [(values, None), (schemes, Some(b'_'))] {
         for (place, value) in list.iter().enumerate() {
-            let _ = write!(text, "{}{value:04x}", if place == 0 { first } else { "," });
+            text.extend(if place == 0 { first } else { Some(b',') });
+            text.extend([value >> 12, value >> 8, value >> 4, *value].map(|v| DIGITS[usize::from(v & 0x0f)]));
         }
     }
-    let mut digits = hex(&Sha256::digest(text));
-    digits.truncate(12);
-    digits
+    hex(&Sha256::digest(text)[..6])
 }
 
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 0x0f]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 0x0f].map(|d| char::from(DIGITS[usize::from(d)])));
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ClientHello;
     use super::*;
 
     /// The example of FoxIO-LLC/ja4, technical_details/JA4.md.
@@ -158,10 +182,19 @@ mod tests {
         let mut message = vec![1, 0, 0, 43, 3, 1];
         message.extend([0; 32]);
         message.extend([0, 0, 4, 0, 4, 0, 5, 1, 0]);
-        let hello = ClientHello::parse(&message).value().expect("a hello");
+        let hello = HelloShape::of(&ClientHello::parse(&message).value().expect("a hello"));
         assert_eq!(ja3_text(&hello), "769,4-5,,,");
         assert!(Fingerprints::of(&hello).ja4.starts_with("t10i020000_"));
         assert!(Fingerprints::of(&hello).ja4.ends_with("_000000000000"));
+    }
+
+    #[test]
+    fn decimals_are_those_of_the_standard_library() {
+        for value in [0, 9, 10, 99, 100, 999, 1_000, 9_999, 10_000, 10_203, 65_535] {
+            let mut text = String::new();
+            decimal(&mut text, value);
+            assert_eq!(text, value.to_string());
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod names;
 mod record;
 mod sealed;
 mod server_hello;
+mod shape;
 mod sslv2;
 mod suite;
 mod suite_table;
@@ -29,6 +30,7 @@ pub use names::{AlertDescription, AlertLevel, ContentType, ExtensionType, Handsh
 pub use record::{Alert, HANDSHAKE_HEADER, HandshakeHeader, RECORD_HEADER, RECORD_MAX, RecordHeader};
 pub use sealed::{PlaintextLen, SealedLen, Sealing, plaintext_len, sealed_len};
 pub use server_hello::{DowngradeSentinel, ServerHello};
+pub use shape::HelloShape;
 pub use sslv2::Sslv2Hello;
 pub use suite::{CipherSuite, SuiteClass, SuiteInfo};
 pub use version::{TlsVersion, is_grease};

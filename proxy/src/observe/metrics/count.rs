@@ -9,6 +9,7 @@ use parser::session::{
     Answer, ClientHelloFacts, Closer, ConnectFailure, PerPeer, Phase, ResolveFailure, Timeline, Upstream,
 };
 use parser::wire::{CipherSuite, SuiteClass};
+use prometheus::IntCounter;
 
 impl Metrics {
     /// What was seen of a session, counted when it ends: facts do not change with the verdict.
@@ -70,17 +71,13 @@ impl Metrics {
 
     fn negotiation(&self, timeline: &Timeline, upstream: &UpstreamMetrics) {
         if let Some(request) = &timeline.request {
-            let protocols = self.closed("protocols", names::request_protocols(request.protocols));
-            self.families.requests.with_label_values(&[protocols]).inc();
+            self.count("protocols", &self.requests, names::request_protocols(request.protocols));
         }
-        let selected = |protocol| self.families.selected.with_label_values(&[&*upstream.label, protocol]).inc();
         match &timeline.answer {
             Some(Answer::Selected { protocol, .. }) => {
-                let name = protocol.names().join("+");
-                let known = names::PROTOCOLS.iter().copied().find(|known| *known == name);
-                selected(self.closed("protocols", known));
+                self.count("protocols", &upstream.selected, names::selected_protocol(*protocol));
             }
-            Some(Answer::Plain) => selected("rdp"),
+            Some(Answer::Plain) => self.count("protocols", &upstream.selected, Some(0)),
             Some(Answer::Failure(code)) => {
                 let number = code.0.to_string();
                 let known = names::FAILURE_CODES.iter().copied().find(|known| *known == number);
@@ -94,14 +91,19 @@ impl Metrics {
     fn tls(&self, timeline: &Timeline, upstream: &UpstreamMetrics) {
         if let Some(hello) = &timeline.client_hello {
             // A version nobody knows does not hide the newest one that we do.
-            let newest = hello.versions().into_iter().filter(|version| names::version(*version).is_some()).max();
-            let version = self.closed("version", newest.and_then(names::version));
-            self.families.client_max_version.with_label_values(&[version]).inc();
+            let said = match hello.supported_versions.as_slice() {
+                [] => std::slice::from_ref(&hello.legacy_version),
+                versions => versions,
+            };
+            let newest = said.iter().copied().filter(|version| names::version(*version).is_some()).max();
+            self.count("version", &self.client_max_version, newest.and_then(names::version));
         }
         if let Some(hello) = &timeline.server_hello {
-            let version = self.closed("version", names::version(hello.version));
-            let class = suite_class(hello.suite);
-            self.families.negotiated.with_label_values(&[&*upstream.label, version, class]).inc();
+            let version = names::version(hello.version).unwrap_or_else(|| {
+                self.overflows("version");
+                names::VERSIONS.len() - 1
+            });
+            upstream.negotiated[version * names::SUITE_CLASSES.len() + suite_class(hello.suite)].inc();
         }
         for alert in &timeline.alerts {
             let name = self.closed("alert", alert.description.name());
@@ -118,9 +120,24 @@ impl Metrics {
     /// A value of a closed set, or `other`, which is counted.
     fn closed(&self, label: &str, value: Option<&'static str>) -> &'static str {
         value.unwrap_or_else(|| {
-            self.families.overflow.with_label_values(&[label]).inc();
+            self.overflows(label);
             OTHER
         })
+    }
+
+    /// The same for a set whose counters are at hand; the last is that of `other`.
+    fn count(&self, label: &str, counters: &[IntCounter], value: Option<usize>) {
+        match value.and_then(|at| counters.get(at)) {
+            Some(counter) => counter.inc(),
+            None => {
+                self.overflows(label);
+                counters.iter().last().into_iter().for_each(IntCounter::inc);
+            }
+        }
+    }
+
+    fn overflows(&self, label: &str) {
+        self.families.overflow.with_label_values(&[label]).inc();
     }
 }
 
@@ -139,10 +156,13 @@ impl UpstreamMetrics {
     }
 }
 
-fn suite_class(suite: CipherSuite) -> &'static str {
+/// Index into [`names::SUITE_CLASSES`].
+fn suite_class(suite: CipherSuite) -> usize {
     match suite.class() {
-        Some(class @ (SuiteClass::Modern | SuiteClass::Weak | SuiteClass::Broken)) => class.name(),
-        Some(SuiteClass::Signal) | None => OTHER,
+        Some(SuiteClass::Modern) => 0,
+        Some(SuiteClass::Weak) => 1,
+        Some(SuiteClass::Broken) => 2,
+        Some(SuiteClass::Signal) | None => 3,
     }
 }
 

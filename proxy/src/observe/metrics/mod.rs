@@ -31,6 +31,10 @@ pub(crate) struct Metrics {
     listeners: RwLock<HashMap<Arc<str>, Arc<ListenerMetrics>>>,
     upstreams: RwLock<HashMap<Arc<str>, Arc<UpstreamMetrics>>>,
     phases: Vec<PhaseMetrics>,
+    /// In the order of `names::REQUEST_PROTOCOLS`.
+    requests: Vec<IntCounter>,
+    /// In the order of `names::VERSIONS`.
+    client_max_version: Vec<IntCounter>,
 }
 
 /// The families, as registered.
@@ -64,6 +68,7 @@ struct Families {
     giveups: IntCounterVec,
     overflow: IntCounterVec,
     reloads: IntCounterVec,
+    shapes_evicted: IntCounter,
 }
 
 /// What is counted per listener.
@@ -89,6 +94,10 @@ pub(crate) struct UpstreamMetrics {
     /// In the order of `names::MISMATCHES`.
     mismatch: Vec<IntCounter>,
     drop_after_hello: IntCounter,
+    /// In the order of `names::PROTOCOLS`.
+    selected: Vec<IntCounter>,
+    /// In the order of `names::VERSIONS`, and for each of `names::SUITE_CLASSES`.
+    negotiated: Vec<IntCounter>,
     label: Arc<str>,
 }
 
@@ -117,7 +126,18 @@ impl Metrics {
             .collect();
         let build = keep(&registry, IntGaugeVec::new(names::opts(names::BUILD_INFO), &["version"])?)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        Ok(Metrics { registry, families, listeners: RwLock::default(), upstreams: RwLock::default(), phases })
+        let each = |family: &IntCounterVec, values: &[&str]| -> Vec<IntCounter> {
+            values.iter().map(|value| family.with_label_values(&[value])).collect()
+        };
+        Ok(Metrics {
+            requests: each(&families.requests, &names::REQUEST_PROTOCOLS),
+            client_max_version: each(&families.client_max_version, &names::VERSIONS),
+            registry,
+            families,
+            listeners: RwLock::default(),
+            upstreams: RwLock::default(),
+            phases,
+        })
     }
 
     /// Makes the series of these labels exist.
@@ -186,6 +206,8 @@ impl Metrics {
     pub(crate) fn render(&self) -> Vec<u8> {
         let lost = self.dropped("log");
         lost.inc_by(super::log::dropped().saturating_sub(lost.get()));
+        let evicted = &self.families.shapes_evicted;
+        evicted.inc_by(crate::record::evicted_shapes().saturating_sub(evicted.get()));
         let mut text = Vec::with_capacity(64 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!("metrics could not be written: {error}");
@@ -245,6 +267,7 @@ impl Families {
             giveups: counters(names::GIVEUPS)?,
             overflow: counters(names::LABEL_OVERFLOW)?,
             reloads: counters(names::RELOADS)?,
+            shapes_evicted: keep(registry, IntCounter::with_opts(names::opts(names::SHAPES_EVICTED))?)?,
         })
     }
 
@@ -278,15 +301,11 @@ impl Families {
         };
         let causes: Vec<&str> = parser::diagnosis::Cause::ALL.iter().map(|cause| cause.id()).collect();
         each(&self.connect_errors, &names::CONNECT_REASONS);
-        each(&self.selected, &names::PROTOCOLS);
         each(&self.nego_failures, &names::FAILURE_CODES);
         each(&self.host_changes, &parser::profile::ChangeKind::ALL.map(parser::profile::ChangeKind::name));
         each(&self.probes, &crate::probe::Reason::ALL.map(crate::probe::Reason::name));
-        for version in names::VERSIONS {
-            for class in names::SUITE_CLASSES {
-                self.negotiated.with_label_values(&[&**label, version, class]);
-            }
-        }
+        let classes = |version| names::SUITE_CLASSES.map(|class| [&**label, version, class]);
+        let negotiated = names::VERSIONS.into_iter().flat_map(classes);
         for alert in parser::wire::AlertDescription::all().filter_map(|alert| alert.name()).chain([OTHER]) {
             for side in ["client", "host"] {
                 self.alerts.with_label_values(&[&**label, side, alert]);
@@ -299,6 +318,8 @@ impl Families {
             host_to_client: self.bytes.with_label_values(&[&**label, "host_to_client"]),
             mismatch: each(&self.mismatch, &names::MISMATCHES),
             drop_after_hello: self.drop_after_hello.with_label_values(&[&**label]),
+            selected: each(&self.selected, &names::PROTOCOLS),
+            negotiated: negotiated.map(|labels| self.negotiated.with_label_values(&labels)).collect(),
             label: Arc::clone(label),
         }
     }

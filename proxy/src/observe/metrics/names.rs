@@ -80,6 +80,8 @@ pub(super) const GIVEUPS: Counters =
     (("parser_giveups_total", "Connections no longer parsed, only carried, and why"), &["reason"]);
 pub(super) const LABEL_OVERFLOW: Counters = (("label_overflow_total", "Label values counted as `other`"), &["label"]);
 pub(super) const RELOADS: Counters = (("config_reloads_total", "Configuration reloads"), &["result"]);
+pub(super) const SHAPES_EVICTED: Named =
+    ("hello_shapes_evicted_total", "Kinds of ClientHello that made room for others in the table of those known");
 
 /// A logon takes seconds, a working day hours.
 pub(super) const SESSION_BUCKETS: &[f64] =
@@ -123,16 +125,27 @@ pub(super) const REQUEST_PROTOCOLS: [&str; 12] = [
     "other",
 ];
 
-/// The value of `version`, and whether it is one of the list.
-pub(super) fn version(version: TlsVersion) -> Option<&'static str> {
-    if version.is_tls13_draft() { Some("1.3") } else { version.name().filter(|name| VERSIONS.contains(name)) }
+/// Where a version stands in [`VERSIONS`].
+pub(super) fn version(version: TlsVersion) -> Option<usize> {
+    let name = if version.is_tls13_draft() { "1.3" } else { version.name()? };
+    VERSIONS.iter().position(|known| *known == name)
 }
 
-/// The value of `protocols`.
-pub(super) fn request_protocols(protocols: Option<Protocols>) -> Option<&'static str> {
-    let Some(protocols) = protocols else { return Some("none") };
-    let joined = protocols.names().join("+");
-    REQUEST_PROTOCOLS.iter().copied().find(|known| *known == joined)
+/// Where what a client asks for stands in [`REQUEST_PROTOCOLS`].
+pub(super) fn request_protocols(protocols: Option<Protocols>) -> Option<usize> {
+    /// The bits of [`REQUEST_PROTOCOLS`] between `none` and `other`.
+    const BITS: [u32; 10] = [0, 1, 2, 3, 0x09, 0x0b, 0x05, 0x07, 0x0f, 0x1f];
+    let Some(protocols) = protocols else { return Some(0) };
+    BITS.iter().position(|bits| *bits == protocols.0).map(|at| at + 1)
+}
+
+/// Where the one protocol a host chose stands in [`PROTOCOLS`].
+pub(super) fn selected_protocol(protocol: Protocols) -> Option<usize> {
+    match protocol.0 {
+        0 => Some(0),
+        bit if bit.is_power_of_two() && bit <= 16 => Some(bit.trailing_zeros() as usize + 1),
+        _ => None,
+    }
 }
 
 /// The label of an upstream: `host:port` as configured, IPv6 in brackets.
@@ -154,4 +167,20 @@ pub(super) fn histogram_opts(name: Named, buckets: &[f64]) -> HistogramOpts {
 
 pub(super) fn histogram(name: Named, buckets: &[f64], labels: &[&str]) -> prometheus::Result<HistogramVec> {
     HistogramVec::new(histogram_opts(name, buckets), labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_protocols_are_found_by_their_bits() {
+        for bits in 0..=0x20 {
+            let joined = Protocols(bits).names().join("+");
+            let known = |list: &[&str]| list.iter().position(|known| *known == joined);
+            assert_eq!(request_protocols(Some(Protocols(bits))), known(&REQUEST_PROTOCOLS), "{joined}");
+            assert_eq!(selected_protocol(Protocols(bits)), known(&PROTOCOLS), "{joined}");
+        }
+        assert_eq!(request_protocols(None).map(|at| REQUEST_PROTOCOLS[at]), Some("none"));
+    }
 }

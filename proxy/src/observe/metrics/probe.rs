@@ -21,7 +21,7 @@ impl Metrics {
         }
         for ability in &profile.versions {
             if let Some((version, supported)) = names::version(ability.version).zip(supported(ability)) {
-                self.families.host_tls.with_label_values(&[label, version]).set(i64::from(supported));
+                self.families.host_tls.with_label_values(&[label, names::VERSIONS[version]]).set(i64::from(supported));
             }
         }
         if let Some(certificate) = profile.certificate.as_ref().filter(|c| c.unreadable.is_none()) {

@@ -3,8 +3,12 @@
 use super::Attempt;
 use super::probe::{Change, Probe};
 use super::said::Said;
+use crate::record::CommunityId;
+use parser::Timestamp;
+use parser::session::PhaseLog;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::ser::{SerializeMap, Serializer};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -31,8 +35,8 @@ pub(super) struct Address {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Host {
-    pub(super) address: String,
+pub(super) struct Host<'a> {
+    pub(super) address: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,21 +52,21 @@ pub(super) struct Bytes {
 pub(super) struct Network {
     pub(super) transport: &'static str,
     pub(super) protocol: &'static str,
-    pub(super) community_id: String,
+    pub(super) community_id: CommunityId,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Rdp {
+pub(super) struct Rdp<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) requested_protocols: Vec<String>,
+    pub(super) requested_protocols: Vec<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) selected_protocol: Option<String>,
+    pub(super) selected_protocol: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) negotiation: Option<Negotiation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cookie: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) routing_token: Option<String>,
+    pub(super) routing_token: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) correlation_id: Option<Uuid>,
     #[serde(flatten)]
@@ -73,7 +77,7 @@ pub(super) struct Rdp {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Negotiation {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) flags: Vec<String>,
+    pub(super) flags: Vec<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failure_code: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,10 +85,10 @@ pub(super) struct Negotiation {
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Rdpscope {
+pub(super) struct Rdpscope<'a> {
     pub(super) schema: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) listener: Option<String>,
+    pub(super) listener: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) phase: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,34 +99,34 @@ pub(super) struct Rdpscope {
     pub(super) is_final: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) end: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) evidence: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) evidence: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) alternatives: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) remedy: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) remedy: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) missing: Option<Listed>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) smallest_change: Vec<String>,
+    pub(super) missing: Option<Listed<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) smallest_change: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) close: Option<Close>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) predicted: Option<Predicted>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<Attempt>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) stages_ms: BTreeMap<&'static str, f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stages_ms: Option<Stages<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tcp: Option<Connection>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<Waiting>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) capture: Option<Capture>,
+    pub(super) capture: Option<Capture<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) probe: Option<Probe>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) change: Option<Change>,
+    pub(super) change: Option<Change<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rejected: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,16 +136,33 @@ pub(super) struct Rdpscope {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Listed {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) client: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) host: Vec<String>,
+pub(super) struct Listed<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) client: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) host: &'a [String],
+}
+
+/// How long each phase lasted that was entered, in milliseconds, in the order of a session's life.
+#[derive(Clone, Debug)]
+pub(super) struct Stages<'a> {
+    pub(super) phases: &'a PhaseLog,
+    pub(super) end: Timestamp,
+}
+
+impl Serialize for Stages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (phase, from, to) in self.phases.spans(self.end) {
+            map.serialize_entry(phase.name(), &super::milliseconds(to.since(from)))?;
+        }
+        map.end()
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Capture {
-    pub(super) path: String,
+pub(super) struct Capture<'a> {
+    pub(super) path: Cow<'a, str>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -7,19 +7,21 @@ mod probe;
 mod said;
 mod tls;
 
+pub(super) use tls::{LIST, group, scheme, suite, version};
+
 use super::capture::is_wanted;
-use super::{Names, SessionIdentity, SessionRecord, community_id, rfc3339};
+use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id};
 use crate::probe::Probed;
 use fields::{
     Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, Predicted, Rdp,
-    Rdpscope, SessionId, Waiting,
+    Rdpscope, SessionId, Stages, Waiting,
 };
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Verdict};
 use parser::profile::{Completeness, HostProfile};
 use parser::session::{Answer, GiveUp, Opening, PerPeer, Phase, TcpFacts, Timeline, Upstream};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +69,7 @@ impl Action {
 }
 
 /// `rdpscope.attempt`: which connections of one client belong together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// The attempt, named after its first session.
     pub id: Uuid,
@@ -89,19 +91,19 @@ pub struct Told {
     pub profile: Option<Arc<HostProfile>>,
 }
 
-/// One event. Serialize it with [`Event::line`].
+/// One event, borrowed from what it tells of. Serialize it with [`Event::line`].
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Event {
+pub struct Event<'a> {
     #[serde(rename = "@timestamp")]
-    timestamp: String,
+    timestamp: Stamp,
     event: EventFields,
-    message: String,
+    message: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<SessionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<Host>,
+    server: Option<Host<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,28 +111,28 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<Network>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rdp: Option<Rdp>,
+    rdp: Option<Rdp<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<tls::Tls>,
-    rdpscope: Rdpscope,
+    tls: Option<tls::Tls<'a>>,
+    rdpscope: Rdpscope<'a>,
 }
 
-impl Event {
+impl<'a> Event<'a> {
     /// A connection is over (`session_end`), or what we say of it has changed (`verdict`).
     #[must_use]
-    pub fn ended(action: Action, record: &SessionRecord, at: Timestamp, names: &Names, told: &Told) -> Event {
+    pub fn ended(action: Action, record: &'a SessionRecord, at: Timestamp, names: &Names, told: &'a Told) -> Event<'a> {
         let (identity, verdict) = (&*record.identity, &record.verdict);
         let mut event = Event::seen(action, identity, &record.timeline, record.ended, names);
-        event.timestamp = rfc3339(at);
+        event.timestamp = Stamp(at);
         event.event.outcome = Some(verdict.outcome().name());
         event.event.code = Some(verdict.cause.id());
         event.event.duration = Some(nanoseconds(record.ended.since(identity.accepted)));
-        event.message.clone_from(&verdict.message);
+        event.message = Cow::Borrowed(&verdict.message);
         event.rdpscope.say(verdict);
         // A session that turned out to be no failure keeps no file.
         let capture = record.capture.as_ref().filter(|_| is_wanted(verdict.cause));
-        event.rdpscope.capture = capture.map(|path| Capture { path: path.display().to_string() });
-        event.rdpscope.attempt.clone_from(&told.attempt);
+        event.rdpscope.capture = capture.map(|path| Capture { path: path.to_string_lossy() });
+        event.rdpscope.attempt = told.attempt;
         event.rdpscope.is_final = Some(told.is_final);
         if let Some(profile) = &told.profile {
             event.learn(profile, at);
@@ -140,16 +142,23 @@ impl Event {
 
     /// A connection was accepted.
     #[must_use]
-    pub fn started(identity: &SessionIdentity) -> Event {
+    pub fn started(identity: &'a SessionIdentity) -> Event<'a> {
         let mut event = Event::about(Action::SessionStart, identity, identity.accepted);
         event.rdpscope.phase = Some(Phase::Accept.name());
-        event.message = format!("connection from {} for {}", identity.client.ip().to_canonical(), identity.upstream);
+        event.message =
+            format!("connection from {} for {}", identity.client.ip().to_canonical(), identity.upstream).into();
         event
     }
 
     /// A connection entered a phase at `entered`, or is still in it `at` a later time.
     #[must_use]
-    pub fn phase(identity: &SessionIdentity, phase: Phase, entered: Timestamp, at: Timestamp, last: Silence) -> Event {
+    pub fn phase(
+        identity: &'a SessionIdentity,
+        phase: Phase,
+        entered: Timestamp,
+        at: Timestamp,
+        last: Silence,
+    ) -> Event<'a> {
         let mut event = Event::about(Action::SessionPhase, identity, at);
         let waiting = at.since(entered);
         event.event.duration = Some(nanoseconds(at.since(identity.accepted)));
@@ -159,7 +168,7 @@ impl Event {
             client_silent_ms: last.client.map(|last| milliseconds(at.since(last))),
             host_silent_ms: last.host.map(|last| milliseconds(at.since(last))),
         });
-        event.message = if waiting < Duration::from_secs(1) {
+        let message = if waiting < Duration::from_secs(1) {
             format!("entered {phase}")
         } else {
             let of = |name, last: Option<Timestamp>| match last {
@@ -169,23 +178,24 @@ impl Event {
             let (client, host) = (of("client", last.client), of("host", last.host));
             format!("in {phase} for {:.1} s; {client}, {host}", waiting.as_secs_f64())
         };
+        event.message = message.into();
         event
     }
 
     /// A connection was refused by a limit of ours. `suppressed` counts the refusals since the last event that had none.
     #[must_use]
     pub fn rejected(
-        identity: &SessionIdentity,
+        identity: &'a SessionIdentity,
         cause: Cause,
         reason: &'static str,
-        message: String,
+        message: &'a str,
         suppressed: u64,
-    ) -> Event {
+    ) -> Event<'a> {
         let mut event = Event::about(Action::SessionEnd, identity, identity.accepted);
         event.event.outcome = Some(cause.outcome().name());
         event.event.code = Some(cause.id());
         event.event.duration = Some(0);
-        event.message = message;
+        event.message = message.into();
         event.rdpscope.phase = Some(Phase::Accept.name());
         event.rdpscope.side = Some(parser::diagnosis::Side::Proxy.name());
         event.rdpscope.confidence = Some(parser::diagnosis::Confidence::Proven.name());
@@ -198,19 +208,19 @@ impl Event {
 
     /// Something the proxy itself did (`reload`, `drain`). `live` is how many sessions went on, where that matters.
     #[must_use]
-    pub fn of_proxy(action: Action, at: Timestamp, success: bool, message: String, live: Option<usize>) -> Event {
+    pub fn of_proxy(action: Action, at: Timestamp, success: bool, message: String, live: Option<usize>) -> Event<'a> {
         let outcome = Some(if success { "success" } else { "failure" });
         Event {
-            timestamp: rfc3339(at),
+            timestamp: Stamp(at),
             event: EventFields { action: action.name(), outcome, ..EventFields::default() },
-            message,
+            message: message.into(),
             rdpscope: Rdpscope { schema: SCHEMA, live, ..Rdpscope::default() },
             ..Event::default()
         }
     }
 
     /// A host was asked what it accepts.
-    pub(crate) fn probe(probed: &Probed, at: Timestamp) -> Event {
+    pub(crate) fn probe(probed: &'a Probed, at: Timestamp) -> Event<'a> {
         let profile = &*probed.profile;
         let outcome = match profile.completeness {
             Completeness::Complete => "success",
@@ -220,7 +230,8 @@ impl Event {
         let mut event = Event::of_host(Action::Probe, &probed.upstream, probed.target.address, at);
         event.event.outcome = Some(outcome);
         event.event.duration = Some(nanoseconds(probed.took));
-        event.message = format!("asked {} {}: {}", probed.upstream, probed.reason.words(), probe::words(profile));
+        event.message =
+            format!("asked {} {}: {}", probed.upstream, probed.reason.words(), probe::words(profile)).into();
         event.session = probed.session.map(|id| SessionId { id });
         event.tls = tls::Tls::of_profile(profile);
         let asked = probe::Asked { reason: probed.reason.name(), tls_first: probed.target.tls_first };
@@ -230,21 +241,21 @@ impl Event {
 
     /// A host accepts something else than when it was asked before.
     pub(crate) fn host_changed(
-        upstream: &str,
+        upstream: &'a str,
         address: SocketAddr,
-        noticed: &crate::probe::Noticed,
+        noticed: &'a crate::probe::Noticed,
         at: Timestamp,
-    ) -> Event {
+    ) -> Event<'a> {
         let mut event = Event::of_host(Action::HostChanged, upstream, address, at);
-        let (after, before) = (rfc3339(noticed.after), rfc3339(noticed.before));
-        event.message = format!("host {upstream} {} (between {after} and {before})", noticed.text);
-        event.rdpscope.change = Some(probe::Change { what: noticed.what, text: noticed.text.clone(), after, before });
+        let (after, before) = (Stamp(noticed.after), Stamp(noticed.before));
+        event.message = format!("host {upstream} {} (between {after} and {before})", noticed.text).into();
+        event.rdpscope.change = Some(probe::Change { what: noticed.what, text: &noticed.text, after, before });
         event
     }
 
-    fn of_host(action: Action, upstream: &str, address: SocketAddr, at: Timestamp) -> Event {
+    fn of_host(action: Action, upstream: &'a str, address: SocketAddr, at: Timestamp) -> Event<'a> {
         Event {
-            timestamp: rfc3339(at),
+            timestamp: Stamp(at),
             event: EventFields { action: action.name(), ..EventFields::default() },
             server: Some(host(upstream, Some(address))),
             rdpscope: Rdpscope { schema: SCHEMA, ..Rdpscope::default() },
@@ -253,7 +264,7 @@ impl Event {
     }
 
     /// Adds what the host was found to accept.
-    fn learn(&mut self, profile: &HostProfile, at: Timestamp) {
+    fn learn(&mut self, profile: &'a HostProfile, at: Timestamp) {
         self.rdpscope.probe = Some(probe::Probe::of(profile, at));
         if let Some(tls) = &mut self.tls {
             tls.learn(profile);
@@ -261,10 +272,15 @@ impl Event {
     }
 
     /// All that is known of a live connection, without a verdict.
-    pub(crate) fn live(identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
+    pub(crate) fn live(
+        identity: &'a SessionIdentity,
+        timeline: &'a Timeline,
+        at: Timestamp,
+        names: &Names,
+    ) -> Event<'a> {
         let mut event = Event::seen(Action::SessionPhase, identity, timeline, at, names);
         event.event.duration = Some(nanoseconds(at.since(identity.accepted)));
-        event.message = format!("live, in {}", timeline.phase());
+        event.message = format!("live, in {}", timeline.phase()).into();
         event
     }
 
@@ -277,18 +293,24 @@ impl Event {
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(2048);
-        // Strings, numbers and maps with string keys: there is nothing that serde_json could refuse.
-        if serde_json::to_writer(&mut line, self).is_err() {
-            line.clear();
-        }
-        line.push(b'\n');
+        self.write(&mut line);
         line
     }
 
+    /// Puts the event at the end of `lines`, as one line with its line feed.
+    pub(crate) fn write(&self, lines: &mut Vec<u8>) {
+        let begin = lines.len();
+        // Strings, numbers and maps with string keys: there is nothing that serde_json could refuse.
+        if serde_json::to_writer(&mut *lines, self).is_err() {
+            lines.truncate(begin);
+        }
+        lines.push(b'\n');
+    }
+
     /// What every event of a connection has.
-    fn about(action: Action, identity: &SessionIdentity, at: Timestamp) -> Event {
+    fn about(action: Action, identity: &'a SessionIdentity, at: Timestamp) -> Event<'a> {
         Event {
-            timestamp: rfc3339(at),
+            timestamp: Stamp(at),
             event: EventFields { action: action.name(), ..EventFields::default() },
             session: Some(SessionId { id: identity.id }),
             client: Some(address(identity.client)),
@@ -298,13 +320,19 @@ impl Event {
                 protocol: "unknown",
                 community_id: community_id(identity.client, identity.local),
             }),
-            rdpscope: Rdpscope { listener: Some(identity.listener.to_string()), schema: SCHEMA, ..Rdpscope::default() },
+            rdpscope: Rdpscope { listener: Some(&identity.listener), schema: SCHEMA, ..Rdpscope::default() },
             ..Event::default()
         }
     }
 
     /// The same with what was seen of it until `at`.
-    fn seen(action: Action, identity: &SessionIdentity, timeline: &Timeline, at: Timestamp, names: &Names) -> Event {
+    fn seen(
+        action: Action,
+        identity: &'a SessionIdentity,
+        timeline: &'a Timeline,
+        at: Timestamp,
+        names: &Names,
+    ) -> Event<'a> {
         let mut event = Event::about(action, identity, at);
         event.server = Some(host(&identity.upstream, connected(&timeline.upstream)));
         event.source = Some(Bytes { bytes: timeline.traffic.client.bytes });
@@ -317,7 +345,7 @@ impl Event {
         event.rdpscope.phase = Some(timeline.phase().name());
         event.rdpscope.close =
             timeline.first_close().map(|close| Close { first: close.by.name(), kind: close.kind.name() });
-        event.rdpscope.stages_ms = stages(timeline, at);
+        event.rdpscope.stages_ms = Some(Stages { phases: &timeline.phases, end: at });
         event.rdpscope.tcp = legs(timeline.tcp);
         event
     }
@@ -326,19 +354,19 @@ impl Event {
 /// When each side's last byte came.
 pub type Silence = PerPeer<Option<Timestamp>>;
 
-impl Rdpscope {
-    fn say(&mut self, verdict: &Verdict) {
+impl<'a> Rdpscope<'a> {
+    fn say(&mut self, verdict: &'a Verdict) {
         self.phase = Some(verdict.phase.name());
         self.side = Some(verdict.side.name());
         self.confidence = Some(verdict.confidence.name());
-        self.evidence.clone_from(&verdict.evidence);
+        self.evidence = &verdict.evidence;
         self.alternatives = verdict.alternatives.iter().map(|cause| cause.id()).collect();
-        self.remedy.clone_from(&verdict.remedy);
+        self.remedy = &verdict.remedy;
         let missing = &verdict.missing;
         if !(missing.client.is_empty() && missing.host.is_empty()) {
-            self.missing = Some(Listed { client: missing.client.clone(), host: missing.host.clone() });
+            self.missing = Some(Listed { client: &missing.client, host: &missing.host });
         }
-        self.smallest_change.clone_from(&verdict.smallest_change);
+        self.smallest_change = &verdict.smallest_change;
         self.end = verdict.end.map(|end| end.name());
         let predicted = verdict.cause.entry().predicted;
         let nothing = predicted.mstsc.is_empty() && predicted.mstsc_direct.is_empty() && predicted.schannel.is_empty();
@@ -355,11 +383,11 @@ fn address(address: SocketAddr) -> Address {
 }
 
 /// `label` is `host:port`; an IPv6 address stands in brackets there.
-fn host(label: &str, connected: Option<SocketAddr>) -> Host {
+fn host(label: &str, connected: Option<SocketAddr>) -> Host<'_> {
     let (name, port) = label.rsplit_once(':').unwrap_or((label, ""));
     let name = name.trim_start_matches('[').trim_end_matches(']');
     Host {
-        address: name.to_owned(),
+        address: name,
         ip: connected.map(|c| c.ip().to_canonical()).or_else(|| name.parse().ok()),
         port: connected.map(|c| c.port()).or_else(|| port.parse().ok()),
     }
@@ -382,14 +410,14 @@ fn protocol(opening: Opening) -> &'static str {
     }
 }
 
-fn rdp(timeline: &Timeline, names: &Names) -> Rdp {
+fn rdp<'a>(timeline: &'a Timeline, names: &Names) -> Rdp<'a> {
     let request = timeline.request.as_ref();
     let (selected, negotiation) = match &timeline.answer {
         Some(Answer::Selected { protocol, flags }) => {
             let flags = flags.names();
-            (Some(protocol.names().join("+")), Some(Negotiation { flags, ..Negotiation::default() }))
+            (Some(one(protocol.names())), Some(Negotiation { flags, ..Negotiation::default() }))
         }
-        Some(Answer::Plain) => (Some("rdp".to_owned()), None),
+        Some(Answer::Plain) => (Some("rdp".into()), None),
         Some(Answer::Failure(code)) => {
             let failure_name = code.name();
             (None, Some(Negotiation { failure_code: Some(code.0), failure_name, ..Negotiation::default() }))
@@ -400,7 +428,7 @@ fn rdp(timeline: &Timeline, names: &Names) -> Rdp {
         matches!(timeline.gave_up, Some((GiveUp::Released | GiveUp::Budget | GiveUp::Malformed | GiveUp::TooLarge, _)));
     Rdp {
         requested_protocols: request
-            .map(|r| r.protocols.map_or_else(|| vec!["rdp".to_owned()], |protocols| protocols.names()))
+            .map(|r| r.protocols.map_or_else(|| vec!["rdp".into()], |protocols| protocols.names()))
             .unwrap_or_default(),
         selected_protocol: selected,
         negotiation,
@@ -413,15 +441,15 @@ fn rdp(timeline: &Timeline, names: &Names) -> Rdp {
 }
 
 /// A routing token is no user name, but a stranger chooses it: 64 characters tell one broker's token from another's.
-fn routing_token(token: &str, names: &Names) -> Option<String> {
+fn routing_token<'a>(token: &'a str, names: &Names) -> Option<Cow<'a, str>> {
     const KEPT: usize = 64;
     // A name that some front has put where the token belongs is still a name.
     if let Some((before, name)) = token.split_once("mstshash=") {
-        return names.write(name).map(|name| format!("{before}mstshash={name}"));
+        return names.write(name).map(|name| format!("{before}mstshash={name}").into());
     }
     match token.char_indices().nth(KEPT) {
-        Some((cut, _)) => Some(format!("{}…", &token[..cut])),
-        None => Some(token.to_owned()),
+        Some((cut, _)) => Some(format!("{}…", &token[..cut]).into()),
+        None => Some(token.into()),
     }
 }
 
@@ -430,8 +458,12 @@ fn guid(wire: [u8; 16]) -> Uuid {
     Uuid::from_bytes_le(wire)
 }
 
-fn stages(timeline: &Timeline, end: Timestamp) -> BTreeMap<&'static str, f64> {
-    timeline.phases.spans(end).map(|(phase, from, to)| (phase.name(), milliseconds(to.since(from)))).collect()
+/// The one name there is, or all joined by `+`.
+fn one(names: Vec<Cow<'static, str>>) -> Cow<'static, str> {
+    match <[Cow<'static, str>; 1]>::try_from(names) {
+        Ok([name]) => name,
+        Err(names) => names.join("+").into(),
+    }
 }
 
 fn legs(tcp: PerPeer<Option<TcpFacts>>) -> Option<Connection> {

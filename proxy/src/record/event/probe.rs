@@ -1,19 +1,21 @@
 //! `rdpscope.probe` and `rdpscope.change`: what a host was found to accept, and what changed.
 
 use super::tls::{LIST, suite, version};
+use crate::record::Stamp;
 use parser::Timestamp;
 use parser::profile::{Completeness, HostProfile};
 use parser::wire::CipherSuite;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// What the host accepts, in short.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Probe {
     /// Since the last answer, in seconds with milliseconds.
     age_s: f64,
-    versions: Vec<String>,
+    versions: Vec<Cow<'static, str>>,
     /// In the order of the versions, each suite once.
-    ciphers: Vec<String>,
+    ciphers: Vec<Cow<'static, str>>,
     handshakes: u16,
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,11 +33,11 @@ pub(super) struct Asked {
 
 /// A change of a host, between two probes.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Change {
+pub(super) struct Change<'a> {
     pub(super) what: &'static str,
-    pub(super) text: String,
-    pub(super) after: String,
-    pub(super) before: String,
+    pub(super) text: &'a str,
+    pub(super) after: Stamp,
+    pub(super) before: Stamp,
 }
 
 impl Probe {
@@ -65,7 +67,7 @@ pub(super) fn words(profile: &HostProfile) -> String {
     if let Completeness::Unreachable(why) = &profile.completeness {
         return why.clone();
     }
-    let versions: Vec<String> =
+    let versions: Vec<Cow<'static, str>> =
         profile.versions.iter().filter(|ability| ability.accepted()).map(|ability| version(ability.version)).collect();
     let what = match (versions.is_empty(), profile.versions.is_empty()) {
         (true, true) => "nothing was learned of TLS".to_owned(),

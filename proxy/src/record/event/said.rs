@@ -5,6 +5,7 @@ use super::Names;
 use parser::session::{PerPeer, Told};
 use parser::wire::DisconnectReason;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The objects; each is left out when nothing of it was said.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -68,7 +69,7 @@ struct Mcs {
     selected_protocol: Option<String>,
     /// What the host repeats of the client's request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    requested_protocols: Vec<String>,
+    requested_protocols: Vec<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -21,8 +21,8 @@ fn parse(event: &Event) -> Value {
 /// The whole object, every field that passthrough can know. Copied from CONTRACT.md by hand, not from the program.
 #[test]
 fn a_full_event_is_what_the_contract_says() {
-    let event =
-        Event::ended(Action::SessionEnd, &record(1, Cause::CertExpired), after(20), &names(UserNames::Plain), &told());
+    let (record, told) = (record(1, Cause::CertExpired), told());
+    let event = Event::ended(Action::SessionEnd, &record, after(20), &names(UserNames::Plain), &told);
     let mut event = parse(&event);
     let predicted = event["rdpscope"].as_object_mut().unwrap().remove("predicted").unwrap();
     assert!(predicted["mstsc"].is_array() && predicted["mstsc_direct"].is_array(), "{predicted}");
@@ -77,8 +77,9 @@ fn no_user_name_leaves_unless_it_may() {
             }
             let verdict = diagnose(&timeline);
             let record = SessionRecord { timeline, verdict, ..record(1, Cause::CertExpired) };
-            let event = Event::ended(Action::SessionEnd, &record, after(20), &names, &told());
-            let detail = crate::record::Detail::ended(Action::SessionEnd, &record, &names, &told()).to_string();
+            let told = told();
+            let event = Event::ended(Action::SessionEnd, &record, after(20), &names, &told);
+            let detail = crate::record::Detail::ended(Action::SessionEnd, &record, &names, &told).to_string();
             let report = crate::record::report(&record, &crate::record::ReportStyle::plain());
             for text in [String::from_utf8(event.line()).unwrap(), detail, report] {
                 assert!(!text.to_lowercase().contains("alice"), "{text}");
@@ -93,8 +94,8 @@ fn no_user_name_leaves_unless_it_may() {
 fn a_hostile_hello_does_not_make_a_huge_event() {
     let mut record = record(1, Cause::TlsNoCommonCipher);
     let hello = record.timeline.client_hello.as_mut().unwrap();
-    hello.suites = (0..32_000).map(parser::wire::CipherSuite).collect();
-    hello.server_name = Some("ü".repeat(60_000));
+    std::sync::Arc::make_mut(&mut hello.shape).suites = (0..32_000).map(parser::wire::CipherSuite).collect();
+    hello.server_name = Some("ü".repeat(60_000).into());
     let line = Event::ended(Action::SessionEnd, &record, after(20), &names(UserNames::Hash), &told()).line();
     assert!(line.len() < 24 * 1024, "{} bytes", line.len());
 }

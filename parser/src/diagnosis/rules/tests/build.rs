@@ -5,7 +5,9 @@ use crate::session::{
     Answer, CertificateFacts, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, Opening, Peer, Phase, ProxyAct,
     RecordShape, RequestFacts, ServerHelloFacts, Tail, Timeline, Upstream,
 };
-use crate::wire::{AlertDescription, AlertLevel, CipherSuite, Protocols, RequestFlags, ResponseFlags, TlsVersion};
+use crate::wire::{
+    AlertDescription, AlertLevel, CipherSuite, HelloShape, Protocols, RequestFlags, ResponseFlags, TlsVersion,
+};
 use std::net::SocketAddr;
 
 /// 2024-02-29 12:30:00 UTC, in milliseconds.
@@ -100,12 +102,14 @@ impl Build {
     pub(super) fn hello(mut self, versions: &[u16], length: u32) -> Build {
         self.0.client_hello = Some(ClientHelloFacts {
             at: at(10),
-            legacy_version: TlsVersion::TLS12,
-            supported_versions: versions.iter().map(|v| TlsVersion(*v)).collect(),
-            suites: vec![GCM_12],
             server_name: Some("rds07.example.net".into()),
             length,
-            ..ClientHelloFacts::default()
+            ..ClientHelloFacts::from(HelloShape {
+                legacy_version: TlsVersion::TLS12,
+                supported_versions: versions.iter().map(|v| TlsVersion(*v)).collect(),
+                suites: vec![GCM_12],
+                ..HelloShape::default()
+            })
         });
         self.sent(Peer::Client, u64::from(length), 10)
     }
