@@ -1,7 +1,8 @@
 //! Connections of one client in the lab captures, put together as they came.
 
-use crate::lab::{connections, ports};
-use crate::replay::{self, Stream};
+use crate::data;
+use crate::lab::ports;
+use crate::replay::{self, Recorded};
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Cause, Marks, Placement, Revision, Verdict, diagnose};
 use parser::session::{Phase, Timeline};
@@ -15,14 +16,15 @@ struct Story {
     attempts: Vec<(Cause, u16)>,
 }
 
-/// Feeds every open, phase and end of the streams in the order of their times. Sessions are numbered from 1.
-fn tell(streams: &[Stream]) -> Story {
+/// Feeds every open, phase and end of the connections in the order of their times. Sessions are numbered from 1.
+fn tell(segments: &[Recorded]) -> Story {
     enum Step {
         Opened,
         Reached(Phase),
         Ended,
     }
-    let timelines: Vec<Timeline> = streams.iter().map(replay::timeline).collect();
+    let found = replay::analyzed(segments);
+    let timelines: Vec<Timeline> = found.iter().map(replay::timeline).collect();
     let mut steps: Vec<(Timestamp, usize, Step)> = Vec::new();
     for (n, timeline) in timelines.iter().enumerate() {
         steps.push((timeline.opened, n, Step::Opened));
@@ -36,7 +38,7 @@ fn tell(streams: &[Stream]) -> Story {
     for (at, n, step) in steps {
         let (id, timeline) = (n as u128 + 1, &timelines[n]);
         match step {
-            Step::Opened => attempts.opened(id, streams[n].client.ip(), "host", at),
+            Step::Opened => attempts.opened(id, found[n].record.identity.client.ip(), "host", at),
             Step::Reached(phase) => story.revisions.extend(attempts.reached(id, phase, Marks::of(timeline), at)),
             Step::Ended => story.placements.push(attempts.ended(id, &story.verdicts[n], timeline, at)),
         }
@@ -46,19 +48,23 @@ fn tell(streams: &[Stream]) -> Story {
     story
 }
 
-fn capture(name: &str) -> Vec<Stream> {
-    connections(name, ports()[name])
+/// The segments of a capture to and from its host.
+fn capture(name: &str) -> Vec<Recorded> {
+    let port = ports()[name];
+    let file = data("lab").join(format!("{name}.pcap"));
+    let ours = |recorded: &mut Recorded| recorded.ends().iter().any(|end| end.port() == port);
+    replay::segments(&file).into_iter().filter_map(|mut recorded| ours(&mut recorded).then_some(recorded)).collect()
 }
 
-/// `second` as it would look when the client of `first` had made it, `pause` nanoseconds after `first` ended.
-fn then(first: &Stream, mut second: Stream, pause: u64) -> Stream {
-    let end = first.events.last().unwrap().0.0;
-    let shift = |at: Timestamp| Timestamp(at.0 - second.opened.0 + end + pause);
-    let events = second.events.iter().map(|(at, event)| (shift(*at), event.clone())).collect();
-    let opened = shift(second.opened);
-    second.client.set_ip(first.client.ip());
-    (second.opened, second.events) = (opened, events);
-    second
+/// `first`, and then `second` as if the same client had made it, `pause` nanoseconds later.
+fn then(mut first: Vec<Recorded>, second: Vec<Recorded>, pause: u64) -> Vec<Recorded> {
+    let end = first.last_mut().unwrap().at().0;
+    let begin = second[0].segment().at.0;
+    for mut recorded in second {
+        *recorded.at() = Timestamp(recorded.at().0 - begin + end + pause);
+        first.push(recorded);
+    }
+    first
 }
 
 #[test]
@@ -97,9 +103,7 @@ fn the_three_connections_of_a_gateway_client_are_one_attempt() {
 
 #[test]
 fn a_certificate_prompt_and_then_a_session_is_a_success() {
-    let prompt = capture("certv-prompt-nostdin").remove(0);
-    let session = then(&prompt, capture("ok-xrdp-tls").remove(0), 4_000_000_000);
-    let story = tell(&[prompt, session]);
+    let story = tell(&then(capture("certv-prompt-nostdin"), capture("ok-xrdp-tls"), 4_000_000_000));
     assert_eq!(story.verdicts[0].cause, Cause::ClosedAfterTlsUnknown);
     let [revision] = story.revisions.as_slice() else { panic!("{:?}", story.revisions) };
     assert_eq!((revision.session, revision.verdict.cause), (1, Cause::ClientPromptProbe));
@@ -108,9 +112,7 @@ fn a_certificate_prompt_and_then_a_session_is_a_success() {
 
 #[test]
 fn a_session_that_comes_too_late_revises_nothing() {
-    let prompt = capture("certv-prompt-nostdin").remove(0);
-    let session = then(&prompt, capture("ok-xrdp-tls").remove(0), 40_000_000_000);
-    let story = tell(&[prompt, session]);
+    let story = tell(&then(capture("certv-prompt-nostdin"), capture("ok-xrdp-tls"), 40_000_000_000));
     assert!(story.revisions.is_empty());
     assert_eq!(story.attempts.len(), 2);
 }

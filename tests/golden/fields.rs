@@ -38,7 +38,7 @@ fn every_field_that_can_be_seen_equals_the_truth() {
     for path in captures(&data("captures")) {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let truth = truth::read(&path.with_extension("truth.json"));
-        let streams = replay::streams(&path);
+        let streams = replay::findings(&path);
         let expected = truth["streams"].as_array().unwrap();
         assert_eq!(streams.len(), expected.len(), "{name}: number of streams");
         files += 1;
@@ -46,7 +46,12 @@ fn every_field_that_can_be_seen_equals_the_truth() {
             connections += 1;
             let timeline = replay::timeline(stream);
             let key = format!("{name}\t{number}");
-            comparison.field(&key, "client address", stream.client.to_string(), truth::address(&truth["client"]));
+            comparison.field(
+                &key,
+                "client address",
+                stream.record.identity.client.to_string(),
+                truth::address(&truth["client"]),
+            );
             compare(&mut comparison, &key, &timeline, truth);
         }
     }
@@ -232,7 +237,7 @@ fn streams_without_rdp_or_tls_are_not_taken_for_one() {
     for path in captures(&data("captures")) {
         let truth = truth::read(&path.with_extension("truth.json"));
         let expected = truth["streams"].as_array().unwrap();
-        for (stream, truth) in replay::streams(&path).iter().zip(expected) {
+        for (stream, truth) in replay::findings(&path).iter().zip(expected) {
             let timeline = replay::timeline(stream);
             if truth["rdp"].is_object() || truth["tls"].is_object() || timeline.traffic.client.bytes < 5 {
                 continue;

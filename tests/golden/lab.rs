@@ -2,9 +2,10 @@
 //! verdict that `lab/truth.tsv` names for an observer who only passes bytes.
 
 use crate::data;
-use crate::replay::{self, Stream};
-use parser::diagnosis::{Confidence, Outcome, Verdict, diagnose};
+use crate::replay;
+use parser::diagnosis::{Confidence, Outcome, Verdict};
 use parser::session::Timeline;
+use rdpscope::analyze::analysis::Finding;
 use std::collections::HashMap;
 
 /// One row of `truth.tsv`.
@@ -67,9 +68,9 @@ pub(crate) fn ports() -> HashMap<String, u16> {
 }
 
 /// The connections of a capture to its server port.
-pub(crate) fn connections(capture: &str, port: u16) -> Vec<Stream> {
+pub(crate) fn connections(capture: &str, port: u16) -> Vec<Finding> {
     let file = data("lab").join(format!("{capture}.pcap"));
-    replay::streams(&file).into_iter().filter(|stream| stream.host.port() == port).collect()
+    replay::findings(&file).into_iter().filter(|found| found.record.identity.local.port() == port).collect()
 }
 
 #[test]
@@ -83,9 +84,8 @@ fn every_lab_connection_gets_the_verdict_it_must_get() {
             wrong.push(format!("{} {}: only {} connections", row.capture, row.connection, found.len()));
             continue;
         };
-        let timeline = replay::timeline(stream);
-        let verdict = diagnose(&timeline);
-        let complaints = row.complaints(&timeline, &verdict);
+        let verdict = &stream.record.verdict;
+        let complaints = row.complaints(&stream.record.timeline, verdict);
         if !complaints.is_empty() {
             wrong.push(format!(
                 "{} {}: {}\n    {}\n    evidence {:?}\n    must be {:?}",
@@ -106,8 +106,8 @@ fn every_lab_connection_gets_the_verdict_it_must_get() {
 fn every_lab_verdict_can_be_read_by_a_person() {
     let ports = ports();
     for row in rows() {
-        let timeline = replay::timeline(&connections(&row.capture, ports[&row.capture])[row.connection - 1]);
-        let verdict = diagnose(&timeline);
+        let finding = connections(&row.capture, ports[&row.capture]).swap_remove(row.connection - 1);
+        let (timeline, verdict) = (finding.record.timeline, finding.record.verdict);
         let name = format!("{} {}", row.capture, row.connection);
         assert!(!verdict.message.is_empty() && !verdict.message.contains('\n'), "{name}: {}", verdict.message);
         assert!(verdict.message.len() < 260, "{name}: {}", verdict.message);

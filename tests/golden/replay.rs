@@ -1,81 +1,92 @@
-//! A recorded connection through the tracker, as a proxy in its place would have fed it.
+//! A recorded file through the analysis, exactly as `rdpscope analyze` takes it.
 
 use parser::Timestamp;
-use parser::session::{CloseKind, Closer, ConnectFailure, Limits, Peer, Session, Timeline, Upstream, UpstreamEvent};
-use rdpscope::analyze::capture;
-use rdpscope::analyze::streams::{Event, Streams};
+use parser::session::Timeline;
+use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
+use rdpscope::analyze::capture::{self, Step};
+use rdpscope::analyze::packet::{Packet, Segment};
+use rdpscope::analyze::source::Source;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// One TCP connection of a file, with all that happened on it.
+/// A segment with its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Stream {
-    pub(crate) client: SocketAddr,
-    pub(crate) host: SocketAddr,
-    pub(crate) opened: Timestamp,
-    pub(crate) events: Vec<(Timestamp, Event)>,
+pub(crate) struct Recorded {
+    segment: Segment<'static>,
+    payload: Vec<u8>,
+}
+
+impl Recorded {
+    /// The segment.
+    pub(crate) fn segment(&self) -> Segment<'_> {
+        Segment { payload: &self.payload, ..self.segment }
+    }
+
+    /// When it was captured.
+    pub(crate) fn at(&mut self) -> &mut Timestamp {
+        &mut self.segment.at
+    }
+
+    /// Both ends.
+    pub(crate) fn ends(&mut self) -> [&mut SocketAddr; 2] {
+        [&mut self.segment.from, &mut self.segment.to]
+    }
+}
+
+/// The segments of a file.
+pub(crate) fn segments(path: &Path) -> Vec<Recorded> {
+    let mut all = Vec::new();
+    read(path, |step| {
+        if let Step::Packet(Packet::Segment(segment)) = step {
+            let payload = segment.payload.to_vec();
+            all.push(Recorded { segment: Segment { payload: &[], ..segment }, payload });
+        }
+    });
+    all
 }
 
 /// The connections of a file, in the order of their first segment.
-pub(crate) fn streams(path: &Path) -> Vec<Stream> {
-    let mut streams = Streams::default();
-    let mut told: Vec<(usize, Timestamp, Event)> = Vec::new();
-    let read = capture::segments(path, |segment| {
-        streams.segment(segment, |number, at, event| told.push((number, at, event)));
+pub(crate) fn findings(path: &Path) -> Vec<Finding> {
+    let mut analysis = Analysis::new(Telling::Once);
+    let mut found = Vec::new();
+    read(path, |step| {
+        if let Step::Packet(packet) = step {
+            analysis.packet(&packet, &mut |finding| found.push(finding));
+        }
+    });
+    in_order(analysis, found)
+}
+
+/// The connections that these segments make.
+pub(crate) fn analyzed(segments: &[Recorded]) -> Vec<Finding> {
+    let mut analysis = Analysis::new(Telling::Once);
+    let mut found = Vec::new();
+    for recorded in segments {
+        analysis.packet(&Packet::Segment(recorded.segment()), &mut |finding| found.push(finding));
+    }
+    in_order(analysis, found)
+}
+
+/// The timeline of a connection.
+pub(crate) fn timeline(finding: &Finding) -> Timeline {
+    finding.record.timeline.clone()
+}
+
+fn read(path: &Path, mut each: impl FnMut(Step<'_>)) {
+    let summary = capture::read(Source::open(path).unwrap(), |step| {
+        each(step);
         ControlFlow::Continue(())
     });
-    let summary = read.unwrap();
+    let summary = summary.unwrap();
     assert!(summary.unknown_links.is_empty(), "{}: {summary:?}", path.display());
-    streams.finish(|number, at, event| told.push((number, at, event)));
-    let mut found: Vec<Stream> = streams.list().iter().map(Stream::without_events).collect();
-    for (number, at, event) in told {
-        found[number].events.push((at, event));
-    }
+}
+
+fn in_order(mut analysis: Analysis, mut found: Vec<Finding>) -> Vec<Finding> {
+    analysis.finish(&mut |finding| found.push(finding));
+    assert!(found.iter().all(|finding| finding.is_final && !finding.revised));
+    found.sort_by_key(|finding| finding.stream);
+    let numbers: Vec<u64> = found.iter().map(|finding| finding.stream).collect();
+    assert_eq!(numbers, (0..analysis.connections()).collect::<Vec<_>>(), "each connection is told once");
     found
-}
-
-impl Stream {
-    fn without_events(stream: &rdpscope::analyze::streams::Stream) -> Stream {
-        Stream { client: stream.client, host: stream.host, opened: stream.opened, events: Vec::new() }
-    }
-}
-
-/// The timeline of a whole recorded connection.
-pub(crate) fn timeline(stream: &Stream) -> Timeline {
-    let mut session = Session::new(stream.opened, Limits::default());
-    let mut accepted = false;
-    for (at, event) in &stream.events {
-        match event {
-            Event::Syn => session.upstream(UpstreamEvent::Connecting(stream.host), *at),
-            Event::SynAck => {
-                accepted = true;
-                session.upstream(UpstreamEvent::Connected(stream.host), *at);
-            }
-            Event::Data(from, bytes) => {
-                accepted = true;
-                session.data(*from, bytes, *at);
-            }
-            Event::Rst(Peer::Host) if !accepted => {
-                let failed = Upstream::ConnectFailed {
-                    address: stream.host,
-                    failure: ConnectFailure::Refused,
-                    errno: 111,
-                    tried: 1,
-                };
-                session.upstream(UpstreamEvent::Failed(failed), *at);
-                session.closed(Closer::Host, CloseKind::Rst, *at);
-            }
-            Event::Fin(by) => session.closed(closer(*by), CloseKind::Fin, *at),
-            Event::Rst(by) => session.closed(closer(*by), CloseKind::Rst, *at),
-        }
-    }
-    session.finish()
-}
-
-fn closer(peer: Peer) -> Closer {
-    match peer {
-        Peer::Client => Closer::Client,
-        Peer::Host => Closer::Host,
-    }
 }

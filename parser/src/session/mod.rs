@@ -17,6 +17,7 @@ mod clear_rdp;
 mod credssp;
 mod gateway;
 mod handshake;
+mod packets;
 mod phase;
 mod plain;
 mod reading;
@@ -30,6 +31,7 @@ mod told;
 mod tracker;
 
 pub use bridge::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
+pub use packets::{PacketFacts, PathError, PathFacts, RepeatedSegment, ResetFacts, SentFacts};
 pub use phase::{Phase, PhaseLog};
 pub use timeline::*;
 pub use told::{McsStep, Told};

@@ -5,8 +5,8 @@ use super::plain::Plain;
 use super::reading::Tls;
 use super::release::Release;
 use super::{
-    Answer, Close, CloseKind, Closer, GiveUp, Opening, Peer, PerPeer, Phase, ProxyAct, Tail, TcpFacts, Timeline,
-    Upstream,
+    Answer, Close, CloseKind, Closer, GiveUp, Opening, PacketFacts, Peer, PerPeer, Phase, ProxyAct, Tail, TcpFacts,
+    Timeline, Upstream,
 };
 use crate::Timestamp;
 use crate::stream::{ClientStream, Event, HostStream};
@@ -195,6 +195,18 @@ impl Session {
         }
     }
 
+    /// `count` bytes that `from` sent and that a capture does not hold. What is told from here on is volume and the end.
+    pub fn missing(&mut self, from: Peer, count: u64, at: Timestamp) {
+        if count == 0 {
+            return;
+        }
+        if self.watch() != Watch::Tail {
+            self.timeline.gave_up.get_or_insert((GiveUp::Gap, at));
+            self.let_go = true;
+        }
+        self.passed_unseen(from, count, at);
+    }
+
     /// A socket ended. To be called when it is noticed, before anything is forwarded.
     pub fn closed(&mut self, by: Closer, kind: CloseKind, at: Timestamp) {
         if self.timeline.closes.iter().any(|close| close.by == by) {
@@ -224,6 +236,11 @@ impl Session {
     /// `TCP_INFO` of the leg to `leg`, at the end.
     pub fn socket_facts(&mut self, leg: Peer, facts: TcpFacts) {
         self.timeline.tcp[leg] = Some(facts);
+    }
+
+    /// What packets showed beside their bytes, at the end.
+    pub fn packet_facts(&mut self, facts: PacketFacts) {
+        self.timeline.packets = Some(Box::new(facts));
     }
 
     /// Stops reading, for a reason outside of the bytes (the process-wide budget).

@@ -1,17 +1,15 @@
-//! A pcap or pcapng file to TCP segments, one after the other.
+//! A pcap or pcapng file to packets, one after the other.
 //!
 //! A file is read to where it can be read: what stopped it, and what was passed over, is in the [`Summary`].
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use super::packet::{Frame, Packet, frame};
+use super::source::{CaptureError, Source, State};
 use parser::Timestamp;
-use pcap_parser::traits::PcapNGPacketBlock;
+use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
 use pcap_parser::{Block, PcapBlockOwned, PcapError};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Longest block that is read, in bytes. Packets end at 256 KiB (libpcap's largest snapshot length); pcapng's tables of
 /// names and secrets may be longer.
@@ -21,29 +19,6 @@ const INTERFACES: usize = 1_024;
 /// Kinds of links that cannot be read, counted by number: each file has one or two.
 const UNKNOWN_LINKS: usize = 16;
 
-/// One TCP segment.
-#[derive(Clone, Copy, Debug)]
-pub struct Segment<'a> {
-    /// When it was captured.
-    pub at: Timestamp,
-    /// Who sent it.
-    pub from: SocketAddr,
-    /// To whom.
-    pub to: SocketAddr,
-    /// Sequence number of its first byte, or of its SYN. RFC 9293 3.1
-    pub sequence: u32,
-    /// SYN.
-    pub syn: bool,
-    /// ACK.
-    pub ack: bool,
-    /// FIN.
-    pub fin: bool,
-    /// RST.
-    pub rst: bool,
-    /// Its bytes.
-    pub payload: &'a [u8],
-}
-
 /// What a file held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -51,33 +26,29 @@ pub struct Summary {
     pub packets: u64,
     /// Those that were TCP segments.
     pub segments: u64,
+    /// Fragments of IP packets: they are not put together.
+    pub fragments: u64,
     /// Packets that were captured in part only (`tcpdump -s`).
     pub cut_short: u64,
+    /// Blocks with TLS or other secrets: they are not used, and the file is to be kept as a secret.
+    pub secrets: u64,
     /// Packets on links that cannot be read, by link type (`LINKTYPE_` of tcpdump.org).
     pub unknown_links: BTreeMap<i32, u64>,
+    /// Packets of an interface that the file does not describe.
+    pub unknown_interfaces: u64,
+    /// The first time and the last one, in the order of the file.
+    pub times: Option<(Timestamp, Timestamp)>,
     /// Where and why reading ended before the end of the file.
     pub stopped: Option<String>,
 }
 
-/// Why nothing could be read.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
-    /// It cannot be opened.
-    #[error("{}: {source}", file.display())]
-    Open {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Opened, but no byte could be read.
-    #[error("{}: {why}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What was wrong.
-        why: &'static str,
-    },
+/// What comes out of a file.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// A packet.
+    Packet(Packet<'a>),
+    /// Nothing has come for a while from a capture that is still being written; by its clock it is now about this late.
+    Quiet(Timestamp),
 }
 
 impl Summary {
@@ -89,62 +60,90 @@ impl Summary {
         for (link, packets) in &self.unknown_links {
             complaints.push(format!("link type {link} is not read (packets: {packets})"));
         }
+        if self.unknown_interfaces > 0 {
+            complaints.push(format!("packets of interfaces that are not described: {}", self.unknown_interfaces));
+        }
         if self.cut_short > 0 {
             complaints.push(format!("packets captured in part: {} (use `tcpdump -s 0`)", self.cut_short));
+        }
+        if self.fragments > 0 {
+            complaints.push(format!("IP fragments, which are not put together: {}", self.fragments));
         }
         complaints
     }
 }
 
-/// Shows every TCP segment of a file, in the order of capture, until `each` has seen enough.
+/// Shows every packet of a capture, in the order of the file, until `each` has seen enough.
 ///
 /// # Errors
 ///
-/// The file cannot be opened, or does not begin as a capture. One that breaks off later is no error, but
-/// [`Summary::stopped`].
-pub fn segments(path: &Path, mut each: impl FnMut(&Segment<'_>) -> ControlFlow<()>) -> Result<Summary, CaptureError> {
-    let failed = |source| CaptureError::Open { file: path.to_owned(), source };
-    let unreadable = |why| CaptureError::Unreadable { file: path.to_owned(), why };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(unreadable("a directory, not a capture"));
-    }
-    let mut reader = pcap_parser::create_reader(BLOCK, file).map_err(|error| match error {
-        PcapError::Eof => unreadable("it is empty"),
-        PcapError::ReadError => unreadable("it cannot be read"),
-        _ => unreadable("neither pcap nor pcapng"),
+/// It does not begin as a capture. One that breaks off later is no error, but [`Summary::stopped`].
+pub fn read(source: Source, mut each: impl FnMut(Step<'_>) -> ControlFlow<()>) -> Result<Summary, CaptureError> {
+    let (name, reader, state) = source.into_parts();
+    let mut reader = pcap_parser::create_reader(BLOCK, reader).map_err(|error| {
+        let why = match (error, state.failure()) {
+            (_, Some(failure)) => format!("it cannot be read: {failure}"),
+            (PcapError::Eof, None) => "it is empty".to_owned(),
+            (PcapError::Incomplete(_), None) => "it ends within the header of a capture".to_owned(),
+            (_, None) => "neither pcap nor pcapng".to_owned(),
+        };
+        CaptureError::Unreadable { file: name, why }
     })?;
+    state.begin();
     let mut frames = Frames::default();
     let mut done = 0u64;
-    loop {
-        let stopped = match reader.next() {
+    let mut heard = Instant::now();
+    let stopped = loop {
+        match reader.next() {
             Ok((length, block)) => {
                 let flow = frames.block(&block, &mut each);
                 reader.consume(length);
                 done += length as u64;
+                heard = Instant::now();
                 if flow.is_break() {
                     return Ok(frames.summary);
                 }
-                continue;
             }
             Err(PcapError::Eof) => return Ok(frames.summary),
-            Err(PcapError::Incomplete(_)) => {
-                let had = reader.data().len();
-                if reader.refill().is_err() {
-                    "it cannot be read further"
-                } else if reader.data().len() > had || reader.reader_exhausted() {
-                    continue;
-                } else {
-                    "a block is too long"
+            Err(PcapError::Incomplete(_)) => match refill(&mut *reader, &state) {
+                Refill::More => {}
+                Refill::Quiet => {
+                    if each(Step::Quiet(frames.last.plus(heard.elapsed()))).is_break() {
+                        return Ok(frames.summary);
+                    }
                 }
-            }
-            Err(PcapError::UnexpectedEof) => "the file ends in the middle of a packet",
-            Err(PcapError::BufferTooSmall) => "a block is too long",
-            Err(PcapError::ReadError) => "it cannot be read further",
-            Err(_) => "what follows is no packet",
+                Refill::Stopped(why) => break why,
+            },
+            Err(PcapError::UnexpectedEof) => break "the file ends in the middle of a packet".to_owned(),
+            Err(PcapError::BufferTooSmall) => break TOO_LONG.to_owned(),
+            Err(_) => break "what follows is no packet".to_owned(),
+        }
+    };
+    frames.summary.stopped =
+        Some(format!("reading stopped at byte {done}, after {} packets: {stopped}", frames.summary.packets));
+    Ok(frames.summary)
+}
+
+const TOO_LONG: &str = "a block is too long";
+
+enum Refill {
+    More,
+    Quiet,
+    Stopped(String),
+}
+
+fn refill(reader: &mut (dyn PcapReaderIterator + Send), state: &State) -> Refill {
+    let had = reader.data().len();
+    if reader.refill().is_err() {
+        return match state.failure() {
+            Some(failure) => Refill::Stopped(format!("it cannot be read further: {failure}")),
+            None => Refill::Quiet,
         };
-        frames.summary.stopped = Some(format!("reading stopped at byte {done}: {stopped}"));
-        return Ok(frames.summary);
+    }
+    if reader.data().len() > had || reader.reader_exhausted() {
+        Refill::More
+    } else {
+        Refill::Stopped(TOO_LONG.to_owned())
     }
 }
 
@@ -172,12 +171,14 @@ impl Frames {
     fn block(
         &mut self,
         block: &PcapBlockOwned<'_>,
-        each: &mut impl FnMut(&Segment<'_>) -> ControlFlow<()>,
+        each: &mut impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 self.nanoseconds = header.is_nanosecond_precision();
-                self.interfaces = vec![Interface { link: header.network.0, resolution: 1, offset: 0 }];
+                // The upper half of the field holds other things. draft-ietf-opsawg-pcap 4
+                let link = header.network.0 & 0xffff;
+                self.interfaces = vec![Interface { link, resolution: 1, offset: 0 }];
             }
             PcapBlockOwned::Legacy(packet) => {
                 let fraction = u64::from(packet.ts_usec) * if self.nanoseconds { 1 } else { 1_000 };
@@ -203,6 +204,7 @@ impl Frames {
             PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
                 return self.packet(0, packet.packet_data(), packet.origlen, each);
             }
+            PcapBlockOwned::NG(Block::DecryptionSecrets(_)) => self.summary.secrets += 1,
             PcapBlockOwned::NG(_) => {}
         }
         ControlFlow::Continue(())
@@ -211,85 +213,45 @@ impl Frames {
     fn packet(
         &mut self,
         interface: usize,
-        frame: &[u8],
+        bytes: &[u8],
         length: u32,
-        each: &mut impl FnMut(&Segment<'_>) -> ControlFlow<()>,
+        each: &mut impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.summary.packets += 1;
-        self.summary.cut_short += u64::from(frame.len() < length as usize);
+        let cut = length.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        self.summary.cut_short += u64::from(cut > 0);
+        self.summary.times = Some((self.summary.times.map_or(self.last, |(first, _)| first), self.last));
         let Some(link) = self.interfaces.get(interface).map(|interface| interface.link) else {
+            self.summary.unknown_interfaces += 1;
             return ControlFlow::Continue(());
         };
-        let frame = with_length(link, frame);
-        let Some(sliced) = slice(link, &frame) else {
-            let known = self.summary.unknown_links.len();
-            if known < UNKNOWN_LINKS || self.summary.unknown_links.contains_key(&link) {
-                *self.summary.unknown_links.entry(link).or_default() += 1;
+        match frame(link, bytes, cut, self.last) {
+            Frame::Packet(packet) => {
+                self.summary.segments += u64::from(matches!(packet, Packet::Segment(_)));
+                return each(Step::Packet(packet));
             }
-            return ControlFlow::Continue(());
-        };
-        let Some(segment) = sliced.as_ref().and_then(|sliced| segment(sliced, self.last)) else {
-            return ControlFlow::Continue(());
-        };
-        self.summary.segments += 1;
-        each(&segment)
+            Frame::Fragment => self.summary.fragments += 1,
+            Frame::Other => {}
+            Frame::UnknownLink => {
+                let known = self.summary.unknown_links.len();
+                if known < UNKNOWN_LINKS || self.summary.unknown_links.contains_key(&link) {
+                    *self.summary.unknown_links.entry(link).or_default() += 1;
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
 impl Interface {
     fn time(self, ticks: u64) -> Timestamp {
-        let since = u128::from(ticks) * 1_000_000_000 / u128::from(self.resolution);
+        // Microseconds and nanoseconds, without the wide division that others need.
+        let since = match self.resolution {
+            1_000_000 => u128::from(ticks) * 1_000,
+            1_000_000_000 => u128::from(ticks),
+            resolution => u128::from(ticks) * 1_000_000_000 / u128::from(resolution),
+        };
         let at = i128::try_from(since).unwrap_or(i128::MAX).saturating_add(i128::from(self.offset) * 1_000_000_000);
         Timestamp(u64::try_from(at.max(0)).unwrap_or(u64::MAX))
     }
-}
-
-/// A network card that cuts segments itself leaves the IPv4 length of what it was given at 0.
-fn with_length(link: i32, frame: &[u8]) -> Cow<'_, [u8]> {
-    if link == 1
-        && frame.get(12..15) == Some(&[0x08, 0x00, 0x45])
-        && frame.get(16..18) == Some(&[0, 0])
-        && let Ok(length) = u16::try_from(frame.len() - 14)
-    {
-        let mut whole = frame.to_vec();
-        whole[16..18].copy_from_slice(&length.to_be_bytes());
-        return Cow::Owned(whole);
-    }
-    Cow::Borrowed(frame)
-}
-
-/// The headers of a frame: `None` on a link of unknown type, `Some(None)` when they cannot be read.
-fn slice(link: i32, frame: &[u8]) -> Option<Option<SlicedPacket<'_>>> {
-    let ip = |header: usize| frame.get(header..).and_then(|packet| SlicedPacket::from_ip(packet).ok());
-    Some(match link {
-        // LINKTYPE_NULL, LINKTYPE_LOOP: an address family of four bytes.
-        0 | 108 => ip(4),
-        1 => SlicedPacket::from_ethernet(frame).ok(),
-        // LINKTYPE_RAW and what systems write for it, LINKTYPE_IPV4, LINKTYPE_IPV6.
-        12 | 14 | 101 | 228 | 229 => ip(0),
-        // LINKTYPE_LINUX_SLL and SLL2, of `tcpdump -i any`.
-        113 => ip(16),
-        276 => ip(20),
-        _ => return None,
-    })
-}
-
-fn segment<'a>(sliced: &SlicedPacket<'a>, at: Timestamp) -> Option<Segment<'a>> {
-    let (source, destination): (IpAddr, IpAddr) = match sliced.net.as_ref()? {
-        NetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-        NetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
-        NetSlice::Arp(_) => return None,
-    };
-    let TransportSlice::Tcp(tcp) = sliced.transport.as_ref()? else { return None };
-    Some(Segment {
-        at,
-        from: SocketAddr::new(source, tcp.source_port()),
-        to: SocketAddr::new(destination, tcp.destination_port()),
-        sequence: tcp.sequence_number(),
-        syn: tcp.syn(),
-        ack: tcp.ack(),
-        fin: tcp.fin(),
-        rst: tcp.rst(),
-        payload: tcp.payload(),
-    })
 }

@@ -3,7 +3,7 @@
 //! The session is put together as the proxy saw it: what the client sent from the client's leg, what the host sent from
 //! the host's, closes and time-outs from the comment. So the same rules come to the same verdict.
 
-use super::capture::CaptureError;
+use super::source::CaptureError;
 use crate::record::SessionIdentity;
 use crate::record::capture::facts::{Facts, Meant};
 use crate::record::capture::pcapng::{self, Packet};

@@ -1,247 +1,461 @@
-//! Segments to connections: bytes in order, each delivered when it was complete on the wire, and closes as they were seen.
+//! Segments to connections: bytes in order, each given when it was complete on the wire, and closes as they were seen.
+//!
+//! A connection is let go when it is over, so memory does not grow with the file: [`LIVE`] connections are followed at
+//! once, and of [`REMEMBERED`] past ones it is known that their late segments are nothing new.
 
-use super::capture::Segment;
+use super::direction::{Direction, Held, Piece};
+use super::observed::Observed;
+use super::packet::{Packet, Segment};
+use super::path::PathReport;
 use parser::Timestamp;
-use parser::session::Peer;
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use parser::session::{PacketFacts, Peer};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-/// Most connections of one file; later ones are counted and passed over. More is not one case to be looked at.
-const STREAMS: usize = 10_000;
-/// Bytes of one direction that wait for a lost segment: the window of a fast connection.
-const WAITING: usize = 1 << 20;
-/// Bytes that wait in all directions together. A capture with losses everywhere is none that can be read anyway.
-const WAITING_IN_ALL: usize = 64 << 20;
-/// What keeping a piece costs beside its bytes.
-const PIECE: usize = 64;
+/// Connections that are followed at once; when there are more, the one that was silent for the longest is let go. Each
+/// costs some ten kilobytes.
+const LIVE: usize = 8_192;
+/// Connections that are over and whose addresses are remembered.
+const REMEMBERED: usize = 65_536;
+/// A SYN that was not answered, or a close that the other side did not answer, for so long will not be: systems send
+/// their last SYN after 63 s, and forget a half-closed connection after 60.
+const UNANSWERED: Duration = Duration::from_secs(120);
+/// A connection that was silent for so long is over, whatever keeps its ends from saying so.
+const SILENT: Duration = Duration::from_secs(24 * 3_600);
 
 /// What happened on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Event<'a> {
     /// The client's SYN.
     Syn,
     /// The host's SYN ACK.
     SynAck,
-    /// Bytes that had not been delivered before.
-    Data(Peer, Vec<u8>),
-    /// FIN, once everything before it was delivered.
+    /// Bytes that had not been given before.
+    Data(Peer, &'a [u8]),
+    /// So many bytes were sent that the capture does not hold.
+    Missing(Peer, u64),
+    /// FIN, once everything before it was given.
     Fin(Peer),
     /// RST.
     Rst(Peer),
+    /// It is over, or the capture is: what packets showed beside their bytes. Nothing comes after it.
+    Ended(Box<PacketFacts>),
 }
 
-/// One TCP connection, numbered as tshark does: from 0, in the order of first segments.
-#[derive(Debug)]
+/// One TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Who opened it.
+    /// From 0, in the order of first segments, as tshark numbers them.
+    pub number: u64,
+    /// Who opened it. Until the first byte, that may turn out to be the other one.
     pub client: SocketAddr,
     /// To whom.
     pub host: SocketAddr,
     /// When its first segment was captured.
     pub opened: Timestamp,
+    /// When its last one was.
+    pub last: Timestamp,
+}
+
+/// All connections of a capture, each with a state of its own that the listener keeps.
+#[derive(Debug)]
+pub struct Streams<S> {
+    flows: Vec<Option<Flow<S>>>,
+    free: Vec<u32>,
+    live: HashMap<Key, u32>,
+    /// The connection of the segment before: often that of the next one too.
+    latest: Option<(Key, u32)>,
+    past: HashMap<Key, Past>,
+    oldest: VecDeque<(Key, u64)>,
+    /// When a connection is to be looked at, and which (slot, number). What was due may have been put off since.
+    due: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
+    held: Held,
+    count: u64,
+    linger: Duration,
+}
+
+/// Both ends, the smaller one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key([u8; 36]);
+
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    number: u64,
+    syn: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Flow<S> {
+    stream: Stream,
+    key: Key,
     directions: [Direction; 2],
+    observed: Observed,
     client_syn: Option<u32>,
     seen_syn: [bool; 2],
+    seen_fin: [bool; 2],
     seen_rst: [bool; 2],
     /// Closes that were seen while it was not known who the client is; at most one FIN and RST of each side. `None` once
     /// it is known.
-    early: Option<Vec<(Timestamp, Event)>>,
+    early: Option<Vec<(Timestamp, Early)>>,
+    /// When it is looked at next.
+    due: Timestamp,
+    state: S,
 }
 
-#[derive(Debug, Default)]
-struct Direction {
-    /// Sequence number of the byte that comes next.
-    next: Option<u32>,
-    /// Bytes delivered. Never wraps, as sequence numbers do.
-    delivered: i64,
-    /// Out of order, by place: that of the first byte of the direction is 0.
-    waiting: BTreeMap<i64, Vec<u8>>,
-    /// Cost of `waiting`.
-    held: usize,
-    fin: Option<u32>,
-    finished: bool,
+#[derive(Clone, Copy, Debug)]
+enum Early {
+    Fin(Peer),
+    Rst(Peer),
 }
 
-/// All connections of a file.
-#[derive(Debug, Default)]
-pub struct Streams {
-    streams: Vec<Stream>,
-    /// The latest connection between two addresses.
-    current: HashMap<(SocketAddr, SocketAddr), usize>,
-    held: usize,
-    passed_over: u64,
-}
+impl<S: Default> Streams<S> {
+    /// None yet. A connection that is over is kept for `linger` in case of late segments: retransmissions, the reset that
+    /// follows a FIN, the sender that goes on because the reset was not its own.
+    #[must_use]
+    pub fn new(linger: Duration) -> Streams<S> {
+        Streams {
+            flows: Vec::new(),
+            free: Vec::new(),
+            live: HashMap::new(),
+            latest: None,
+            past: HashMap::new(),
+            oldest: VecDeque::new(),
+            due: BinaryHeap::new(),
+            held: Held::default(),
+            count: 0,
+            linger,
+        }
+    }
 
-impl Streams {
-    /// Takes the next segment of the file, and tells what comes of it: number of the stream, when, what.
-    pub fn segment(&mut self, segment: &Segment<'_>, mut tell: impl FnMut(usize, Timestamp, Event)) {
-        let key = if segment.from < segment.to { (segment.from, segment.to) } else { (segment.to, segment.from) };
-        let opening = segment.syn && !segment.ack;
-        let known = self.current.get(&key).copied();
-        let same = |number: &usize| {
-            !opening || self.streams.get(*number).is_some_and(|stream| stream.client_syn == Some(segment.sequence))
+    /// Takes the next packet of the capture, and tells what comes of it.
+    pub fn packet(&mut self, packet: &Packet<'_>, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        match packet {
+            Packet::Segment(segment) => self.segment(segment, tell),
+            Packet::Path(report) => self.report(report),
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment<'_>, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        self.pass_time(segment.at, tell);
+        let key = Key::of(segment.from, segment.to);
+        let slot = match self.latest {
+            Some((latest, slot)) if latest == key => Some(slot),
+            _ => self.live.get(&key).copied(),
         };
-        let number = match known.filter(same) {
-            Some(number) => number,
-            None if self.streams.len() < STREAMS => {
-                self.streams.push(Stream::new(segment));
-                self.current.insert(key, self.streams.len() - 1);
-                self.streams.len() - 1
+        let opening = segment.syn && !segment.ack;
+        let another = |syn: Option<u32>| opening && syn != Some(segment.sequence);
+        let flow = slot.and_then(|slot| self.flows.get(slot as usize)?.as_ref());
+        let slot = match (slot, flow) {
+            (Some(slot), Some(flow)) if !another(flow.client_syn) => slot,
+            (Some(slot), _) => {
+                self.end(slot, tell);
+                self.open(segment, key, tell)
             }
-            None => {
-                // Its segments must not end up in the connection that had these addresses before.
-                self.current.remove(&key);
-                self.passed_over += 1;
+            (None, _) => match self.past.get(&key) {
+                // A late segment of a connection that was told already.
+                Some(past) if !another(past.syn) => return,
+                _ => self.open(segment, key, tell),
+            },
+        };
+        self.latest = Some((key, slot));
+        let Some(flow) = self.flows.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        flow.segment(segment, &mut self.held, tell);
+        let due = flow.due(self.linger);
+        if due < flow.due {
+            flow.due = due;
+            self.due.push(Reverse((due, slot, flow.stream.number)));
+        }
+    }
+
+    fn report(&mut self, report: &PathReport) {
+        let key = Key::of(report.from, report.to);
+        let slot = self.live.get(&key).copied();
+        let Some(flow) = slot.and_then(|slot| self.flows.get_mut(slot as usize)?.as_mut()) else { return };
+        let about = flow.peer(report.from);
+        flow.observed.report(report, about);
+    }
+
+    /// It is this late by the clock of the capture: connections that have been over for long enough are let go.
+    pub fn pass_time(&mut self, now: Timestamp, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        while let Some(&Reverse((due, slot, number))) = self.due.peek() {
+            if due > now {
                 return;
             }
-        };
-        if let Some(stream) = self.streams.get_mut(number) {
-            stream.segment(segment, &mut self.held, |at, event| tell(number, at, event));
+            self.due.pop();
+            self.look_at(slot, number, now, tell);
         }
     }
 
-    /// The file is at its end: tells what was held back.
-    pub fn finish(&mut self, mut tell: impl FnMut(usize, Timestamp, Event)) {
-        for (number, stream) in self.streams.iter_mut().enumerate() {
-            for (at, event) in stream.early.take().unwrap_or_default() {
-                tell(number, at, event);
+    /// Ends a connection whose time has come, or puts it off.
+    fn look_at(
+        &mut self,
+        slot: u32,
+        number: u64,
+        now: Timestamp,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) {
+        let flow = self.flows.get_mut(slot as usize).and_then(Option::as_mut);
+        let Some(flow) = flow.filter(|flow| flow.stream.number == number) else { return };
+        flow.due = flow.due(self.linger);
+        match flow.due {
+            due if due > now => self.due.push(Reverse((due, slot, number))),
+            _ => self.end(slot, tell),
+        }
+    }
+
+    /// The capture is at its end: all connections are told as they stand.
+    pub fn finish(&mut self, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        let mut left: Vec<(u64, u32)> =
+            self.flows.iter().zip(0..).filter_map(|(flow, slot)| Some((flow.as_ref()?.stream.number, slot))).collect();
+        left.sort_unstable();
+        for (_, slot) in left {
+            self.end(slot, tell);
+        }
+    }
+
+    /// Connections so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn open(
+        &mut self,
+        first: &Segment<'_>,
+        key: Key,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) -> u32 {
+        if self.live.len() >= LIVE {
+            self.make_room(tell);
+        }
+        if self.due.len() > 4 * LIVE {
+            // Of connections that have ended meanwhile; time may stand still in a capture.
+            self.due.retain(|Reverse((_, slot, number))| {
+                let flow = self.flows.get(*slot as usize).and_then(Option::as_ref);
+                flow.is_some_and(|flow| flow.stream.number == *number)
+            });
+        }
+        let flow = Flow::new(self.count, key, first);
+        self.count += 1;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.flows[slot as usize] = Some(flow);
+                slot
+            }
+            None => {
+                self.flows.push(Some(flow));
+                u32::try_from(self.flows.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.live.insert(key, slot);
+        slot
+    }
+
+    /// Lets go of a connection: the one that would be next by its time, which is the one silent for the longest.
+    fn make_room(&mut self, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        while let Some(Reverse((due, slot, number))) = self.due.pop() {
+            let flow = self.flows.get_mut(slot as usize).and_then(Option::as_mut);
+            let Some(flow) = flow.filter(|flow| flow.stream.number == number) else { continue };
+            flow.due = flow.due(self.linger);
+            match flow.due {
+                later if later > due => self.due.push(Reverse((later, slot, number))),
+                _ => return self.end(slot, tell),
             }
         }
     }
 
-    /// The connections so far. Who is the client of one may change until its first byte.
-    #[must_use]
-    pub fn list(&self) -> &[Stream] {
-        &self.streams
-    }
-
-    /// Segments of connections beyond the bound.
-    #[must_use]
-    pub fn passed_over(&self) -> u64 {
-        self.passed_over
+    fn end(&mut self, slot: u32, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        let Some(mut flow) = self.flows.get_mut(slot as usize).and_then(Option::take) else { return };
+        self.free.push(slot);
+        self.live.remove(&flow.key);
+        self.latest = None;
+        flow.end(&mut self.held, tell);
+        let past = Past { number: flow.stream.number, syn: flow.client_syn };
+        self.past.insert(flow.key, past);
+        self.oldest.push_back((flow.key, past.number));
+        if self.oldest.len() > REMEMBERED
+            && let Some((key, number)) = self.oldest.pop_front()
+            && self.past.get(&key).is_some_and(|past| past.number == number)
+        {
+            self.past.remove(&key);
+        }
     }
 }
 
-impl Stream {
+impl Key {
+    fn of(one: SocketAddr, other: SocketAddr) -> Key {
+        let end = |address: SocketAddr| {
+            let mut end = [0; 18];
+            let ip = match address.ip() {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                IpAddr::V6(ip) => ip,
+            };
+            end[..16].copy_from_slice(&ip.octets());
+            end[16..].copy_from_slice(&address.port().to_be_bytes());
+            end
+        };
+        let (one, other) = (end(one), end(other));
+        let (first, second) = if one <= other { (one, other) } else { (other, one) };
+        let mut key = [0; 36];
+        key[..18].copy_from_slice(&first);
+        key[18..].copy_from_slice(&second);
+        Key(key)
+    }
+}
+
+impl<S: Default> Flow<S> {
     /// No SYN on record: who sends the first payload is the client, and until then who sent the first segment.
-    fn new(first: &Segment<'_>) -> Stream {
+    fn new(number: u64, key: Key, first: &Segment<'_>) -> Flow<S> {
         let reply = first.syn && first.ack;
         let (client, host) = if reply { (first.to, first.from) } else { (first.from, first.to) };
-        Stream {
-            client,
-            host,
-            opened: first.at,
+        Flow {
+            stream: Stream { number, client, host, opened: first.at, last: first.at },
+            key,
             directions: Default::default(),
+            observed: Observed::default(),
             client_syn: (first.syn && !first.ack).then_some(first.sequence),
             seen_syn: [false; 2],
+            seen_fin: [false; 2],
             seen_rst: [false; 2],
             early: (!first.syn).then(Vec::new),
-        }
-    }
-
-    fn segment(&mut self, segment: &Segment<'_>, held: &mut usize, mut tell: impl FnMut(Timestamp, Event)) {
-        if !segment.payload.is_empty()
-            && let Some(early) = self.early.take()
-        {
-            self.settle(segment.from, early, &mut tell);
-        }
-        let peer = if segment.from == self.client { Peer::Client } else { Peer::Host };
-        let mut tell = |early: &mut Option<Vec<_>>, event| match early {
-            Some(early) => early.push((segment.at, event)),
-            None => tell(segment.at, event),
-        };
-        let direction = &mut self.directions[peer as usize];
-        if segment.syn {
-            direction.next.get_or_insert(segment.sequence.wrapping_add(1));
-            if !std::mem::replace(&mut self.seen_syn[usize::from(segment.ack)], true) {
-                tell(&mut self.early, if segment.ack { Event::SynAck } else { Event::Syn });
-            }
-        }
-        let start = segment.sequence.wrapping_add(u32::from(segment.syn));
-        if !segment.payload.is_empty()
-            && let Some(bytes) = direction.take(start, segment.payload, held)
-        {
-            tell(&mut self.early, Event::Data(peer, bytes));
-        }
-        if segment.fin {
-            direction.fin.get_or_insert(start.wrapping_add(segment.payload.len() as u32));
-        }
-        if !direction.finished && direction.fin.is_some_and(|end| direction.next.is_none_or(|next| next == end)) {
-            direction.finished = true;
-            tell(&mut self.early, Event::Fin(peer));
-        }
-        if segment.rst && !std::mem::replace(&mut self.seen_rst[peer as usize], true) {
-            tell(&mut self.early, Event::Rst(peer));
-        }
-    }
-
-    /// The first payload says who the client is.
-    fn settle(&mut self, client: SocketAddr, early: Vec<(Timestamp, Event)>, tell: &mut impl FnMut(Timestamp, Event)) {
-        let turned = client != self.client;
-        if turned {
-            std::mem::swap(&mut self.client, &mut self.host);
-            self.directions.swap(0, 1);
-            self.seen_rst.swap(0, 1);
-        }
-        let other = |peer| match (turned, peer) {
-            (true, Peer::Client) => Peer::Host,
-            (true, Peer::Host) => Peer::Client,
-            (false, peer) => peer,
-        };
-        for (at, event) in early {
-            tell(
-                at,
-                match event {
-                    Event::Fin(by) => Event::Fin(other(by)),
-                    Event::Rst(by) => Event::Rst(other(by)),
-                    event => event,
-                },
-            );
+            due: Timestamp(u64::MAX),
+            state: S::default(),
         }
     }
 }
 
-impl Direction {
-    /// What can be delivered now that these bytes are here.
-    fn take(&mut self, start: u32, payload: &[u8], held: &mut usize) -> Option<Vec<u8>> {
-        let next = *self.next.get_or_insert(start);
-        // At most 2 GiB ahead or behind. RFC 9293 3.4
-        let place = self.delivered + i64::from(start.wrapping_sub(next).cast_signed());
-        let mut bytes = Vec::new();
-        if place > self.delivered {
-            self.keep(place, payload, held);
-            return None;
-        }
-        self.deliver(place, payload, &mut bytes);
-        while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= self.delivered) {
-            let (place, piece) = first.remove_entry();
-            let cost = piece.len() + PIECE;
-            self.held = self.held.saturating_sub(cost);
-            *held = held.saturating_sub(cost);
-            self.deliver(place, &piece, &mut bytes);
-        }
-        (!bytes.is_empty()).then_some(bytes)
+impl<S> Flow<S> {
+    fn peer(&self, from: SocketAddr) -> Peer {
+        if from == self.stream.client { Peer::Client } else { Peer::Host }
     }
 
-    /// Appends what is new of a piece that begins at or before what comes next.
-    fn deliver(&mut self, place: i64, piece: &[u8], bytes: &mut Vec<u8>) {
-        let old = usize::try_from(self.delivered - place).unwrap_or(usize::MAX);
-        let Some(new) = piece.get(old..) else { return };
-        bytes.extend_from_slice(new);
-        self.delivered += new.len() as i64;
-        self.next = self.next.map(|next| next.wrapping_add(new.len() as u32));
+    /// Both sides have closed, or one of them by force.
+    fn is_over(&self) -> bool {
+        self.seen_rst.contains(&true) || self.seen_fin == [true; 2]
     }
 
-    /// Keeps what came too early, the longer of two pieces of one place. Without room it is a gap like any other.
-    fn keep(&mut self, place: i64, payload: &[u8], held: &mut usize) {
-        let before = self.waiting.get(&place).map_or(0, |piece| piece.len() + PIECE);
-        let cost = payload.len() + PIECE;
-        let room = self.held - before + cost <= WAITING && *held - before + cost <= WAITING_IN_ALL;
-        if cost > before && room {
-            self.waiting.insert(place, payload.to_vec());
-            self.held += cost - before;
-            *held += cost - before;
+    /// When it is to be let go, if nothing more is heard of it.
+    fn due(&self, linger: Duration) -> Timestamp {
+        let unanswered = self.seen_syn == [true, false] && self.directions[1].delivered == 0;
+        let patience = match () {
+            () if self.is_over() => linger,
+            () if unanswered || self.seen_fin.contains(&true) => UNANSWERED,
+            () => SILENT,
+        };
+        self.stream.last.plus(patience)
+    }
+
+    fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        held: &mut Held,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) {
+        if !segment.payload.is_empty() && self.early.is_some() {
+            self.settle(segment.from, tell);
         }
+        let peer = self.peer(segment.from);
+        let at = segment.at;
+        self.stream.last = self.stream.last.max(at);
+        if segment.syn {
+            self.directions[peer as usize].begins_after(segment.sequence);
+        }
+        let again = self.observed.segment(segment, peer, &self.directions);
+        if segment.syn && !std::mem::replace(&mut self.seen_syn[usize::from(segment.ack)], true) {
+            let event = if segment.ack { Event::SynAck } else { Event::Syn };
+            tell(&self.stream, &mut self.state, at, event);
+        }
+        if again {
+            return;
+        }
+        let Flow { stream, directions, state, .. } = self;
+        let start = segment.sequence.wrapping_add(u32::from(segment.syn));
+        if !segment.payload.is_empty() || segment.cut > 0 {
+            directions[peer as usize].take(start, segment.payload, segment.cut, held, &mut |piece| {
+                tell(stream, state, at, event(peer, piece));
+            });
+        }
+        if segment.ack && !segment.rst {
+            let other = peer.other();
+            directions[other as usize].acknowledge(segment.acknowledgment, at, held, &mut |piece| {
+                tell(stream, state, at, event(other, piece));
+            });
+        }
+        if segment.fin {
+            self.seen_fin[peer as usize] = true;
+            self.directions[peer as usize].fin(start.wrapping_add(segment.payload.len() as u32 + segment.cut));
+        }
+        for peer in [peer, peer.other()] {
+            self.finished(peer, at, tell);
+        }
+        if segment.rst && !std::mem::replace(&mut self.seen_rst[peer as usize], true) {
+            self.close_gaps(at, held, tell);
+            match &mut self.early {
+                Some(early) => early.push((at, Early::Rst(peer))),
+                None => tell(&self.stream, &mut self.state, at, Event::Rst(peer)),
+            }
+        }
+    }
+
+    fn finished(&mut self, peer: Peer, at: Timestamp, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        if self.directions[peer as usize].finishes() {
+            match &mut self.early {
+                Some(early) => early.push((at, Early::Fin(peer))),
+                None => tell(&self.stream, &mut self.state, at, Event::Fin(peer)),
+            }
+        }
+    }
+
+    fn close_gaps(
+        &mut self,
+        at: Timestamp,
+        held: &mut Held,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) {
+        for peer in [Peer::Client, Peer::Host] {
+            let Flow { stream, directions, state, .. } = self;
+            directions[peer as usize].close_gaps(held, &mut |piece| tell(stream, state, at, event(peer, piece)));
+            self.finished(peer, at, tell);
+        }
+    }
+
+    fn end(&mut self, held: &mut Held, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        let last = self.stream.last;
+        self.close_gaps(last, held, tell);
+        self.settle(self.stream.client, tell);
+        let facts = self.observed.facts(&self.directions);
+        tell(&self.stream, &mut self.state, last, Event::Ended(Box::new(facts)));
+        self.directions.iter_mut().for_each(|direction| direction.free(held));
+    }
+
+    /// It is known who the client is: tells the closes that waited for it.
+    fn settle(&mut self, client: SocketAddr, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        let Some(early) = self.early.take() else { return };
+        let turned = client != self.stream.client;
+        if turned {
+            std::mem::swap(&mut self.stream.client, &mut self.stream.host);
+            self.directions.swap(0, 1);
+            self.seen_fin.swap(0, 1);
+            self.seen_rst.swap(0, 1);
+            self.observed.turn();
+        }
+        let now = |peer: Peer| if turned { peer.other() } else { peer };
+        for (at, early) in early {
+            let event = match early {
+                Early::Fin(by) => Event::Fin(now(by)),
+                Early::Rst(by) => Event::Rst(now(by)),
+            };
+            tell(&self.stream, &mut self.state, at, event);
+        }
+    }
+}
+
+fn event(peer: Peer, piece: Piece<'_>) -> Event<'_> {
+    match piece {
+        Piece::Data(bytes) => Event::Data(peer, bytes),
+        Piece::Missing(count) => Event::Missing(peer, count),
     }
 }
 
@@ -251,86 +465,126 @@ mod tests {
 
     const CLIENT: u16 = 50_000;
     const HOST: u16 = 3_389;
+    const SECOND: u64 = 1_000_000_000;
 
     fn segment(from: u16, sequence: u32, payload: &[u8]) -> Segment<'_> {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let to = if from == HOST { CLIENT } else { HOST };
         Segment {
-            at: Timestamp(1),
+            at: Timestamp(SECOND),
             from: address(from),
             to: address(to),
             sequence,
+            acknowledgment: 0,
+            window: 1_000,
+            hops: 64,
+            ip_id: None,
+            mss: None,
             syn: false,
-            ack: true,
+            ack: false,
             fin: false,
             rst: false,
             payload,
+            cut: 0,
         }
     }
 
-    fn told(segments: &[Segment<'_>]) -> (Streams, Vec<(usize, Event)>) {
-        let mut streams = Streams::default();
-        let mut events = Vec::new();
-        for segment in segments {
-            streams.segment(segment, |number, _, event| events.push((number, event)));
+    fn syn(from: u16, sequence: u32) -> Segment<'static> {
+        Segment { syn: true, ..segment(from, sequence, b"") }
+    }
+
+    /// What the streams tell, ends left out, as text with the number of each.
+    #[derive(Default)]
+    struct Heard(Vec<String>);
+
+    impl Heard {
+        fn of(segments: &[Segment<'_>]) -> (Streams<()>, Vec<String>) {
+            let (mut streams, mut heard) = (Streams::new(Duration::from_secs(2)), Heard::default());
+            for segment in segments {
+                streams.packet(&Packet::Segment(*segment), &mut |stream, (), _, event| heard.note(stream, &event));
+            }
+            streams.finish(&mut |stream, (), _, event| heard.note(stream, &event));
+            (streams, heard.0)
         }
-        streams.finish(|number, _, event| events.push((number, event)));
-        (streams, events)
-    }
 
-    fn data(bytes: &[u8]) -> (usize, Event) {
-        (0, Event::Data(Peer::Client, bytes.to_vec()))
-    }
-
-    #[test]
-    fn bytes_come_in_order_once_across_the_end_of_the_sequence_numbers() {
-        let (_, events) = told(&[
-            segment(CLIENT, u32::MAX - 1, b"ab"),
-            segment(CLIENT, 2, b"ef"),
-            segment(CLIENT, u32::MAX, b"bcd"),
-            segment(CLIENT, 0, b"cdef"),
-        ]);
-        assert_eq!(events, [data(b"ab"), data(b"cdef")]);
+        fn note(&mut self, stream: &Stream, event: &Event<'_>) {
+            let text = match event {
+                Event::Data(peer, bytes) => format!("{} {}", peer.name(), String::from_utf8_lossy(bytes)),
+                Event::Fin(peer) => format!("{} fin", peer.name()),
+                Event::Rst(peer) => format!("{} rst", peer.name()),
+                Event::Missing(peer, count) => format!("{} lacks {count}", peer.name()),
+                Event::Ended(_) => return,
+                Event::Syn | Event::SynAck => "syn".to_owned(),
+            };
+            self.0.push(format!("{} {text}", stream.number));
+        }
     }
 
     #[test]
     fn without_a_syn_the_first_payload_tells_who_the_client_is() {
         let fin = Segment { fin: true, ..segment(HOST, 7, b"") };
-        let (streams, events) = told(&[fin, segment(CLIENT, 9, b"x")]);
-        assert_eq!(streams.list()[0].client.port(), CLIENT);
-        assert_eq!(events, [(0, Event::Fin(Peer::Host)), data(b"x")]);
-        let (streams, events) = told(&[fin]);
-        assert_eq!((streams.list()[0].client.port(), events), (HOST, vec![(0, Event::Fin(Peer::Client))]));
+        assert_eq!(Heard::of(&[fin, segment(CLIENT, 9, b"x")]).1, ["0 host fin", "0 client x"]);
+        assert_eq!(Heard::of(&[fin]).1, ["0 client fin"]);
     }
 
     #[test]
-    fn what_waits_for_a_lost_segment_is_bounded_and_given_back() {
-        let payload = [7; 1_000];
-        let mut streams = Streams::default();
-        let mut delivered = 0;
-        let mut tell = |_, _, event| {
-            if let Event::Data(_, bytes) = event {
-                delivered += bytes.len();
-            }
+    fn the_same_addresses_again_are_another_connection_and_late_segments_are_not() {
+        let rst = Segment { rst: true, ..segment(HOST, 1, b"") };
+        let late = |seconds: u64, segment: Segment<'static>| Segment { at: Timestamp(seconds * SECOND), ..segment };
+        let (streams, heard) = Heard::of(&[
+            syn(CLIENT, 5),
+            syn(CLIENT, 5),
+            segment(CLIENT, 6, b"a"),
+            rst,
+            syn(CLIENT, 900),
+            segment(CLIENT, 901, b"b"),
+            rst,
+            late(60, segment(CLIENT, 902, b"c")),
+            late(61, rst),
+            late(62, syn(CLIENT, 900)),
+            late(63, syn(CLIENT, 77)),
+        ]);
+        assert_eq!(heard, ["0 syn", "0 client a", "0 host rst", "1 syn", "1 client b", "1 host rst", "2 syn"]);
+        assert_eq!(streams.count(), 3);
+    }
+
+    #[test]
+    fn a_close_is_told_after_what_came_before_it() {
+        let fin = |sequence, payload| Segment { fin: true, ..segment(HOST, sequence, payload) };
+        let acked = Segment { ack: true, acknowledgment: 9, ..segment(CLIENT, 2, b"") };
+        let rst = Segment { rst: true, ..segment(CLIENT, 2, b"") };
+        let told = |segments: &[Segment<'_>]| {
+            let mut all = vec![syn(CLIENT, 1), segment(CLIENT, 2, b""), segment(HOST, 1, b"ab")];
+            all.extend(segments);
+            Heard::of(&all).1[2..].to_vec()
         };
-        streams.segment(&segment(CLIENT, 0, b"a"), &mut tell);
-        for n in 0..5_000 {
-            streams.segment(&segment(CLIENT, 2 + n * 1_000, &payload), &mut tell);
-        }
-        assert!(streams.held <= WAITING && streams.held > WAITING / 2, "{}", streams.held);
-        streams.segment(&segment(CLIENT, 1, b"b"), &mut tell);
-        assert_eq!(streams.held, 0);
-        assert!(delivered > WAITING / 2 && delivered <= WAITING, "{delivered}");
+        assert_eq!(told(&[fin(5, b"ef"), segment(HOST, 3, b"cd")]), ["0 host cd", "0 host ef", "0 host fin"]);
+        assert_eq!(told(&[fin(5, b"ef"), acked, rst]), ["0 host lacks 2", "0 host ef", "0 host fin", "0 client rst"]);
+        assert_eq!(told(&[fin(5, b"ef"), rst]), ["0 client rst"], "what was never acknowledged never arrived");
     }
 
     #[test]
-    fn connections_beyond_the_bound_are_counted_and_kept_out_of_others() {
-        let mut streams = Streams::default();
-        for n in 0..=STREAMS as u32 + 4 {
-            let syn = Segment { syn: true, ack: false, ..segment(CLIENT, n, b"") };
-            streams.segment(&syn, |_, _, _| {});
+    fn connections_beyond_the_bound_push_out_those_that_were_silent_for_the_longest() {
+        let mut streams = Streams::<()>::new(Duration::ZERO);
+        let mut ended = Vec::new();
+        let from = |n: u64, segment: Segment<'static>| {
+            let from = SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], CLIENT));
+            Segment { from, at: Timestamp(SECOND + n), ..segment }
+        };
+        let mut take = |segment: Segment<'static>| {
+            streams.packet(&Packet::Segment(segment), &mut |stream, (), _, event| {
+                if let Event::Ended(_) = event {
+                    ended.push(stream.number);
+                }
+            });
+            (streams.live.len(), streams.due.len(), streams.past.len())
+        };
+        take(from(0, segment(CLIENT, 1, b"a session")));
+        for n in 1..40_000 {
+            let (live, due, past) = take(from(n, syn(CLIENT, 1)));
+            assert!(live <= LIVE && due <= 4 * LIVE + 1 && past <= REMEMBERED, "{live} {due} {past}");
         }
-        assert_eq!((streams.list().len(), streams.passed_over()), (STREAMS, 5));
-        streams.segment(&segment(CLIENT, 1, b"late"), |_, _, event| panic!("{event:?}"));
+        assert_eq!(ended.len(), 40_000 - LIVE);
+        assert_eq!((ended.first(), ended.last()), (Some(&1), Some(&(40_000 - LIVE as u64))), "the session stays");
     }
 }

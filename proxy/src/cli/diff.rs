@@ -68,7 +68,7 @@ pub(super) struct Diff {
     capture: Option<PathBuf>,
     /// The client of this connection of the capture instead, numbered from 0 as by tshark (`tcp.stream`)
     #[arg(long, value_name = "N", requires = "capture")]
-    stream: Option<usize>,
+    stream: Option<u64>,
     /// TLS comes first at both, as at an RD Gateway
     #[arg(long)]
     gateway: bool,

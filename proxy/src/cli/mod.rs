@@ -1,5 +1,6 @@
 //! The command line: one file per command. Each command's `--help` is its documentation.
 
+mod analyze;
 mod check;
 mod demo;
 mod diff;
@@ -30,7 +31,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
         }
     }
     format!(
-        "{}\nfeatures: passthrough, diagnosis, event log, metrics, admin HTTP, probe, demo\nnot in this build: {}",
+        "{}\nfeatures: passthrough, diagnosis, event log, metrics, admin HTTP, probe, captures, demo\nnot in this build: {}",
         env!("CARGO_PKG_VERSION"),
         missing.join(", "),
     )
@@ -52,6 +53,8 @@ Start here:
       stand in front of a host; then point clients here
   rdpscope probe rds07.example.net
       what a host accepts, and what is wrong with it
+  rdpscope analyze capture.pcapng
+      the same diagnosis over a capture, where no proxy can stand in the path
   rdpscope explain
       every cause it can name
 
@@ -68,6 +71,7 @@ enum Command {
     Explain(explain::Explain),
     Probe(probe::Probe),
     Diff(diff::Diff),
+    Analyze(analyze::Analyze),
     Demo(demo::Demo),
 }
 
@@ -79,6 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(explain) => explain.main(),
         Command::Probe(probe) => probe.main(),
         Command::Diff(diff) => diff.main(),
+        Command::Analyze(analyze) => analyze.main(),
         Command::Demo(demo) => demo.main(),
     }
 }

@@ -5,9 +5,8 @@
 use super::case::{Case, Expected};
 use super::tour::Finding;
 use crate::observe::PhaseLatency;
-use crate::record::{ReportStyle, SessionRecord, readable, report};
-use crate::terminal;
-use anstream::adapter::strip_str;
+use crate::record::{HANGING, ReportStyle, SessionRecord, readable, write_report};
+use crate::terminal::{self, write_wrapped};
 use anstyle::{AnsiColor, Style};
 use parser::diagnosis::Verdict;
 use std::io::{self, Write};
@@ -19,29 +18,22 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Columns before a report: it stands under its case.
 const MARGIN: usize = 4;
-/// Columns before the text of a report's line, behind its label.
-const HANGING: usize = 12;
 
 /// The line above the reports of one case.
 pub(super) fn heading(out: &mut dyn Write, number: usize, of: usize, case: &Case) -> io::Result<()> {
     let line = format!("{DIM}{number:>2}/{of}{DIM:#}  {BOLD}{}{BOLD:#}: {}", case.name, case.about);
-    wrapped(out, &line, 0, MARGIN, terminal::width())
+    write_wrapped(out, &line, 0, MARGIN, terminal::width())
 }
 
 /// The report of one connection, as every output of rdpscope has it.
 pub(super) fn connection(out: &mut dyn Write, record: &SessionRecord) -> io::Result<()> {
-    let width = terminal::width();
-    report(record, &ReportStyle::coloured()).lines().try_for_each(|line| {
-        // What belongs to a numbered step stands under its text, not under its number.
-        let number = if is_numbered(line) { "1. ".len() } else { 0 };
-        wrapped(out, line, MARGIN, MARGIN + HANGING + number, width)
-    })
+    write_report(out, record, &ReportStyle::coloured(), MARGIN, terminal::width())
 }
 
 /// A verdict that came to be seen differently.
 pub(super) fn revised(out: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
     let line = format!("{DIM}revised:{DIM:#} {BOLD}{}{BOLD:#}  {}", verdict.cause, verdict.message);
-    wrapped(out, &line, MARGIN, MARGIN + HANGING, terminal::width())
+    write_wrapped(out, &line, MARGIN, MARGIN + HANGING, terminal::width())
 }
 
 /// A visit whose verdict is not the one that was due.
@@ -84,57 +76,4 @@ pub(super) fn latencies(out: &mut dyn Write, rows: &[PhaseLatency]) -> io::Resul
         writeln!(out, "   {:<21} {:>8} {p50:>9} {p90:>9} {p99:>9} {max:>9}", row.phase.name(), row.count)?;
     }
     Ok(())
-}
-
-/// True for a line of a report whose text begins with the number of a step.
-fn is_numbered(line: &str) -> bool {
-    let text = strip_str(line).to_string();
-    let step = text.get(HANGING..).unwrap_or_default();
-    step.split_once(". ").is_some_and(|(number, _)| number.parse::<u8>().is_ok())
-}
-
-/// Writes one line, `margin` columns in and broken at spaces where it is too wide; what follows stands `hanging` columns
-/// in.
-fn wrapped(out: &mut dyn Write, line: &str, margin: usize, hanging: usize, columns: usize) -> io::Result<()> {
-    let mut row = " ".repeat(margin);
-    let mut column = margin;
-    for word in terminal::pieces(line) {
-        let width = strip_str(word.trim_end()).to_string().chars().count();
-        if column > hanging && column + width > columns {
-            writeln!(out, "{}", row.trim_end())?;
-            row = " ".repeat(hanging);
-            column = hanging;
-        }
-        row.push_str(word);
-        column += width + word.len() - word.trim_end().len();
-    }
-    writeln!(out, "{}", row.trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wide_line_goes_on_under_its_text() {
-        let mut out = Vec::new();
-        let words = "word ".repeat(40);
-        wrapped(&mut out, &format!("  {BOLD}   to do{BOLD:#}  {words}"), MARGIN, MARGIN + HANGING, 116)
-            .expect("memory");
-        let text = strip_str(&String::from_utf8(out).expect("text")).to_string();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2, "{text}");
-        let column = lines[0].find("word").expect("text");
-        assert_eq!(lines[1].find("word"), Some(column), "{text}");
-        assert!(lines.iter().all(|line| line.len() <= 116 && !line.ends_with(' ')), "{text}");
-        assert_eq!(text.split_whitespace().filter(|w| *w == "word").count(), 40);
-    }
-
-    #[test]
-    fn only_steps_are_numbered() {
-        assert!(is_numbered(&format!("  {BOLD}   to do{BOLD:#}  1. Ask the resolver.")));
-        assert!(is_numbered(&format!("  {BOLD}        {BOLD:#}  2. Fix the record.")));
-        assert!(!is_numbered(&format!("  {BOLD} because{BOLD:#}  0.3 ms passed. Then nothing.")));
-        assert!(!is_numbered("cert_expired  1. no"));
-    }
 }

@@ -1,11 +1,17 @@
 //! A session for a person: cause, whose doing, where, what it rests on, what to do.
 
 use super::SessionRecord;
+use crate::terminal::write_wrapped;
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use parser::diagnosis::{Outcome, Verdict};
 use std::borrow::Borrow;
 use std::fmt::{self, Display, Write};
+use std::io;
 use std::time::Duration;
+
+/// Columns before the text of a report's line, behind its label.
+pub(crate) const HANGING: usize = 12;
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +50,32 @@ pub fn report(record: &SessionRecord, style: &ReportStyle) -> String {
     text
 }
 
+/// Writes the report `margin` columns in, its lines broken where they are wider than `columns`.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_report(
+    out: &mut dyn io::Write,
+    record: &SessionRecord,
+    style: &ReportStyle,
+    margin: usize,
+    columns: usize,
+) -> io::Result<()> {
+    report(record, style).lines().try_for_each(|line| {
+        // What belongs to a numbered step stands under its text, not under its number.
+        let number = if is_numbered(line) { "1. ".len() } else { 0 };
+        write_wrapped(out, line, margin, margin + HANGING + number, columns)
+    })
+}
+
+/// True for a line of a report whose text begins with the number of a step.
+fn is_numbered(line: &str) -> bool {
+    let text = strip_str(line).to_string();
+    let step = text.get(HANGING..).unwrap_or_default();
+    step.split_once(". ").is_some_and(|(number, _)| number.parse::<u8>().is_ok())
+}
+
 fn write(text: &mut String, record: &SessionRecord, style: &ReportStyle) -> fmt::Result {
     let (identity, verdict) = (&*record.identity, &record.verdict);
     let colour = if verdict.outcome() == Outcome::Failure { style.bad } else { style.good };
@@ -67,7 +99,7 @@ fn write(text: &mut String, record: &SessionRecord, style: &ReportStyle) -> fmt:
             identity.id
         ),
     )?;
-    shown(text, style, verdict)?;
+    shown(text, style, record)?;
     list(text, style, "because", &verdict.evidence)?;
     missing(text, style, verdict)?;
     let rivals: Vec<&str> = verdict.alternatives.iter().map(|cause| cause.id()).collect();
@@ -81,11 +113,14 @@ fn write(text: &mut String, record: &SessionRecord, style: &ReportStyle) -> fmt:
 }
 
 /// What the user and the host's administrator have probably before them: how they find this report.
-fn shown(text: &mut String, style: &ReportStyle, verdict: &Verdict) -> fmt::Result {
-    let predicted = verdict.cause.entry().predicted;
+fn shown(text: &mut String, style: &ReportStyle, record: &SessionRecord) -> fmt::Result {
+    let predicted = record.verdict.cause.entry().predicted;
+    // The client of a capture has nobody between itself and the host.
+    let direct = record.timeline.packets.is_some() && !predicted.mstsc_direct.is_empty();
+    let mstsc = if direct { predicted.mstsc_direct } else { predicted.mstsc };
     let mut places = Vec::new();
-    if !predicted.mstsc.is_empty() {
-        places.push(format!("{} in mstsc", either(predicted.mstsc)));
+    if !mstsc.is_empty() {
+        places.push(format!("{} in mstsc", either(mstsc)));
     }
     if !predicted.schannel.is_empty() {
         let ids: Vec<String> = predicted.schannel.iter().map(u16::to_string).collect();
@@ -161,6 +196,14 @@ mod tests {
             assert!(line.starts_with(expected), "{line}\n{expected}\n{text}");
         }
         assert_eq!(text.lines().count(), expected.len(), "{text}");
+    }
+
+    #[test]
+    fn only_steps_are_numbered() {
+        assert!(is_numbered("  \x1b[1m   to do\x1b[0m  1. Ask the resolver."));
+        assert!(is_numbered("  \x1b[1m        \x1b[0m  2. Fix the record."));
+        assert!(!is_numbered("  \x1b[1m because\x1b[0m  0.3 ms passed. Then nothing."));
+        assert!(!is_numbered("cert_expired  1. no"));
     }
 
     #[test]

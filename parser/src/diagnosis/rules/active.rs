@@ -206,6 +206,7 @@ pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
         GiveUp::TooLarge => "a message exceeded its bound",
         GiveUp::Budget => "the memory budget for openings was used up",
         GiveUp::Released => "the opening took too long or too many records",
+        GiveUp::Gap => "bytes are missing from the capture",
     };
     let sentence = format!("Reading stopped in phase {}: {reason}.", case.phase());
     if case.is_long() && (case.closed_first(Closer::Client) || !case.by_reset()) {

@@ -13,11 +13,13 @@ pub enum GiveUp {
     Budget,
     /// 256 KiB, 1,000 records or ten minutes passed after the handshake.
     Released,
+    /// A capture lacks bytes that were sent.
+    Gap,
 }
 
 impl GiveUp {
     /// All, for metrics that start at zero.
-    pub const ALL: [GiveUp; 4] = [GiveUp::Malformed, GiveUp::TooLarge, GiveUp::Budget, GiveUp::Released];
+    pub const ALL: [GiveUp; 5] = [GiveUp::Malformed, GiveUp::TooLarge, GiveUp::Budget, GiveUp::Released, GiveUp::Gap];
 
     /// Label value.
     #[must_use]
@@ -27,6 +29,7 @@ impl GiveUp {
             GiveUp::TooLarge => "too_large",
             GiveUp::Budget => "budget",
             GiveUp::Released => "released",
+            GiveUp::Gap => "gap",
         }
     }
 }

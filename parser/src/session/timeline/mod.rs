@@ -16,7 +16,7 @@ pub use records::*;
 pub use tls::*;
 pub use upstream::*;
 
-use super::{BridgeFacts, Phase, PhaseLog, Told};
+use super::{BridgeFacts, PacketFacts, Phase, PhaseLog, Told};
 use crate::Timestamp;
 
 /// Everything known of one connection.
@@ -68,6 +68,8 @@ pub struct Timeline {
     pub bridge: Option<Box<BridgeFacts>>,
     /// `TCP_INFO` per leg, when known.
     pub tcp: PerPeer<Option<TcpFacts>>,
+    /// What packets showed beside their bytes; `None` live, where only bytes are seen.
+    pub packets: Option<Box<PacketFacts>>,
 }
 
 impl Timeline {

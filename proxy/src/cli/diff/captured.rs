@@ -3,27 +3,29 @@
 use super::{BAD_USAGE, RUN_TIME_FAILURE};
 use parser::profile::Offer;
 use parser::session::{Limits, Peer, Session};
-use rdpscope::analyze::capture::{self, CaptureError, Summary};
+use rdpscope::analyze::capture::{self, Step, Summary};
+use rdpscope::analyze::source::{CaptureError, Source};
 use rdpscope::analyze::streams::{Event, Stream, Streams};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 /// Bytes of a client in which its hello must be: TLS stacks refuse handshake messages above 64 KiB.
 const OPENING: usize = 64 << 10;
 /// Bytes of all openings that are read at once. Thousands of hellos that are all half done are no RDP traffic.
 const OPENINGS: usize = 64 << 20;
 /// Connections named when the one asked for is not there.
-const MOST_LISTED: usize = 20;
+const MOST_LISTED: u64 = 20;
 
 /// A client of a capture.
 pub(super) struct Captured {
     /// The file, as it was named.
     pub(super) file: String,
     /// Number of the connection, from 0.
-    pub(super) stream: usize,
+    pub(super) stream: u64,
     /// Its address.
     pub(super) client: SocketAddr,
     /// Its hello.
@@ -52,19 +54,24 @@ impl NoClient {
 
 impl Captured {
     /// The client of the connection `wanted`, or of the first one with a ClientHello.
-    pub(super) fn read(file: &Path, wanted: Option<usize>) -> Result<Captured, NoClient> {
-        let mut streams = Streams::default();
+    pub(super) fn read(file: &Path, wanted: Option<u64>) -> Result<Captured, NoClient> {
+        let mut streams = Streams::<()>::new(Duration::ZERO);
         let mut openings = Openings { wanted, ..Openings::default() };
-        let summary = capture::segments(file, |segment| {
-            streams.segment(segment, |number, _, event| openings.event(number, &event, segment.at));
+        let summary = capture::read(Source::open(file)?, |step| {
+            if let Step::Packet(packet) = step {
+                streams.packet(&packet, &mut |stream, _, at, event| openings.event(stream, &event, at));
+            }
             if openings.decided() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        if openings.found.is_none() {
+            streams.finish(&mut |stream, _, at, event| openings.event(stream, &event, at));
+        }
         let shown = file.display().to_string();
         match openings.found {
-            Some((stream, offer)) if let Some(found) = streams.list().get(stream) => {
-                Ok(Captured { file: shown, stream, client: found.client, offer, complaints: summary.complaints() })
+            Some((stream, client, offer)) => {
+                Ok(Captured { file: shown, stream, client, offer, complaints: summary.complaints() })
             }
-            _ => Err(NoClient::Absent(absent(&shown, wanted, &streams, &summary))),
+            None => Err(NoClient::Absent(openings.absent(&shown, streams.count(), &summary))),
         }
     }
 }
@@ -72,19 +79,25 @@ impl Captured {
 /// The first bytes of clients, until the hello that is looked for.
 #[derive(Default)]
 struct Openings {
-    wanted: Option<usize>,
+    wanted: Option<u64>,
+    /// The first connections, and the one that is wanted: who, to whom.
+    seen: BTreeMap<u64, (SocketAddr, SocketAddr)>,
     /// Connections whose hello may still come, with the bytes that were read of each.
-    pending: BTreeMap<usize, (Session, usize)>,
+    pending: BTreeMap<u64, (Session, usize)>,
     /// Bytes of all of them.
     held: usize,
     /// Connections before this one are known.
-    begun: usize,
-    found: Option<(usize, Offer)>,
+    begun: u64,
+    found: Option<(u64, SocketAddr, Offer)>,
 }
 
 impl Openings {
-    fn event(&mut self, number: usize, event: &Event, at: parser::Timestamp) {
-        let later = self.found.as_ref().is_some_and(|(found, _)| number > *found);
+    fn event(&mut self, stream: &Stream, event: &Event<'_>, at: parser::Timestamp) {
+        let number = stream.number;
+        if number < MOST_LISTED || self.wanted == Some(number) {
+            self.seen.insert(number, (stream.client, stream.host));
+        }
+        let later = self.found.as_ref().is_some_and(|(found, ..)| number > *found);
         if later || self.wanted.is_some_and(|wanted| wanted != number) {
             return;
         }
@@ -101,11 +114,11 @@ impl Openings {
                 *read += bytes.len();
                 self.held += bytes.len();
                 if let Some(hello) = &session.timeline().client_hello {
-                    self.found = Some((number, Offer::from(hello)));
+                    self.found = Some((number, stream.client, Offer::from(hello)));
                 }
                 *read > OPENING || self.held > OPENINGS || session.timeline().client_hello.is_some()
             }
-            Event::Fin(Peer::Client) | Event::Rst(_) => true,
+            Event::Missing(Peer::Client, _) | Event::Fin(Peer::Client) | Event::Rst(_) | Event::Ended(_) => true,
             _ => false,
         };
         if over {
@@ -116,37 +129,34 @@ impl Openings {
 
     /// No connection before the found one can still have a hello.
     fn decided(&self) -> bool {
-        let Some((found, _)) = self.found else { return false };
+        let Some((found, ..)) = self.found else { return false };
         self.pending.first_key_value().is_none_or(|(first, _)| *first > found)
     }
+
+    /// Why there is no hello, with the connections there are.
+    fn absent(&self, file: &str, count: u64, summary: &Summary) -> String {
+        let mut text = match self.wanted {
+            Some(wanted) => match self.seen.get(&wanted) {
+                Some(ends) => format!("stream {wanted} of {file} ({}) has no ClientHello", to(ends)),
+                None => format!("{file} has no stream {wanted}"),
+            },
+            None => format!("{file} has no ClientHello: {} packets, {} of TCP", summary.packets, summary.segments),
+        };
+        for complaint in summary.complaints() {
+            let _ = write!(text, "; {complaint}");
+        }
+        for (number, ends) in self.seen.iter().filter(|(number, _)| **number < MOST_LISTED) {
+            let _ = write!(text, "\n  stream {number}: {}", to(ends));
+        }
+        if count > MOST_LISTED {
+            let _ = write!(text, "\n  and {} more", count - MOST_LISTED);
+        }
+        text
+    }
 }
 
-fn absent(file: &str, wanted: Option<usize>, streams: &Streams, summary: &Summary) -> String {
-    let mut text = match wanted {
-        Some(wanted) => match streams.list().get(wanted) {
-            Some(stream) => format!("stream {wanted} of {file} ({}) has no ClientHello", ends(stream)),
-            None => format!("{file} has no stream {wanted}"),
-        },
-        None => format!("{file} has no ClientHello: {} packets, {} of TCP", summary.packets, summary.segments),
-    };
-    for complaint in summary.complaints() {
-        let _ = write!(text, "; {complaint}");
-    }
-    if streams.passed_over() > 0 {
-        let _ = write!(text, "; {} segments of later connections were passed over", streams.passed_over());
-    }
-    let list = streams.list();
-    for (number, stream) in list.iter().enumerate().take(MOST_LISTED) {
-        let _ = write!(text, "\n  stream {number}: {}", ends(stream));
-    }
-    if list.len() > MOST_LISTED {
-        let _ = write!(text, "\n  and {} more", list.len() - MOST_LISTED);
-    }
-    text
-}
-
-fn ends(stream: &Stream) -> String {
-    format!("{} to {}", stream.client, stream.host)
+fn to((client, host): &(SocketAddr, SocketAddr)) -> String {
+    format!("{client} to {host}")
 }
 
 #[cfg(test)]

@@ -133,6 +133,20 @@ pub(super) struct Rdpscope<'a> {
     pub(super) suppressed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) live: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) other_leg: Option<OtherLeg>,
+}
+
+/// The other half of a connection through a gateway, when one capture holds both.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct OtherLeg {
+    pub(super) of: &'static str,
+    pub(super) stream: u64,
+    pub(super) session: Uuid,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -11,15 +11,16 @@ pub(super) use tls::{LIST, group, scheme, suite, version};
 
 use super::capture::is_wanted;
 use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id};
+use crate::analyze::analysis::Finding;
 use crate::probe::Probed;
 use fields::{
-    Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, Predicted, Rdp,
-    Rdpscope, SessionId, Stages, Waiting,
+    Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, OtherLeg,
+    Predicted, Rdp, Rdpscope, SessionId, Stages, Waiting,
 };
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Verdict};
 use parser::profile::{Completeness, HostProfile};
-use parser::session::{Answer, GiveUp, Opening, PerPeer, Phase, TcpFacts, Timeline, Upstream};
+use parser::session::{Answer, Opening, PerPeer, Phase, TcpFacts, Timeline, Upstream};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -137,6 +138,24 @@ impl<'a> Event<'a> {
         if let Some(profile) = &told.profile {
             event.learn(profile, at);
         }
+        event
+    }
+
+    /// A connection of a capture is over, or what we say of it has changed.
+    #[must_use]
+    pub fn captured(finding: &'a Finding, file: &'a str, names: &Names) -> Event<'a> {
+        static NOTHING: Told = Told { attempt: None, is_final: false, profile: None };
+        let action = if finding.revised { Action::Verdict } else { Action::SessionEnd };
+        let mut event = Event::ended(action, &finding.record, finding.record.ended, names, &NOTHING);
+        event.rdpscope.attempt = Some(finding.attempt);
+        event.rdpscope.is_final = Some(finding.is_final);
+        event.rdpscope.stream = Some(finding.stream);
+        event.rdpscope.file = Some(file);
+        event.rdpscope.other_leg = finding.other_leg.map(|leg| OtherLeg {
+            of: if leg.of_gateway { "gateway" } else { "host" },
+            stream: leg.stream,
+            session: leg.session,
+        });
         event
     }
 
@@ -320,7 +339,11 @@ impl<'a> Event<'a> {
                 protocol: "unknown",
                 community_id: community_id(identity.client, identity.local),
             }),
-            rdpscope: Rdpscope { listener: Some(&identity.listener), schema: SCHEMA, ..Rdpscope::default() },
+            rdpscope: Rdpscope {
+                listener: (!identity.listener.is_empty()).then_some(&*identity.listener),
+                schema: SCHEMA,
+                ..Rdpscope::default()
+            },
             ..Event::default()
         }
     }
@@ -424,8 +447,6 @@ fn rdp<'a>(timeline: &'a Timeline, names: &Names) -> Rdp<'a> {
         }
         Some(Answer::Ultimatum(_) | Answer::Refused(_) | Answer::NotRdp(_)) | None => (None, None),
     };
-    let released =
-        matches!(timeline.gave_up, Some((GiveUp::Released | GiveUp::Budget | GiveUp::Malformed | GiveUp::TooLarge, _)));
     Rdp {
         requested_protocols: request
             .map(|r| r.protocols.map_or_else(|| vec!["rdp".into()], |protocols| protocols.names()))
@@ -436,7 +457,7 @@ fn rdp<'a>(timeline: &'a Timeline, names: &Names) -> Rdp<'a> {
         routing_token: request.and_then(|r| r.routing_token.as_deref()).and_then(|token| routing_token(token, names)),
         correlation_id: request.and_then(|r| r.correlation_id).map(guid),
         said: timeline.told.as_deref().map(|told| Box::new(said::Said::of(told, names))),
-        tracking: if released { "released" } else { "complete" },
+        tracking: if timeline.gave_up.is_some() { "released" } else { "complete" },
     }
 }
 

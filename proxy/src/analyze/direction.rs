@@ -1,0 +1,388 @@
+//! One direction of a connection: segments to bytes in order.
+//!
+//! Of bytes that came twice the first ones count, and what differs is counted. What the other end acknowledged and the
+//! capture does not hold is a gap; what it never acknowledged never reached it.
+
+use parser::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Bytes of one direction that wait for a lost segment: the window of a fast connection.
+const WAITING: usize = 1 << 20;
+/// Bytes that are held in all directions together. A capture with losses everywhere is none that can be read anyway.
+const HELD_IN_ALL: usize = 32 << 20;
+/// What keeping a piece costs beside its bytes.
+const PIECE: usize = 64;
+/// Delivered bytes of the opening that are kept, to be held against what is sent again.
+const RECENT: usize = 16 << 10;
+/// How long a segment that was acknowledged may be late in a capture: several queues of a network card are read in turn.
+const LATE: Duration = Duration::from_secs(1);
+/// Pieces behind a gap after which the missing one is not late any more.
+const PIECES: usize = 64;
+
+/// What a direction gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    Data(&'a [u8]),
+    /// So many bytes were sent that the capture does not hold.
+    Missing(u64),
+}
+
+/// Bytes kept by all directions.
+#[derive(Debug, Default)]
+pub(super) struct Held(pub(super) usize);
+
+/// Places are counted from the first byte of the direction, which is 0; they never wrap, as sequence numbers do.
+#[derive(Debug, Default)]
+pub(super) struct Direction {
+    /// Sequence number of the byte that comes next.
+    next: Option<u32>,
+    /// Its place.
+    pub(super) delivered: i64,
+    waiting: BTreeMap<i64, Waiting>,
+    /// Cost of `waiting` and `recent`.
+    held: usize,
+    /// The bytes before `delivered`, while all of the direction fits in.
+    recent: Vec<u8>,
+    /// Since when bytes are missing that the other end has.
+    gap_since: Option<Timestamp>,
+    /// Where the other end is.
+    acknowledged: i64,
+    /// Place of the FIN.
+    fin: Option<i64>,
+    finished: bool,
+    /// Segments that held other bytes than before.
+    pub(super) differing: u32,
+    pub(super) missing: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    bytes: Box<[u8]>,
+    /// Bytes behind it that were not captured.
+    cut: u32,
+}
+
+impl Direction {
+    /// The SYN: the first byte comes after it.
+    pub(super) fn begins_after(&mut self, syn: u32) {
+        self.next.get_or_insert(syn.wrapping_add(1));
+    }
+
+    /// The place of a sequence number: at most 2 GiB ahead or behind. RFC 9293 3.4
+    pub(super) fn place(&self, sequence: u32) -> Option<i64> {
+        Some(self.delivered + i64::from(sequence.wrapping_sub(self.next?).cast_signed()))
+    }
+
+    /// Takes a segment, and gives what can be given now.
+    pub(super) fn take(
+        &mut self,
+        sequence: u32,
+        payload: &[u8],
+        cut: u32,
+        held: &mut Held,
+        give: &mut impl FnMut(Piece<'_>),
+    ) {
+        self.next.get_or_insert(sequence);
+        let Some(place) = self.place(sequence) else { return };
+        self.compare(place, payload);
+        if place <= self.delivered && self.waiting.is_empty() {
+            self.deliver(place, payload, cut, held, give);
+            return;
+        }
+        // Of the part that is new, what waits already came first.
+        let old = usize::try_from(self.delivered - place).unwrap_or(0);
+        let new = payload.get(old..).unwrap_or_default();
+        while !self.keep(place.max(self.delivered), new, cut, held) {
+            // Without room, what is missing will not come.
+            let first = self.waiting.first_key_value().map_or(place, |(first, _)| *first);
+            self.pass_over(first.min(place), held, give);
+            self.drain(held, give);
+            if place <= self.delivered {
+                return self.deliver(place, payload, cut, held, give);
+            }
+        }
+        self.drain(held, give);
+    }
+
+    /// The other end has everything before this sequence number.
+    pub(super) fn acknowledge(
+        &mut self,
+        sequence: u32,
+        at: Timestamp,
+        held: &mut Held,
+        give: &mut impl FnMut(Piece<'_>),
+    ) {
+        let Some(place) = self.place(sequence) else { return };
+        self.acknowledged = self.acknowledged.max(place.min(self.fin.unwrap_or(place)));
+        if self.acknowledged <= self.delivered {
+            self.gap_since = None;
+            return;
+        }
+        let since = *self.gap_since.get_or_insert(at);
+        if at.since(since) >= LATE || self.waiting.len() >= PIECES {
+            self.close_gaps(held, give);
+        }
+    }
+
+    /// The connection is over: what the other end had and the capture has not will not come any more.
+    pub(super) fn close_gaps(&mut self, held: &mut Held, give: &mut impl FnMut(Piece<'_>)) {
+        while self.acknowledged > self.delivered {
+            let first = self.waiting.first_key_value().map_or(self.acknowledged, |(place, _)| *place);
+            self.pass_over(first.min(self.acknowledged), held, give);
+            self.drain(held, give);
+        }
+        self.gap_since = None;
+    }
+
+    /// A FIN that ends at this sequence number.
+    pub(super) fn fin(&mut self, sequence: u32) {
+        if self.fin.is_none() {
+            self.fin = Some(self.place(sequence).unwrap_or(self.delivered));
+        }
+    }
+
+    /// True once: everything before the FIN was given.
+    pub(super) fn finishes(&mut self) -> bool {
+        let over = !self.finished && self.fin.is_some_and(|fin| fin <= self.delivered);
+        self.finished |= over;
+        over
+    }
+
+    /// These bytes were sent before.
+    pub(super) fn has(&self, place: i64, end: i64) -> bool {
+        end <= self.delivered || self.waiting.get(&place).is_some_and(|piece| place + piece.bytes.len() as i64 >= end)
+    }
+
+    /// Where the other end is.
+    pub(super) fn acknowledged(&self) -> i64 {
+        self.acknowledged
+    }
+
+    /// Gives back what is held.
+    pub(super) fn free(&mut self, held: &mut Held) {
+        held.0 = held.0.saturating_sub(self.held);
+        self.held = 0;
+        self.waiting.clear();
+        self.recent = Vec::new();
+    }
+
+    /// Everything up to `place` is given up.
+    fn pass_over(&mut self, place: i64, held: &mut Held, give: &mut impl FnMut(Piece<'_>)) {
+        let Ok(count) = u64::try_from(place - self.delivered) else { return };
+        if count > 0 {
+            give(Piece::Missing(count));
+            self.missing = self.missing.saturating_add(count);
+            self.advance(count as i64);
+            self.forget_recent(held);
+        }
+    }
+
+    /// Gives what has become the next of what waits.
+    fn drain(&mut self, held: &mut Held, give: &mut impl FnMut(Piece<'_>)) {
+        while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= self.delivered) {
+            let (place, piece) = first.remove_entry();
+            self.release(piece.bytes.len() + PIECE, held);
+            self.deliver(place, &piece.bytes, piece.cut, held, give);
+        }
+    }
+
+    /// Gives what is new of a piece that begins at or before what comes next.
+    fn deliver(&mut self, place: i64, piece: &[u8], cut: u32, held: &mut Held, give: &mut impl FnMut(Piece<'_>)) {
+        let old = usize::try_from(self.delivered - place).unwrap_or(usize::MAX);
+        if let Some(new) = piece.get(old..).filter(|new| !new.is_empty()) {
+            give(Piece::Data(new));
+            self.advance(new.len() as i64);
+            self.remember(new, held);
+        }
+        self.pass_over(place + piece.len() as i64 + i64::from(cut), held, give);
+    }
+
+    fn advance(&mut self, count: i64) {
+        self.delivered += count;
+        self.next = self.next.map(|next| next.wrapping_add(count as u32));
+    }
+
+    fn remember(&mut self, new: &[u8], held: &mut Held) {
+        let whole = self.recent.len() as i64 + new.len() as i64 == self.delivered;
+        if whole && self.delivered <= RECENT as i64 && held.0 + new.len() <= HELD_IN_ALL {
+            self.recent.extend_from_slice(new);
+            self.held += new.len();
+            held.0 += new.len();
+        } else {
+            self.forget_recent(held);
+        }
+    }
+
+    fn forget_recent(&mut self, held: &mut Held) {
+        if !self.recent.is_empty() {
+            self.release(self.recent.len(), held);
+            self.recent = Vec::new();
+        }
+    }
+
+    fn release(&mut self, count: usize, held: &mut Held) {
+        self.held = self.held.saturating_sub(count);
+        held.0 = held.0.saturating_sub(count);
+    }
+
+    /// Holds a piece against the bytes that were given before.
+    fn compare(&mut self, place: i64, piece: &[u8]) {
+        // A keep-alive: any byte that the other end has already. RFC 9293 3.8.4
+        if piece.len() <= 1 && place + 1 == self.delivered {
+            return;
+        }
+        let Ok(from) = usize::try_from(place) else { return };
+        let Some(known) = self.recent.get(from..) else { return };
+        let both = known.len().min(piece.len());
+        self.differing += u32::from(known[..both] != piece[..both]);
+    }
+
+    /// Keeps what came too early, where nothing is kept yet. False without room for it.
+    fn keep(&mut self, place: i64, payload: &[u8], cut: u32, held: &mut Held) -> bool {
+        let end = place + payload.len() as i64;
+        let mut from = place;
+        let before = self.waiting.range(..place).next_back().map(|(place, _)| *place);
+        let mut differs = false;
+        let mut free: Vec<(i64, i64)> = Vec::new();
+        for (&start, piece) in self.waiting.range(before.unwrap_or(place)..end.max(place + 1)) {
+            let stop = start + piece.bytes.len() as i64;
+            let (first, last) = (start.max(place), stop.min(end));
+            if first < last {
+                let of = |base: i64| (first - base) as usize..(last - base) as usize;
+                differs |= piece.bytes[of(start)] != payload[of(place)];
+            }
+            if start > from {
+                free.push((from, start.min(end)));
+            }
+            from = from.max(stop);
+        }
+        let only_cut = payload.is_empty() && cut > 0 && from == place && !self.waiting.contains_key(&place);
+        if from < end || only_cut {
+            free.push((from, end));
+        }
+        self.differing += u32::from(differs);
+        let cost: usize = free.iter().map(|(from, to)| (to - from) as usize + PIECE).sum();
+        if self.held + cost > WAITING || held.0 + cost > HELD_IN_ALL {
+            return false;
+        }
+        for (from, to) in free {
+            let bytes = payload[(from - place) as usize..(to - place) as usize].into();
+            self.waiting.insert(from, Waiting { bytes, cut: if to == end { cut } else { 0 } });
+        }
+        self.held += cost;
+        held.0 += cost;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen {
+        direction: Direction,
+        held: Held,
+        bytes: Vec<u8>,
+        missing: Vec<u64>,
+    }
+
+    impl Seen {
+        fn give(&mut self, act: impl FnOnce(&mut Direction, &mut Held, &mut dyn FnMut(Piece<'_>))) {
+            let (bytes, missing) = (&mut self.bytes, &mut self.missing);
+            act(&mut self.direction, &mut self.held, &mut |piece| match piece {
+                Piece::Data(data) => bytes.extend(data),
+                Piece::Missing(count) => missing.push(count),
+            });
+        }
+
+        fn take(&mut self, sequence: u32, payload: &[u8]) {
+            self.give(|direction, held, mut give| direction.take(sequence, payload, 0, held, &mut give));
+        }
+
+        fn acknowledge(&mut self, sequence: u32, at: u64) {
+            self.give(|direction, held, mut give| direction.acknowledge(sequence, Timestamp(at), held, &mut give));
+        }
+    }
+
+    #[test]
+    fn bytes_come_in_order_once_across_the_end_of_the_sequence_numbers() {
+        let mut seen = Seen::default();
+        for (sequence, payload) in [(u32::MAX - 1, &b"ab"[..]), (2, b"ef"), (u32::MAX, b"bcd"), (0, b"cdef")] {
+            seen.take(sequence, payload);
+        }
+        assert_eq!((seen.bytes.as_slice(), seen.missing.len(), seen.direction.differing), (&b"abcdef"[..], 0, 0));
+        seen.direction.free(&mut seen.held);
+        assert_eq!(seen.held.0, 0);
+    }
+
+    #[test]
+    fn of_bytes_that_came_twice_the_first_count_and_differences_are_counted() {
+        let mut seen = Seen::default();
+        seen.take(0, b"ab");
+        seen.take(0, b"aX");
+        seen.take(5, b"fgh");
+        seen.take(3, b"dYYYYij");
+        assert_eq!(seen.direction.differing, 2);
+        seen.take(2, b"ceZ");
+        assert_eq!((seen.bytes.as_slice(), seen.direction.differing), (&b"abcdYfghij"[..], 3));
+        seen.take(9, b"?");
+        assert_eq!(seen.direction.differing, 3, "a keep-alive");
+    }
+
+    #[test]
+    fn what_the_other_end_has_and_the_capture_has_not_is_a_gap() {
+        let mut seen = Seen::default();
+        seen.take(0, b"ab");
+        seen.take(5, b"f");
+        seen.acknowledge(6, 0);
+        assert_eq!(seen.missing, [0; 0], "it may be late");
+        seen.acknowledge(6, 2_000_000_000);
+        assert_eq!((seen.bytes.as_slice(), seen.missing.as_slice()), (&b"abf"[..], &[3][..]));
+        seen.acknowledge(8, 3_000_000_000);
+        seen.give(|direction, held, mut give| direction.close_gaps(held, &mut give));
+        assert_eq!((seen.missing.as_slice(), seen.direction.delivered), (&[3, 2][..], 8));
+    }
+
+    #[test]
+    fn what_nobody_acknowledged_is_not_given_behind_a_gap() {
+        let mut seen = Seen::default();
+        seen.take(0, b"ab");
+        seen.take(5, b"f");
+        seen.acknowledge(2, 0);
+        seen.give(|direction, held, mut give| direction.close_gaps(held, &mut give));
+        assert_eq!((seen.bytes.as_slice(), seen.missing.len()), (&b"ab"[..], 0));
+    }
+
+    #[test]
+    fn what_was_cut_off_by_the_capture_is_missing_at_once() {
+        let mut seen = Seen::default();
+        seen.give(|direction, held, mut give| direction.take(0, b"ab", 3, held, &mut give));
+        seen.take(5, b"f");
+        assert_eq!((seen.bytes.as_slice(), seen.missing.as_slice()), (&b"abf"[..], &[3][..]));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_given_back() {
+        let mut seen = Seen::default();
+        seen.take(0, b"a");
+        for n in 0..5_000 {
+            seen.take(2 + n * 1_000, &[7; 1_000]);
+            assert!(seen.held.0 <= WAITING, "{}", seen.held.0);
+        }
+        assert_eq!((seen.missing.as_slice(), seen.bytes.len()), (&[1][..], 5_000_001));
+        seen.direction.free(&mut seen.held);
+        assert_eq!(seen.held.0, 0);
+    }
+
+    #[test]
+    fn a_fin_is_told_when_all_before_it_was_given() {
+        let mut seen = Seen::default();
+        seen.take(0, b"ab");
+        seen.direction.fin(4);
+        assert!(!seen.direction.finishes());
+        seen.take(2, b"cd");
+        assert!(seen.direction.finishes() && !seen.direction.finishes());
+    }
+}

@@ -1,0 +1,105 @@
+//! A recorded connection through the tracker, as a relay in its place would have fed it.
+
+use super::streams::{Event, Stream};
+use parser::Timestamp;
+use parser::session::{
+    CloseKind, Closer, ConnectFailure, Limits, PacketFacts, PathError, Peer, Session, TcpFacts, Upstream, UpstreamEvent,
+};
+
+/// Error numbers of connect(2) on Linux.
+const ENETUNREACH: i32 = 101;
+const ECONNREFUSED: i32 = 111;
+const EHOSTUNREACH: i32 = 113;
+
+/// One connection on its way through the tracker.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    /// From the first event on.
+    session: Option<Box<Session>>,
+    /// The host has answered.
+    accepted: bool,
+}
+
+impl Replay {
+    /// What the tracker knows.
+    pub(super) fn session(&mut self, stream: &Stream) -> &mut Session {
+        self.session.get_or_insert_with(|| Box::new(Session::new(stream.opened, Limits::default())))
+    }
+
+    /// Takes what happened.
+    pub(super) fn event(&mut self, stream: &Stream, at: Timestamp, event: Event<'_>) {
+        let accepted = self.accepted;
+        self.accepted |= matches!(event, Event::SynAck | Event::Data(..) | Event::Missing(..));
+        let session = self.session(stream);
+        match event {
+            Event::Syn => session.upstream(UpstreamEvent::Connecting(stream.host), at),
+            Event::SynAck => session.upstream(UpstreamEvent::Connected(stream.host), at),
+            Event::Data(from, bytes) => session.data(from, bytes, at),
+            Event::Missing(from, count) => session.missing(from, count, at),
+            Event::Rst(Peer::Host) if !accepted => {
+                session.upstream(failed(stream, ConnectFailure::Refused, ECONNREFUSED), at);
+                session.closed(Closer::Host, CloseKind::Rst, at);
+            }
+            Event::Fin(by) => session.closed(closer(by), CloseKind::Fin, at),
+            Event::Rst(by) => session.closed(closer(by), CloseKind::Rst, at),
+            Event::Ended(facts) => {
+                if !accepted && let Some((failure, errno, at)) = unreachable(&facts) {
+                    session.upstream(failed(stream, failure, errno), at);
+                }
+                for leg in [Peer::Client, Peer::Host] {
+                    session.socket_facts(leg, tcp(leg, &facts));
+                }
+                session.packet_facts(*facts);
+            }
+        }
+    }
+
+    /// The session, at the end.
+    pub(super) fn finish(&mut self) -> Option<Session> {
+        self.session.take().map(|session| *session)
+    }
+}
+
+fn failed(stream: &Stream, failure: ConnectFailure, errno: i32) -> UpstreamEvent {
+    UpstreamEvent::Failed(Upstream::ConnectFailed { address: stream.host, failure, errno, tried: 1 })
+}
+
+/// What connect(2) would have said to a SYN that the network refused. ip(7), icmp(7)
+fn unreachable(facts: &PacketFacts) -> Option<(ConnectFailure, i32, Timestamp)> {
+    let report = facts.path.iter().find(|report| report.about == Peer::Client)?;
+    let (failure, errno) = match report.error {
+        PathError::PortClosed => (ConnectFailure::Refused, ECONNREFUSED),
+        PathError::NoNetwork => (ConnectFailure::Unreachable, ENETUNREACH),
+        PathError::NoHost | PathError::Prohibited | PathError::TooFar => (ConnectFailure::Unreachable, EHOSTUNREACH),
+        PathError::TooBig { .. } => return None,
+    };
+    Some((failure, errno, report.at))
+}
+
+/// What the kernel in the place of the capture would have known of the way to `leg`.
+fn tcp(leg: Peer, facts: &PacketFacts) -> TcpFacts {
+    let (sent, received) = (facts.sent[leg.other()], facts.sent[leg]);
+    let asked_and_answered = match leg {
+        Peer::Host => (facts.first_syn.filter(|_| facts.syns == 1), facts.syn_ack),
+        Peer::Client => (facts.syn_ack, facts.client_ack),
+    };
+    let rtt = match asked_and_answered {
+        (Some(asked), Some(answered)) => u32::try_from(answered.since(asked).as_micros()).unwrap_or(u32::MAX),
+        _ => 0,
+    };
+    let mss = u32::from(received.mss);
+    TcpFacts {
+        rtt_us: rtt,
+        retransmits: sent.retransmits,
+        unacked: u32::try_from(sent.unacknowledged.div_ceil(u64::from(mss.max(1)))).unwrap_or(u32::MAX),
+        mss,
+        ..TcpFacts::default()
+    }
+}
+
+fn closer(peer: Peer) -> Closer {
+    match peer {
+        Peer::Client => Closer::Client,
+        Peer::Host => Closer::Host,
+    }
+}

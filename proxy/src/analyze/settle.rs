@@ -1,0 +1,128 @@
+//! Which connections of a capture belong to one attempt of a client, and when a verdict is final.
+//!
+//! A connection is told some time after it was over, so what happened is put in the order of its times first.
+
+use super::analysis::Finding;
+use crate::record::Attempt;
+use parser::Timestamp;
+use parser::diagnosis::{Attempts, Marks};
+use parser::session::Phase;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Findings that wait for the client's next connection, and steps that wait for their turn. Past it they are told as they
+/// are.
+const WAITING: usize = 1_024;
+const STEPS: usize = 65_536;
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Step {
+    Opened { id: u128, client: IpAddr, target: Arc<str> },
+    Reached { id: u128, phase: Phase, marks: Marks },
+    Ended(Box<Finding>),
+}
+
+/// Puts connections together.
+#[derive(Debug, Default)]
+pub(super) struct Settle {
+    attempts: Attempts,
+    steps: BTreeMap<(Timestamp, u64), Step>,
+    count: u64,
+    /// Ended; the next connection of their client may change what is said of them.
+    waiting: BTreeMap<u128, Finding>,
+    /// Findings are told at once and again when they change, instead of once when they are final.
+    at_once: bool,
+    /// How far back something may still be told.
+    behind: Duration,
+}
+
+impl Settle {
+    /// What is noted comes at most `behind` after it happened.
+    pub(super) fn new(at_once: bool, behind: Duration) -> Settle {
+        Settle { at_once, behind, ..Settle::default() }
+    }
+
+    /// Notes that something happened at this time.
+    pub(super) fn note(&mut self, at: Timestamp, step: Step) {
+        self.count += 1;
+        self.steps.insert((at, self.count), step);
+    }
+
+    /// It is this late: what is in order by now is told.
+    pub(super) fn pass_time(&mut self, now: Timestamp, tell: &mut impl FnMut(Finding)) {
+        let until = Timestamp(now.0.saturating_sub(self.behind.as_nanos() as u64));
+        while let Some(first) = self.steps.first_entry() {
+            let at = first.key().0;
+            if at > until && self.steps.len() <= STEPS {
+                return;
+            }
+            let Some((_, step)) = self.steps.pop_first() else { return };
+            self.expire(at, tell);
+            self.take(at, step, tell);
+        }
+        self.expire(until, tell);
+    }
+
+    /// The capture is at its end: everything is told.
+    pub(super) fn finish(&mut self, tell: &mut impl FnMut(Finding)) {
+        self.pass_time(Timestamp(u64::MAX), tell);
+        self.expire(Timestamp(u64::MAX), tell);
+        for (_, finding) in std::mem::take(&mut self.waiting) {
+            self.stands(finding, tell);
+        }
+    }
+
+    fn take(&mut self, at: Timestamp, step: Step, tell: &mut impl FnMut(Finding)) {
+        match step {
+            Step::Opened { id, client, target } => self.attempts.opened(id, client, target, at),
+            Step::Reached { id, phase, marks } => {
+                for revision in self.attempts.reached(id, phase, marks, at) {
+                    if let Some(mut finding) = self.waiting.remove(&revision.session) {
+                        finding.record.verdict = revision.verdict;
+                        (finding.is_final, finding.revised) = (true, self.at_once);
+                        tell(finding);
+                    }
+                }
+            }
+            Step::Ended(finding) => self.ended(*finding, at, tell),
+        }
+    }
+
+    fn ended(&mut self, mut finding: Finding, at: Timestamp, tell: &mut impl FnMut(Finding)) {
+        let id = finding.record.identity.id.as_u128();
+        let placement = self.attempts.ended(id, &finding.record.verdict, &finding.record.timeline, at);
+        finding.attempt = Attempt {
+            id: Uuid::from_u128(placement.attempt),
+            number: u32::from(placement.number),
+            previous_session: placement.previous.map(Uuid::from_u128),
+        };
+        finding.is_final = placement.may_be_revised.is_none() || self.waiting.len() >= WAITING;
+        if finding.is_final {
+            return tell(finding);
+        }
+        if self.at_once {
+            tell(finding.clone());
+        }
+        self.waiting.insert(id, finding);
+    }
+
+    fn expire(&mut self, now: Timestamp, tell: &mut impl FnMut(Finding)) {
+        for session in self.attempts.expire(now).sessions {
+            if let Some(finding) = self.waiting.remove(&session) {
+                self.stands(finding, tell);
+            }
+        }
+    }
+
+    /// Nothing has changed it.
+    fn stands(&self, mut finding: Finding, tell: &mut impl FnMut(Finding)) {
+        if !self.at_once {
+            finding.is_final = true;
+            tell(finding);
+        }
+    }
+}

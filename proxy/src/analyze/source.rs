@@ -1,0 +1,267 @@
+//! Where a capture comes from: a file, a compressed one, or standard input while it is being written.
+
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Bytes that tell what a file is: the header of a pcap file, the longest of them.
+const BEGINNING: usize = 24;
+/// First bytes of gzip. RFC 1952 2.3.1
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// Bytes of one read of standard input.
+const CHUNK: usize = 64 << 10;
+/// Reads of standard input that wait for us: a quarter of a megabyte.
+const CHUNKS: usize = 4;
+/// While standard input is silent, time goes on in steps of this length.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// It cannot be opened.
+    #[error("{}: {source}", file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Opened, but no packet could be read.
+    #[error("{}: {why}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What was wrong.
+        why: String,
+    },
+}
+
+/// A capture that was opened.
+pub struct Source {
+    /// As it was named.
+    name: PathBuf,
+    reader: Box<dyn Read + Send>,
+    state: Arc<State>,
+    size: Option<u64>,
+}
+
+/// What is known of the reading from outside of it.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Bytes of the file that were read.
+    read: AtomicU64,
+    /// Why the last read failed.
+    failure: Mutex<Option<io::Error>>,
+    /// It is being written while we read it.
+    live: AtomicBool,
+    /// The reader of blocks is made, and can be told of a failure: before, it would lose what was read.
+    begun: AtomicBool,
+    /// A read may come back without bytes to say that time has passed.
+    ticks: AtomicBool,
+}
+
+/// How much of a source was read.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    state: Arc<State>,
+    /// Bytes there are; unknown for standard input.
+    pub size: Option<u64>,
+}
+
+impl Source {
+    /// Opens a file, `-` being standard input. Gzip is read through.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or is a directory, or empty.
+    pub fn open(path: &Path) -> Result<Source, CaptureError> {
+        let failed = |source| CaptureError::Open { file: path.to_owned(), source };
+        if path.as_os_str() == "-" {
+            return Source::new(PathBuf::from("standard input"), Box::new(Pipe::of_standard_input()), None);
+        }
+        let file = File::open(path).map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
+        if about.is_dir() {
+            let why = "a directory, not a capture".to_owned();
+            return Err(CaptureError::Unreadable { file: path.to_owned(), why });
+        }
+        Source::new(path.to_owned(), Box::new(file), about.is_file().then_some(about.len()))
+    }
+
+    /// A capture out of memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::open`].
+    pub fn of_bytes(name: &str, bytes: Vec<u8>) -> Result<Source, CaptureError> {
+        let size = bytes.len() as u64;
+        Source::new(PathBuf::from(name), Box::new(Cursor::new(bytes)), Some(size))
+    }
+
+    fn new(name: PathBuf, reader: Box<dyn Read + Send>, size: Option<u64>) -> Result<Source, CaptureError> {
+        let state = Arc::new(State::default());
+        let mut counted = Counted { reader, state: Arc::clone(&state) };
+        let mut head = vec![0; BEGINNING];
+        let mut had = 0;
+        while had < BEGINNING {
+            match counted.read(&mut head[had..]) {
+                Ok(0) => break,
+                Ok(read) => had += read,
+                Err(source) => return Err(CaptureError::Open { file: name, source }),
+            }
+        }
+        head.truncate(had);
+        if head.is_empty() {
+            return Err(CaptureError::Unreadable { file: name, why: "it is empty".to_owned() });
+        }
+        let compressed = head.starts_with(&GZIP);
+        state.live.store(size.is_none() && !compressed, Relaxed);
+        let whole = Cursor::new(head).chain(counted);
+        let reader: Box<dyn Read + Send> =
+            if compressed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
+        let reader = Box::new(Told { reader, held_back: None, state: Arc::clone(&state) });
+        Ok(Source { name, reader, state, size })
+    }
+
+    /// As it was named.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// How much was read, for as long as it is read.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress { state: Arc::clone(&self.state), size: self.size }
+    }
+
+    pub(super) fn into_parts(self) -> (PathBuf, Box<dyn Read + Send>, Arc<State>) {
+        (self.name, self.reader, self.state)
+    }
+}
+
+impl State {
+    /// From now on a read may fail, and one of a live source may say that time has passed.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Relaxed);
+        self.ticks.store(self.live.load(Relaxed), Relaxed);
+    }
+
+    /// Why the last read came back without bytes; `None` when it is the time that passed.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.filter(|error| error.kind() != ErrorKind::WouldBlock)
+    }
+}
+
+impl Progress {
+    /// Bytes of the file that were read.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.state.read.load(Relaxed)
+    }
+}
+
+struct Counted {
+    reader: Box<dyn Read + Send>,
+    state: Arc<State>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.reader.read(into) {
+                Ok(read) => {
+                    self.state.read.fetch_add(read as u64, Relaxed);
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !self.state.ticks.load(Relaxed) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Keeps what went wrong: the reader of blocks only says that something did.
+struct Told {
+    reader: Box<dyn Read + Send>,
+    held_back: Option<io::Error>,
+    state: Arc<State>,
+}
+
+impl Read for Told {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let failed = match self.held_back.take() {
+            Some(failed) => failed,
+            None => match self.reader.read(into) {
+                Err(failed) => failed,
+                read => return read,
+            },
+        };
+        let kind = failed.kind();
+        let begun = self.state.begun.load(Relaxed);
+        if !begun {
+            self.held_back = Some(io::Error::new(kind, failed.to_string()));
+        }
+        *self.state.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+        if begun { Err(kind.into()) } else { Ok(0) }
+    }
+}
+
+/// Standard input, read by a thread of its own so that a silent one does not stop the clock.
+struct Pipe {
+    chunks: Receiver<io::Result<Vec<u8>>>,
+    chunk: Cursor<Vec<u8>>,
+}
+
+impl Pipe {
+    fn of_standard_input() -> Pipe {
+        let (send, chunks) = sync_channel(CHUNKS);
+        // It ends with the pipe, or with the process.
+        std::thread::spawn(move || {
+            let mut input = io::stdin().lock();
+            loop {
+                let mut chunk = vec![0; CHUNK];
+                let read = input.read(&mut chunk);
+                let over = matches!(read, Ok(0)) || read.as_ref().is_err_and(|e| e.kind() != ErrorKind::Interrupted);
+                let sent = send.send(read.map(|read| {
+                    chunk.truncate(read);
+                    chunk
+                }));
+                if over || sent.is_err() {
+                    return;
+                }
+            }
+        });
+        Pipe { chunks, chunk: Cursor::default() }
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.chunk.read(into)?;
+        if read > 0 || into.is_empty() {
+            return Ok(read);
+        }
+        match self.chunks.recv_timeout(QUIET) {
+            Ok(chunk) => {
+                self.chunk = Cursor::new(chunk?);
+                self.chunk.read(into)
+            }
+            Err(RecvTimeoutError::Timeout) => Err(ErrorKind::WouldBlock.into()),
+            Err(RecvTimeoutError::Disconnected) => Ok(0),
+        }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+    }
+}
