@@ -1,5 +1,6 @@
 //! Packets to findings: every TCP connection of a capture, judged as a live one.
 
+use super::own::Recorded;
 use super::packet::Packet;
 use super::pairs::{Leg, Pairs};
 use super::replay::Replay;
@@ -29,6 +30,18 @@ pub struct Finding {
     pub is_final: bool,
     /// It was told before, with another verdict.
     pub revised: bool,
+}
+
+impl Finding {
+    /// Of a capture that the proxy wrote itself: one session, both its legs.
+    #[must_use]
+    pub fn of_own(recorded: Recorded) -> Finding {
+        let Recorded { identity, timeline, .. } = recorded;
+        let (verdict, ended) = (diagnose(&timeline), timeline.last_event());
+        let attempt = Attempt { id: identity.id, number: 1, previous_session: None };
+        let record = SessionRecord { identity: Arc::new(identity), timeline, verdict, ended, capture: None };
+        Finding { stream: 0, record, attempt, other_leg: None, is_final: true, revised: false }
+    }
 }
 
 /// When findings are told.
@@ -174,7 +187,7 @@ impl Rest {
         let ended = timeline.last_event();
         let finding = Finding {
             stream: stream.number,
-            record: SessionRecord { identity: Arc::new(identity), timeline, verdict, ended },
+            record: SessionRecord { identity: Arc::new(identity), timeline, verdict, ended, capture: None },
             attempt: Attempt { id, number: 1, previous_session: None },
             other_leg: track.other_leg,
             is_final: true,

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// No capture of ours is larger: 16 MiB of an opening at the most, in segments of 536 bytes or more.
 const LARGEST: u64 = 64 << 20;
+/// The first block of ours is shorter: it holds a report.
+const BEGINNING: u64 = 256 << 10;
 
 /// A session out of a file of ours.
 #[derive(Clone, Debug)]
@@ -39,7 +41,13 @@ pub struct Recorded {
 pub fn recorded(path: &Path) -> Result<Option<Recorded>, CaptureError> {
     let failed = |source| CaptureError::Open { file: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    let mut file = File::open(path).map_err(failed)?;
+    // Who wrote it stands in the first block; the rest of a large file of others is not for us.
+    (&mut file).take(BEGINNING).read_to_end(&mut bytes).map_err(failed)?;
+    if !pcapng::is_ours(&bytes) {
+        return Ok(None);
+    }
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
     Ok(read(&bytes))
 }
 

@@ -9,6 +9,7 @@ use config::UserNames;
 use progress::ProgressLine;
 use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
 use rdpscope::analyze::capture::{self, Step, Summary};
+use rdpscope::analyze::own::{self, Recorded};
 use rdpscope::analyze::source::{CaptureError, Source};
 use rdpscope::record::{Event, Names};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -35,6 +36,9 @@ What is read:
   Out of order, retransmitted and overlapping segments are put in order (of bytes that differ the
   first ones count); where the capture lacks bytes, reading goes on behind them. Memory does not
   grow with the file.
+
+  A capture that the proxy itself has written ([capture] in its configuration) is one session with
+  both legs, and is given back the verdict that the proxy had.
 
 What is reported:
   Without --all, connections that spoke RDP, that could not reach port 3389 or an address which
@@ -113,6 +117,7 @@ impl Analyze {
 
     /// Reads one file and prints what it holds. `false`: the connection that was asked for is not there.
     fn file(&self, path: &Path, names: &Names) -> io::Result<Result<bool, CaptureError>> {
+        let own = if path.is_file() { own::recorded(path) } else { Ok(None) };
         let source = match Source::open(path) {
             Ok(source) => source,
             Err(error) => return Ok(Err(error)),
@@ -135,6 +140,11 @@ impl Analyze {
             found: false,
             written: Ok(()),
         };
+        match own {
+            Ok(Some(recorded)) => return print.own(recorded),
+            Ok(None) => {}
+            Err(error) => return Ok(Err(error)),
+        }
         let read = capture::read(source, |step| {
             match step {
                 Step::Packet(packet) => analysis.packet(&packet, &mut |finding| print.finding(&finding)),
@@ -188,6 +198,18 @@ impl Print<'_> {
                 text::finding(&mut self.out, finding, file)
             }
         };
+    }
+
+    /// A file of our own: one session, with what no packet shows.
+    fn own(mut self, recorded: Recorded) -> io::Result<Result<bool, CaptureError>> {
+        let cut_short = recorded.cut_short;
+        self.finding(&Finding::of_own(recorded));
+        self.written?;
+        self.out.flush()?;
+        if cut_short {
+            complain(format_args!("{}: the end of the session is not in it", self.name));
+        }
+        Ok(Ok(self.found || self.analyze.stream.is_none()))
     }
 
     /// Who looks on sees what there is.

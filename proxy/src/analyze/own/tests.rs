@@ -1,8 +1,9 @@
 //! Every recorded connection of the lab, as a proxy in its place would have captured it: the file must lead whoever reads
 //! it to the timeline and the verdict that the proxy had, user names hidden or not.
 
-use super::super::capture;
-use super::super::streams::{Event, Streams};
+use super::super::capture::{self, Step};
+use super::super::source::Source;
+use super::super::streams::{Event, Stream, Streams};
 use super::*;
 use crate::limits::OpeningBudget;
 use crate::record::capture::{Tape, file, is_wanted};
@@ -15,6 +16,7 @@ use parser::session::{
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Larger than any opening of the lab.
 const BOUND: usize = 4 << 20;
@@ -85,26 +87,32 @@ impl Seen {
 
 /// The connections of a capture as a proxy would have seen them.
 fn seen(path: &Path, bound: usize) -> Vec<Seen> {
-    let (mut streams, mut told) = (Streams::default(), Vec::new());
-    capture::segments(path, |segment| {
-        streams.segment(segment, |number, at, event| told.push((number, at, event)));
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    streams.finish(|number, at, event| told.push((number, at, event)));
-    let mut all: Vec<Seen> = streams.list().iter().map(|s| Seen::new(s.client, s.host, s.opened, bound)).collect();
-    for (number, at, event) in told {
-        let one = &mut all[number];
+    let mut streams = Streams::<Option<Seen>>::new(Duration::from_secs(2));
+    let mut all: Vec<(u64, Seen)> = Vec::new();
+    let mut tell = |stream: &Stream, state: &mut Option<Seen>, at: Timestamp, event: Event<'_>| {
+        let mut one = state.take().unwrap_or_else(|| Seen::new(stream.client, stream.host, stream.opened, bound));
         let closer = |peer| if peer == Peer::Client { Closer::Client } else { Closer::Host };
         match event {
             Event::Syn => {}
             Event::SynAck => one.connected(at),
-            Event::Data(from, bytes) => one.data(from, &bytes, at),
+            Event::Data(from, bytes) => one.data(from, bytes, at),
+            Event::Missing(..) => panic!("the lab's captures are whole"),
             Event::Fin(by) => one.closed(closer(by), CloseKind::Fin, at),
             Event::Rst(by) => one.closed(closer(by), CloseKind::Rst, at),
+            Event::Ended(_) => return all.push((stream.number, one)),
         }
-    }
-    all
+        *state = Some(one);
+    };
+    capture::read(Source::open(path).unwrap(), |step| {
+        if let Step::Packet(packet) = step {
+            streams.packet(&packet, &mut tell);
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    streams.finish(&mut tell);
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, one)| one).collect()
 }
 
 fn lab() -> Vec<PathBuf> {
