@@ -173,3 +173,38 @@ async fn a_host_that_closes_without_reading_is_seen_as_a_reset_by_the_host() {
     assert!(read_until_reset(&mut client).await.is_empty());
     assert_eq!(closes(&bench.record().await.timeline), [(Closer::Host, CloseKind::Rst)]);
 }
+
+/// Reads the end, then writes until that fails: FIN first, and a reset behind it.
+async fn fin_then_reset(mut socket: TcpStream) {
+    let (got, end) = read_all(&mut socket).await;
+    end.expect("FIN");
+    assert!(got.is_empty());
+    let refused = async {
+        while socket.write_all(b"!").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("reset", refused).await;
+}
+
+#[tokio::test]
+async fn a_fin_with_a_reset_right_behind_it_is_a_fin_with_a_reset_right_behind_it() {
+    let direct = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let mut bench = Bench::new().await;
+    for through in [false, true] {
+        let (client, mut host) = if through {
+            bench.spoken_session().await
+        } else {
+            let client = within("connect", TcpStream::connect(direct.local_addr().expect("address"))).await;
+            (client.expect("connect"), within("accept", direct.accept()).await.expect("accept").0)
+        };
+        write(&mut host, b"unread").await;
+        within("data at the client", client.peek(&mut [0])).await.expect("peek");
+        // Nothing is awaited between the two, so the relay, on this thread, finds both at once. What was not read turns
+        // close(2) into RST.
+        socket2::SockRef::from(&client).shutdown(std::net::Shutdown::Write).expect("shutdown");
+        drop(client);
+        fin_then_reset(host).await;
+    }
+    assert_eq!(closes(&bench.record().await.timeline).first(), Some(&(Closer::Client, CloseKind::Fin)));
+}

@@ -65,8 +65,9 @@ impl Pipe {
             return self.flush(destination, cx);
         }
         if source.ended {
-            // The FIN follows the last byte. A break is reproduced by the end of the session, not by FIN.
-            if source.broken.is_none() {
+            // The FIN follows the last byte, and comes before a break that is known by now: that one is reproduced by the
+            // end of the session.
+            if source.fin {
                 destination.shut_down_writing();
             }
             return self.abandon();
@@ -109,7 +110,7 @@ impl Pipe {
                     Ok::<usize, io::Error>(n)
                 });
                 match read {
-                    Ok(0) => {}
+                    Ok(0) => source.end_of_stream(),
                     Ok(_) => return Step::Moved,
                     Err(error) if is_transient(&error) => return Step::Moved,
                     Err(error) => source.break_by(&error),
@@ -181,8 +182,9 @@ impl Pipe {
 /// break, if that one was first and only waited for its last bytes to be read.
 fn end_of(source: &mut Leg, destination: &mut Leg, error: Option<io::Error>, witness: &mut Witness) -> Step {
     destination.note_break(witness);
-    if let Some(error) = error {
-        source.break_by(&error);
+    match error {
+        Some(error) => source.break_by(&error),
+        None => source.end_of_stream(),
     }
     source.finish_reading(witness);
     Step::Moved

@@ -28,6 +28,8 @@ pub(crate) struct Leg {
     pub(super) socket: Arc<TcpStream>,
     /// Nothing more will be read: FIN, or an error after the last byte.
     pub(super) ended: bool,
+    /// FIN was read. An RST may have come right behind it.
+    pub(super) fin: bool,
     /// It did not end by FIN.
     pub(super) broken: Option<Break>,
     /// The tracker knows.
@@ -49,7 +51,7 @@ impl Leg {
         let _ = SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE);
         // Urgent data, which RDP has not, would leave a byte out of the stream; so it stays in its place (RFC 6093 6).
         let _ = SockRef::from(&socket).set_out_of_band_inline(true);
-        Leg { peer, socket: Arc::new(socket), ended: false, broken: None, noted: false }
+        Leg { peer, socket: Arc::new(socket), ended: false, fin: false, broken: None, noted: false }
     }
 
     /// The leg to a host that was reached. Was it reset meanwhile, what it sent is read all the same.
@@ -92,6 +94,11 @@ impl Leg {
             Err(error) => self.break_by(&error),
         }
         true
+    }
+
+    /// A read found the end of the stream. On a leg that is known to be broken that says nothing: a reset ends it too.
+    pub(super) fn end_of_stream(&mut self) {
+        self.fin = self.broken.is_none();
     }
 
     /// The last byte has been read: the tracker is told, before anything is forwarded.
