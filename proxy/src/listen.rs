@@ -3,6 +3,7 @@
 //! Accepting never stops for an error: what goes wrong with one connection is that connection's business, and when no
 //! descriptor is left the connection is taken with a spare one and refused, so that the queue behind it moves.
 
+use crate::bridge::Bridge;
 use crate::clock;
 use crate::limits::{Admission, OpeningBudget};
 use crate::observe::{Observer, Rejection};
@@ -49,18 +50,26 @@ pub(crate) struct Plan {
     pub(crate) label: Arc<str>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) timeouts: Timeouts,
+    /// `None`: off.
+    pub(crate) bridge: Option<Arc<Bridge>>,
     max_sessions: usize,
     max_sessions_per_client: usize,
 }
 
 impl Plan {
-    pub(crate) fn new(listener: &config::Listener, settings: &Settings, resolver: &Arc<Resolver>) -> Plan {
+    pub(crate) fn new(
+        listener: &config::Listener,
+        settings: &Settings,
+        resolver: &Arc<Resolver>,
+        bridge: Option<Arc<Bridge>>,
+    ) -> Plan {
         Plan {
             name: Arc::from(listener.name.as_str()),
             upstream: listener.upstream.clone(),
             label: upstream::label(&listener.upstream),
             resolver: Arc::clone(resolver),
             timeouts: settings.timeouts.clone(),
+            bridge,
             max_sessions: listener.max_sessions,
             max_sessions_per_client: listener.max_sessions_per_client,
         }

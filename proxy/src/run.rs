@@ -7,6 +7,7 @@ mod error;
 
 pub use error::RunError;
 
+use crate::bridge::Bridge;
 use crate::limits::OpeningBudget;
 use crate::listen::{Bound, Listening, Plan, Shared, bind};
 use crate::observe::{Drain, Observer, Readiness, sessions};
@@ -69,7 +70,7 @@ impl Proxy {
     pub async fn start_asking(settings: Settings, observer: Arc<Observer>, ask: Asker) -> Result<Proxy, RunError> {
         observer.readiness(Readiness::Starting);
         observer.configured(&settings);
-        not_bridged_yet(&settings)?;
+        let bridges = bridges(&settings)?;
         let bound = bind_all(settings.listeners.iter(), &settings)?;
         let admin = match &settings.admin {
             Some(admin) => {
@@ -86,8 +87,8 @@ impl Proxy {
         let prober = Prober::start(ask, &settings, &shared.observer);
         shared.observer.attach(Arc::clone(&prober));
         let mut listeners = Vec::with_capacity(bound.len());
-        for (bound, listener) in bound.into_iter().zip(&settings.listeners) {
-            listeners.push(start_listener(bound, listener, &settings, &shared));
+        for ((bound, listener), bridge) in bound.into_iter().zip(&settings.listeners).zip(bridges) {
+            listeners.push(start_listener(bound, listener, bridge, &settings, &shared));
         }
         if let Some(address) = admin {
             tracing::info!("admin on http://{address}/");
@@ -140,6 +141,7 @@ impl Proxy {
         if state.draining {
             return Err(RunError::Stopping);
         }
+        let bridges = bridges(&settings)?;
         let mut old: Vec<Option<Listening>> = state.listeners.drain(..).map(Some).collect();
         let kept: Vec<Option<usize>> = match_listeners(&old, &settings.listeners);
         let fresh = settings.listeners.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(l, _)| l);
@@ -151,12 +153,12 @@ impl Proxy {
             }
         };
         let mut bound = bound.into_iter();
-        for (listener, kept) in settings.listeners.iter().zip(kept) {
+        for ((listener, kept), bridge) in settings.listeners.iter().zip(kept).zip(bridges) {
             if let Some(listening) = kept.and_then(|index| old[index].take()) {
-                listening.replace_plan(Plan::new(listener, &settings, &listening.resolver));
+                listening.replace_plan(Plan::new(listener, &settings, &listening.resolver, bridge));
                 state.listeners.push(listening);
             } else if let Some(bound) = bound.next() {
-                state.listeners.push(start_listener(bound, listener, &settings, &self.shared));
+                state.listeners.push(start_listener(bound, listener, bridge, &settings, &self.shared));
             }
         }
         for gone in old.into_iter().flatten() {
@@ -278,13 +280,14 @@ fn words(span: Duration) -> String {
     }
 }
 
-/// Legs are there, sessions that use them are not: better no start than one that passes through what was to be bridged.
-fn not_bridged_yet(settings: &Settings) -> Result<(), RunError> {
-    let asks = |l: &&Listener| l.bridge.rules(&l.upstream).mode != config::BridgeMode::Off;
-    settings.listeners.iter().find(asks).map_or(Ok(()), |listener| {
-        let why = "sessions do not use it yet".to_owned();
-        Err(RunError::Bridge { listener: listener.name.clone(), why })
-    })
+/// The bridge of each listener, in order: every key and certificate is read before anything changes.
+fn bridges(settings: &Settings) -> Result<Vec<Option<Arc<Bridge>>>, RunError> {
+    let state = settings.state_directory.as_deref();
+    let one = |listener: &Listener| {
+        Bridge::new(&listener.bridge, &listener.upstream, state)
+            .map_err(|why| RunError::Bridge { listener: listener.name.clone(), why })
+    };
+    settings.listeners.iter().map(one).collect()
 }
 
 /// Two descriptors per session, and some for everything else.
@@ -312,8 +315,14 @@ fn check_descriptors(settings: &Settings) {
     }
 }
 
-fn start_listener(bound: Bound, listener: &Listener, settings: &Settings, shared: &Arc<Shared>) -> Listening {
-    let plan = Plan::new(listener, settings, &Arc::new(Resolver::default()));
+fn start_listener(
+    bound: Bound,
+    listener: &Listener,
+    bridge: Option<Arc<Bridge>>,
+    settings: &Settings,
+    shared: &Arc<Shared>,
+) -> Listening {
+    let plan = Plan::new(listener, settings, &Arc::new(Resolver::default()), bridge);
     // The kernel queues connections since the bind, so the line is true before the first accept.
     tracing::info!("listening on {} ({}) -> {}", bound.address, plan.name, plan.label);
     Listening::start(bound, listener.listen, plan, shared)

@@ -18,7 +18,11 @@ pub(crate) async fn serve(socket: TcpStream, identity: SessionIdentity, plan: &P
     let ending = match reach_host(&mut relay, &mut witness, plan, &mut stop).await {
         Ok(host) => {
             relay.attach(host, &mut witness);
-            relay.run(&mut witness, &mut stop).await
+            match &plan.bridge {
+                None => relay.run(&mut witness, &mut stop).await,
+                // On the heap: what a bridge needs is no burden of a session without one.
+                Some(bridge) => Box::pin(bridge.serve(&mut relay, &mut witness, plan, shared, &mut stop)).await,
+            }
         }
         Err(ending) => ending,
     };
@@ -78,17 +82,19 @@ fn no_host(witness: &mut Witness, outcome: Upstream) -> Ending {
 ///
 /// Where we are the ones who end it, the client gets RST, so that its user has the error at once and a silent scanner
 /// leaves no state behind here; the host gets what a client that gives up sends, a plain close.
-async fn close(relay: Relay, ending: Ending, witness: &mut Witness) {
+async fn close(mut relay: Relay, ending: Ending, witness: &mut Witness) {
     match ending {
         Ending::Closed | Ending::Broken(_) => {}
         Ending::TimedOut(awaiting) => witness.acted(ProxyAct::TimedOut(awaiting), CloseKind::Timeout),
         Ending::Stopped => witness.acted(ProxyAct::Shutdown, CloseKind::Rst),
+        Ending::Refused => witness.closed(Closer::Proxy, CloseKind::Fin, crate::clock::now()),
         Ending::NoHost(kind) => witness.closed(Closer::Proxy, kind, crate::clock::now()),
     }
     // Before the sockets go: they show what was retransmitted and never acknowledged.
     witness.socket_facts();
     match ending {
         Ending::Closed => {}
+        Ending::Refused => relay.part().await,
         Ending::Broken(peer) => relay.reset(peer.other()).await,
         Ending::TimedOut(_) | Ending::Stopped | Ending::NoHost(_) => relay.reset(Peer::Client).await,
     }

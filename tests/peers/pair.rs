@@ -24,7 +24,71 @@ pub(crate) struct Pair {
     limit: Duration,
     until_active: bool,
     settings: Option<&'static str>,
+    bridge: Option<Bridged>,
     sessions: Vec<Expect>,
+}
+
+/// The bridge of the listener under test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bridged {
+    pub(crate) mode: &'static str,
+    pub(crate) trust: Trust,
+    pub(crate) key: Key,
+}
+
+/// How the bridge knows the host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trust {
+    /// By the lab's RSA certificate, which the xrdp hosts have.
+    Pin,
+    /// By one that is not its.
+    OtherPin,
+    Insecure,
+}
+
+/// What the bridge shows to clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key {
+    /// What it makes itself.
+    None,
+    /// A pair of the lab, by name.
+    Lab(&'static str),
+    /// That of FreeRDP's server, which the host is.
+    Shadow,
+}
+
+impl Bridged {
+    /// `[listener.bridge]`. Keys are copied so that only the owner can read them.
+    fn table(self, lab: &Lab, room: &std::path::Path) -> Result<String> {
+        use std::os::unix::fs::PermissionsExt;
+        let trust = match self.trust {
+            Trust::Insecure => "verify = \"insecure\"".to_owned(),
+            Trust::OtherPin => format!("pin = [\"sha256:{}\"]", "7f".repeat(32)),
+            Trust::Pin => {
+                let mut openssl = std::process::Command::new("openssl");
+                openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(lab.cert("rsa.crt"));
+                let shown = crate::lab::run(&mut openssl)?;
+                let digits = shown.trim().rsplit('=').next().context("no fingerprint")?;
+                format!("pin = [\"sha256:{digits}\"]")
+            }
+        };
+        let files = match self.key {
+            Key::None => None,
+            Key::Lab(name) => Some((lab.cert(&format!("{name}.crt")), lab.cert(&format!("{name}.key")))),
+            Key::Shadow => {
+                let home = lab.scratch.join("host-home/.config/freerdp/shadow");
+                Some((home.join("shadow.crt"), home.join("shadow.key")))
+            }
+        };
+        let mut pair = String::new();
+        if let Some((certificate, key)) = files {
+            let own = room.join("bridge.key");
+            std::fs::copy(&key, &own).with_context(|| key.display().to_string())?;
+            std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o600))?;
+            pair = format!("certificate = \"{}\"\nprivate_key = \"{}\"\n", certificate.display(), own.display());
+        }
+        Ok(format!("[listener.bridge]\nmode = \"{}\"\n{trust}\n{pair}", self.mode))
+    }
 }
 
 /// How long a client that never ends is watched before it is ended.
@@ -44,6 +108,7 @@ impl Pair {
             limit: PATIENCE,
             until_active: false,
             settings: None,
+            bridge: None,
             sessions: vec![],
         }
     }
@@ -57,6 +122,16 @@ impl Pair {
     /// The same; behind the proxy it is ended as soon as the session is active.
     pub(crate) fn until_active(name: impl Into<String>, host: Host, client: Client) -> Pair {
         Pair { until_active: true, ..Pair::running(name, host, client) }
+    }
+
+    /// Direct it ends with `exit`; bridged it is ended as soon as the session is active.
+    pub(crate) fn rescued_until_active(name: impl Into<String>, host: Host, client: Client, exit: i32) -> Pair {
+        Pair { until_active: true, behind: vec![Exit::Running], ..Pair::new(name, host, client, exit) }
+    }
+
+    /// The proxy has a bridge.
+    pub(crate) fn bridge(self, bridge: Bridged) -> Pair {
+        Pair { bridge: Some(bridge), ..self }
     }
 
     /// Behind the proxy the client ends with another code; say why where this is used.
@@ -98,7 +173,8 @@ impl Pair {
         }
         let room = lab.room(&format!("{}-proxied", self.name))?;
         let host = self.host.start(lab, &room)?;
-        let options = Options { settings: self.settings, ..Options::default() };
+        let bridge = self.bridge.map(|bridge| bridge.table(lab, &room)).transpose()?;
+        let options = Options { settings: self.settings, bridge: bridge.as_deref(), ..Options::default() };
         let proxy = Proxy::start(lab, &room, &format!("127.0.0.1:{}", host.port), &options)?;
         let ended = self.drive(lab, &room, &proxy)?;
         let judged = self.judge(&ended, &host, &proxy);

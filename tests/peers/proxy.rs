@@ -27,6 +27,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Options<'a> {
     /// Lines for the configuration file beside listener, events and admin; none: flags only.
     pub(crate) settings: Option<&'a str>,
+    /// `[listener.bridge]` and its keys.
+    pub(crate) bridge: Option<&'a str>,
     /// `session_start` and `session_phase` events in the log too. Needs a file, so `settings` too.
     pub(crate) live_events: bool,
     /// Makes the command that runs a program elsewhere, as in a network namespace.
@@ -37,15 +39,17 @@ impl Proxy {
     /// One listener in front of `upstream`.
     pub(crate) fn start(lab: &Arc<Lab>, room: &Path, upstream: &str, options: &Options<'_>) -> Result<Proxy> {
         match options.settings {
-            None => {
+            None if options.bridge.is_none() => {
                 let flags =
                     ["--listen", "127.0.0.1:0", "--upstream", upstream, "--admin", "127.0.0.1:0", "--probe", "off"];
                 Self::launch(lab, room, &flags, 1, options)
             }
-            Some(settings) => {
-                let listener =
-                    format!("[[listener]]\nname = \"lab\"\nlisten = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n");
-                Self::with_file(lab, room, &listener, 1, &Options { settings: Some(settings), ..*options })
+            settings => {
+                let bridge = options.bridge.unwrap_or_default();
+                let listener = format!(
+                    "[[listener]]\nname = \"lab\"\nlisten = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n{bridge}"
+                );
+                Self::with_file(lab, room, &listener, 1, &Options { settings, ..*options })
             }
         }
     }

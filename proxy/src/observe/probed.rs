@@ -54,6 +54,11 @@ impl Observer {
         }
     }
 
+    /// All that a host accepts, if it was asked lately.
+    pub(crate) fn fresh_profile(&self, target: Target) -> Option<Arc<HostProfile>> {
+        self.prober.get()?.fresh(target)
+    }
+
     /// All hosts that were met, by address.
     pub(crate) fn hosts(&self) -> Vec<HostView> {
         self.prober.get().map(|prober| prober.hosts()).unwrap_or_default()

@@ -250,6 +250,14 @@ impl Prober {
         }
     }
 
+    /// All that a host accepts, if it was asked so lately that this is taken for true.
+    pub(crate) fn fresh(&self, target: Target) -> Option<Arc<HostProfile>> {
+        match self.lock().standing(target, None, clock::now(), self.settings().min_interval) {
+            Known::Fresh(profile) if profile.completeness == Completeness::Complete => Some(profile),
+            _ => None,
+        }
+    }
+
     /// All hosts, by address.
     pub(crate) fn hosts(&self) -> Vec<HostView> {
         self.lock().view()

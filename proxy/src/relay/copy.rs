@@ -131,6 +131,18 @@ impl Pipe {
         self.pending.len() - self.taken
     }
 
+    /// A direction that begins with `bytes` to hand over.
+    pub(super) fn holding(bytes: Vec<u8>) -> Pipe {
+        Pipe { pending: bytes, ..Pipe::default() }
+    }
+
+    /// Takes what waits for the destination.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let mut waiting = std::mem::take(&mut self.pending);
+        waiting.drain(..std::mem::take(&mut self.taken));
+        waiting
+    }
+
     /// Gives up what is pending: nobody can take it any more, or its time is over.
     pub(super) fn abandon(&mut self) -> Step {
         self.pending = Vec::new();
@@ -193,7 +205,7 @@ fn end_of(source: &mut Leg, destination: &mut Leg, error: Option<io::Error>, wit
 /// One read. A short one has emptied the socket, and the runtime is told so by what it takes for `WouldBlock`: that
 /// saves the second read that would only find nothing. The readiness for FIN survives this, and what arrives after the
 /// read is a new event (epoll(7), edge-triggered).
-fn read_once(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_once(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let mut short = None;
     let read = socket.try_io(Interest::READABLE, || {
         let n = (&*SockRef::from(socket)).read(buffer)?;
@@ -206,6 +218,6 @@ fn read_once(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     short.map_or(read, Ok)
 }
 
-fn is_transient(error: &io::Error) -> bool {
+pub(crate) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -24,23 +24,23 @@ const KEEP_ALIVE: TcpKeepalive =
 
 /// One socket of a session. Everything it learns about its own end is kept here until it can be told in order.
 pub(crate) struct Leg {
-    pub(super) peer: Peer,
-    pub(super) socket: Arc<TcpStream>,
+    pub(crate) peer: Peer,
+    pub(crate) socket: Arc<TcpStream>,
     /// Nothing more will be read: FIN, or an error after the last byte.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// FIN was read. An RST may have come right behind it.
-    pub(super) fin: bool,
+    pub(crate) fin: bool,
     /// It did not end by FIN.
-    pub(super) broken: Option<Break>,
+    pub(crate) broken: Option<Break>,
     /// The tracker knows.
     noted: bool,
 }
 
 /// A socket that ended otherwise than by FIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Break {
-    pub(super) kind: CloseKind,
-    pub(super) at: Timestamp,
+pub(crate) struct Break {
+    pub(crate) kind: CloseKind,
+    pub(crate) at: Timestamp,
 }
 
 impl Leg {
@@ -74,20 +74,20 @@ impl Leg {
     }
 
     /// FIN towards the peer. Reading goes on.
-    pub(super) fn shut_down_writing(&self) {
+    pub(crate) fn shut_down_writing(&self) {
         // ENOTCONN: the peer has reset meanwhile, which the read side will show.
         let _ = SockRef::from(&*self.socket).shutdown(Shutdown::Write);
     }
 
     /// A system call said that the connection is no more. There may still be bytes to read, so the tracker is told
     /// only when they have been; but the time is that of now.
-    pub(super) fn break_by(&mut self, error: &io::Error) {
+    pub(crate) fn break_by(&mut self, error: &io::Error) {
         let kind = close_kind(error);
         self.broken.get_or_insert(Break { kind, at: clock::now() });
     }
 
     /// The same, when the error is waiting in the socket. False when there is none.
-    pub(super) fn break_by_pending_error(&mut self) -> bool {
+    pub(crate) fn break_by_pending_error(&mut self) -> bool {
         match self.socket.take_error() {
             Ok(Some(error)) => self.break_by(&error),
             Ok(None) => return false,
@@ -97,12 +97,12 @@ impl Leg {
     }
 
     /// A read found the end of the stream. On a leg that is known to be broken that says nothing: a reset ends it too.
-    pub(super) fn end_of_stream(&mut self) {
+    pub(crate) fn end_of_stream(&mut self) {
         self.fin = self.broken.is_none();
     }
 
     /// The last byte has been read: the tracker is told, before anything is forwarded.
-    pub(super) fn finish_reading(&mut self, witness: &mut Witness) {
+    pub(crate) fn finish_reading(&mut self, witness: &mut Witness) {
         self.ended = true;
         self.note(witness);
     }

@@ -12,9 +12,11 @@
 
 mod copy;
 mod leg;
+mod opening;
 mod timer;
 mod witness;
 
+pub(crate) use copy::{is_transient, read_once};
 pub(crate) use leg::Leg;
 pub(crate) use timer::Stop;
 pub(crate) use witness::Witness;
@@ -54,6 +56,8 @@ pub(crate) enum Ending {
     TimedOut(Awaiting),
     /// We are to stop now.
     Stopped,
+    /// The bridge could not bring up TLS with the host, and has told the client so.
+    Refused,
     /// There is no way to the host; the kind says whether our own time-out ended the search.
     NoHost(CloseKind),
 }

@@ -98,7 +98,7 @@ impl Stop {
         (sender, Stop(receiver))
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.is_terminated() {
             return Poll::Pending;
         }

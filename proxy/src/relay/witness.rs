@@ -14,12 +14,12 @@ use crate::sys;
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Confidence, Marks, Missing, Side, Verdict, diagnose};
 use parser::session::{
-    Awaiting, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Session, TcpFacts, Timeline,
-    UpstreamEvent, Watch,
+    Awaiting, BridgeFacts, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Session,
+    TcpFacts, Timeline, UpstreamEvent, Watch,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::TcpStream;
 
 /// A live session, for those who look.
@@ -31,8 +31,9 @@ pub(crate) struct Live {
     entered: AtomicU64,
     traffic: PerPeer<Counters>,
     client: Weak<TcpStream>,
-    host: OnceLock<Weak<TcpStream>>,
     tape: Weak<Tape>,
+    /// The host's, once there is one; another one after the bridge has connected anew.
+    host: Mutex<Weak<TcpStream>>,
 }
 
 enum View {
@@ -98,7 +99,7 @@ impl LiveSession for Live {
 
     fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
         let read = |socket: &Weak<TcpStream>| socket.upgrade().and_then(|socket| sys::tcp_facts(&*socket));
-        PerPeer { client: read(&self.client), host: self.host.get().and_then(read) }
+        PerPeer { client: read(&self.client), host: read(&self.host.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
     fn tape(&self) -> Option<Arc<Tape>> {
@@ -140,9 +141,9 @@ impl Witness {
             entered: AtomicU64::new(identity.accepted.0),
             traffic: PerPeer::default(),
             client: Arc::downgrade(client),
-            host: OnceLock::new(),
             tape: tape.as_ref().map_or_else(Weak::new, Arc::downgrade),
             identity: Arc::new(identity),
+            host: Mutex::default(),
         });
         observer.started(Arc::clone(&live) as Arc<dyn LiveSession>);
         Witness {
@@ -168,33 +169,60 @@ impl Witness {
 
     /// The host's socket, once there is one.
     pub(crate) fn host_socket(&mut self, socket: &Arc<TcpStream>) {
-        let _ = self.live.host.set(Arc::downgrade(socket));
         if let Some(tape) = &self.tape {
             tape.host_local(socket.local_addr().ok());
         }
+        *self.live.host.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(socket);
     }
 
     /// Bytes were read from `from`.
     pub(crate) fn data(&mut self, from: Peer, bytes: &[u8]) {
+        self.sealed(from, bytes);
+        self.read(from, bytes, Session::data);
+    }
+
+    /// Bytes that cross the client's leg of a bridge as they cross it, sealed: for a capture alone. What a bridge reads
+    /// in clear is never part of one.
+    pub(crate) fn sealed(&self, from: Peer, bytes: &[u8]) {
+        if let Some(tape) = &self.tape {
+            tape.data(from, bytes, clock::now());
+        }
+    }
+
+    fn read(&mut self, from: Peer, bytes: &[u8], show: impl FnOnce(&mut Session, Peer, &[u8], Timestamp)) {
         let at = clock::now();
         // One writer, this task: a load and a store, no atomic addition.
         let counters = &self.live.traffic[from];
         counters.bytes.store(counters.bytes.load(Relaxed) + bytes.len() as u64, Relaxed);
         counters.last.store(at.0, Relaxed);
-        if let Some(tape) = &self.tape {
-            tape.data(from, bytes, at);
-        }
         match &mut self.settled {
             Some(session) => {
-                contained(&self.live.identity, session, at, |session| session.data(from, bytes, at));
+                contained(&self.live.identity, session, at, |session| show(session, from, bytes, at));
                 // A tracker that has lost one direction may still learn from the other.
                 let _ = self.charge.set(session.buffered() + self.early);
                 if session.phase() != self.phase {
                     self.tell(at, |_| ());
                 }
             }
-            None => self.tell(at, |session| session.data(from, bytes, at)),
+            None => self.tell(at, |session| show(session, from, bytes, at)),
         }
+    }
+
+    /// Both legs of a bridge are up: from now on what they carry is shown in clear.
+    pub(crate) fn plain_from(&mut self) {
+        let at = clock::now();
+        self.tell(at, |session| session.plain_from(at));
+    }
+
+    /// What `from` sent inside of its leg.
+    pub(crate) fn plain(&mut self, from: Peer, bytes: &[u8]) {
+        self.read(from, bytes, Session::plain);
+    }
+
+    /// `from` ended its leg in order.
+    pub(crate) fn close_notify(&mut self, from: Peer) {
+        let at = clock::now();
+        self.tell(at, |session| session.close_notify(from, at));
     }
 
     /// Bytes of the client that the opening budget still has room for.
@@ -211,6 +239,22 @@ impl Witness {
             }
             None => self.tell(clock::now(), |_| ()),
         }
+    }
+
+    /// What is known so far, for whoever decides on it; `None` when the tracker no longer reads.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Timeline) -> T) -> Option<T> {
+        if self.settled.is_some() {
+            return None;
+        }
+        match &*self.live.lock() {
+            View::Watching(session) if session.timeline().gave_up.is_none() => Some(at(session.timeline())),
+            _ => None,
+        }
+    }
+
+    /// What the bridge did with this session.
+    pub(crate) fn bridged(&mut self, facts: BridgeFacts) {
+        self.tell(clock::now(), |session| session.bridged(facts));
     }
 
     /// A socket ended at `at`.

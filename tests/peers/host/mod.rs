@@ -27,6 +27,8 @@ pub(crate) enum Host {
     Xrdp(Xrdp),
     /// FreeRDP's server, with one security layer and the lab's user.
     Shadow(&'static str),
+    /// The same, with TLS 1.3 alone.
+    Shadow13(&'static str),
     /// Scripted: misbehaves at one exact point.
     Front(Front),
     /// Scripted negotiation, then a real TLS server that is no RDP host.
@@ -79,7 +81,10 @@ impl Host {
         let mut running = Running { port, wire: Wire::default(), processes: vec![], tasks: vec![] };
         match self {
             Host::Xrdp(xrdp) => running.processes.push(xrdp.start(lab, room, running.port)?),
-            Host::Shadow(layer) => running.processes.push(shadow(lab, room, layer, running.port)?),
+            Host::Shadow(layer) => running.processes.push(shadow(lab, room, layer, running.port, None)?),
+            Host::Shadow13(layer) => {
+                running.processes.push(shadow(lab, room, layer, running.port, Some("only13.cnf"))?);
+            }
             Host::Front(front) => running.script(lab, front.clone())?,
             Host::Tls(server) => {
                 let inner = free_port();
@@ -148,9 +153,12 @@ fn listen(lab: &Lab, port: u16) -> Result<tokio::net::TcpListener> {
 }
 
 /// `layer` is `nla`, `tls` or `rdp`. It makes its own certificate under its HOME.
-fn shadow(lab: &Arc<Lab>, room: &Path, layer: &str, port: u16) -> Result<Process> {
+fn shadow(lab: &Arc<Lab>, room: &Path, layer: &str, port: u16, openssl: Option<&str>) -> Result<Process> {
     let mut command = Command::new("freerdp-shadow-cli");
     lab.host_environment(&mut command);
+    if let Some(file) = openssl {
+        command.env("OPENSSL_CONF", lab.cert(file));
+    }
     command.arg(format!("/port:{port}")).arg("/bind-address:127.0.0.1").arg(format!("/sec:{layer}"));
     command.arg(format!("/sam-file:{}", lab.scratch.join("sam").display()));
     serve(lab, command, &room.join("shadow.log"), port)

@@ -1,6 +1,7 @@
 //! What is tried, one file per part of a connection's life.
 
 mod attempts;
+mod bridge;
 mod campaign;
 mod certificate;
 mod gateway;
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Case> {
         negotiation::pairs(),
         opening::pairs(),
         gateway::pairs(),
+        bridge::pairs(),
     ];
     let pairs = pairs.into_iter().flatten().map(crate::pair::Pair::case);
     pairs.chain(attempts::cases()).chain(network::cases()).chain(presence::cases()).collect()

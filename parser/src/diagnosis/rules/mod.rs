@@ -10,6 +10,7 @@
 //! * A session that was up is no failure when its client, its user or a policy ended it.
 
 mod active;
+mod bridge;
 mod case;
 mod certificate;
 mod credssp;
@@ -45,6 +46,8 @@ const TABLE: &[Rule] = &[
     reach::name_not_resolved,
     reach::not_connected,
     reach::connect_unanswered,
+    // The bridge was needed, and was not to be had.
+    bridge::not_carried,
     // What the messages themselves say, where they can be read.
     told::ended_with_reason,
     told::redirected,
@@ -145,7 +148,7 @@ pub(super) fn judge(timeline: &Timeline) -> Verdict {
     let over = case.close.is_some() || timeline.proxy_act.is_some();
     let table = if over { TABLE } else { WHILE_OPEN };
     let finding = table.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| unexplained(&case));
-    gateway::in_its_place(&case, finding).into_verdict(&case)
+    bridge::in_its_place(&case, gateway::in_its_place(&case, finding)).into_verdict(&case)
 }
 
 /// None of the rules: what is known, and no cause.

@@ -6,7 +6,8 @@ use crate::record::SessionRecord;
 use parser::diagnosis::{Cause, Outcome, Verdict};
 use parser::profile::{HostProfile, Mismatch, mismatch_between};
 use parser::session::{
-    Answer, ClientHelloFacts, Closer, ConnectFailure, PerPeer, Phase, ResolveFailure, Timeline, Upstream,
+    Answer, BridgeFacts, BridgeLeg, BridgeReason, ClientHelloFacts, Closer, ConnectFailure, PerPeer, Phase,
+    ResolveFailure, Timeline, Upstream,
 };
 use parser::wire::{CipherSuite, SuiteClass};
 use prometheus::IntCounter;
@@ -22,6 +23,9 @@ impl Metrics {
         self.connected(timeline, upstream);
         self.negotiation(timeline, upstream);
         self.tls(timeline, upstream);
+        if let Some(facts) = &timeline.bridge {
+            self.bridge(facts, upstream);
+        }
         if let Some((why, _)) = timeline.gave_up {
             self.families.giveups.with_label_values(&[why.name()]).inc();
         }
@@ -85,6 +89,27 @@ impl Metrics {
                 self.families.nego_failures.with_label_values(&[&*upstream.label, code]).inc();
             }
             Some(Answer::Ultimatum(_) | Answer::Refused(_) | Answer::NotRdp(_)) | None => {}
+        }
+    }
+
+    fn bridge(&self, facts: &BridgeFacts, upstream: &UpstreamMetrics) {
+        let label = &*upstream.label;
+        let version = |leg: Option<BridgeLeg>| match leg {
+            None => "none",
+            Some(leg) => self.closed("version", names::version(leg.version).map(|at| names::VERSIONS[at])),
+        };
+        let result = facts.outcome.name();
+        let labels = [label, version(facts.client), version(facts.host), result];
+        self.families.bridged.with_label_values(&labels).inc();
+        if facts.reason == BridgeReason::Rescue {
+            self.families.rescues.with_label_values(&[label, result]).inc();
+        }
+        for (side, leg) in [("client", facts.client), ("host", facts.host)] {
+            if let Some(leg) = leg.filter(BridgeLeg::is_weak) {
+                let class = names::SUITE_CLASSES[suite_class(leg.suite)];
+                let labels = [label, side, version(Some(leg)), class];
+                self.families.weak_legs.with_label_values(&labels).inc();
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 //! Prometheus metrics. All names and labels stand in [`names`]; handles are resolved once per listener and upstream.
 //!
 //! Labels come from closed or configured sets, never from a client. Counters of a closed set exist at 0 from the start.
-//! Metrics of features this build has not (bridge) are not exported: a 0 would claim that they work.
 
 mod captures;
 mod count;
@@ -64,6 +63,9 @@ struct Families {
     probe_success: IntGaugeVec,
     probe_duration: Histogram,
     captures: captures::CaptureMetrics,
+    bridged: IntCounterVec,
+    rescues: IntCounterVec,
+    weak_legs: IntCounterVec,
     events_dropped: IntCounterVec,
     giveups: IntCounterVec,
     overflow: IntCounterVec,
@@ -263,6 +265,9 @@ impl Families {
             probe_success: keep(registry, IntGaugeVec::new(names::opts(names::PROBE_SUCCESS), &["upstream", "step"])?)?,
             probe_duration: histogram(names::PROBE_DURATION, names::PROBE_BUCKETS)?,
             captures: captures::CaptureMetrics::register(registry)?,
+            bridged: counters(names::BRIDGED)?,
+            rescues: counters(names::BRIDGE_RESCUES)?,
+            weak_legs: counters(names::BRIDGE_WEAK_LEGS)?,
             events_dropped: counters(names::EVENTS_DROPPED)?,
             giveups: counters(names::GIVEUPS)?,
             overflow: counters(names::LABEL_OVERFLOW)?,
@@ -306,6 +311,20 @@ impl Families {
         each(&self.probes, &crate::probe::Reason::ALL.map(crate::probe::Reason::name));
         let classes = |version| names::SUITE_CLASSES.map(|class| [&**label, version, class]);
         let negotiated = names::VERSIONS.into_iter().flat_map(classes);
+        each(&self.rescues, &parser::session::BridgeOutcome::NAMES);
+        for (client, host) in names::LEG_VERSIONS.iter().flat_map(|c| names::LEG_VERSIONS.map(|h| (*c, h))) {
+            if host != "none" && client != "none" {
+                self.bridged.with_label_values(&[&**label, client, host, "carried"]);
+            }
+        }
+        for result in parser::session::BridgeOutcome::NAMES.into_iter().filter(|result| *result != "carried") {
+            self.bridged.with_label_values(&[&**label, "none", "none", result]);
+        }
+        for side in ["client", "host"] {
+            for version in ["1.0", "1.1", "1.2"] {
+                self.weak_legs.with_label_values(&[&**label, side, version, "weak"]);
+            }
+        }
         for alert in parser::wire::AlertDescription::all().filter_map(|alert| alert.name()).chain([OTHER]) {
             for side in ["client", "host"] {
                 self.alerts.with_label_values(&[&**label, side, alert]);

@@ -74,6 +74,21 @@ pub(super) const CAPTURES_WRITTEN: Named = ("captures_written_total", "Captures 
 pub(super) const CAPTURES_NOT_WRITTEN: Counters =
     (("captures_not_written_total", "Failed sessions without a capture, by why"), &["reason"]);
 pub(super) const CAPTURES_STORED: Named = ("captures_stored_bytes", "Bytes of all captures in the directory");
+pub(super) const BRIDGED: Counters = (
+    (
+        "bridge_sessions_total",
+        "Sessions that the bridge had to do with, by the versions of both legs (`none`: it was not up) and how it went",
+    ),
+    &["upstream", "client_version", "host_version", "result"],
+);
+pub(super) const BRIDGE_RESCUES: Counters = (
+    ("bridge_rescues_total", "Clients whose hello the host had refused and that the bridge took over, by how it went"),
+    &["upstream", "result"],
+);
+pub(super) const BRIDGE_WEAK_LEGS: Counters = (
+    ("bridge_weak_legs_total", "Legs of bridged sessions below TLS 1.2, or without forward secrecy or AEAD"),
+    &["upstream", "side", "version", "suite_class"],
+);
 pub(super) const EVENTS_DROPPED: Counters =
     (("events_dropped_total", "Events and log lines that an output could not take"), &["sink"]);
 pub(super) const GIVEUPS: Counters =
@@ -95,6 +110,8 @@ pub(super) const PROBE_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 pub(super) const CONNECT_BUCKETS: &[f64] =
     &[0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Values of `client_version` and `host_version`: those a leg can have, and none.
+pub(super) const LEG_VERSIONS: [&str; 5] = ["1.0", "1.1", "1.2", "1.3", "none"];
 /// Values of `sink`: the event file, live subscribers, the text log.
 pub(crate) const SINKS: [&str; 3] = ["file", "feed", "log"];
 /// Labels that may overflow.

@@ -79,8 +79,10 @@ fn labels_are_those_of_the_contract_and_nothing_of_a_client() {
     let allowed = BTreeSet::from([
         "alert",
         "cause",
+        "client_version",
         "code",
         "direction",
+        "host_version",
         "label",
         "le",
         "listener",

@@ -1,6 +1,7 @@
 //! The objects of an event, apart from `tls`.
 
 use super::Attempt;
+use super::bridge::Bridge;
 use super::probe::{Change, Probe};
 use super::said::Said;
 use crate::record::CommunityId;
@@ -119,6 +120,8 @@ pub(super) struct Rdpscope<'a> {
     pub(super) stages_ms: Option<Stages<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tcp: Option<Connection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bridge: Option<Bridge>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<Waiting>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 //!
 //! The entry points are [`Event::ended`], [`Event::started`], [`Event::phase`] and [`Event::of_proxy`].
 
+mod bridge;
 mod fields;
 mod probe;
 mod said;
@@ -370,6 +371,7 @@ impl<'a> Event<'a> {
             timeline.first_close().map(|close| Close { first: close.by.name(), kind: close.kind.name() });
         event.rdpscope.stages_ms = Some(Stages { phases: &timeline.phases, end: at });
         event.rdpscope.tcp = legs(timeline.tcp);
+        event.rdpscope.bridge = timeline.bridge.as_deref().map(bridge::Bridge::of);
         event
     }
 }

@@ -1,0 +1,318 @@
+//! A bridged session: what one leg opens, the other one seals; every end goes across.
+//!
+//! Buffers belong to the thread. A session holds part of a record while one is under way, and what a slow receiver has
+//! not taken; an idle one holds nothing.
+
+use super::opening::Legs;
+use super::tls::{REST_MAX, Tls};
+use crate::relay::{Ending, Leg, Relay, Stop, Witness, is_transient, read_once};
+use parser::session::Peer;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::time::sleep;
+
+/// Bytes taken by one read: four records.
+const READ: usize = 64 * 1024;
+
+/// When one leg was reset, the other has this long to take what came before.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Borrowed for the length of one read and the writes that follow it, never across an await.
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+        wire: vec![0; REST_MAX + READ].into_boxed_slice(),
+        across: Vec::with_capacity(READ + READ / 16),
+        back: Vec::new(),
+    });
+}
+
+struct Buffers {
+    /// As read: room for the part of a record that came before, then what is read.
+    wire: Box<[u8]>,
+    /// Sealed for the other leg.
+    across: Vec<u8>,
+    /// What a leg has to say to its own peer: tickets, key updates, alerts.
+    back: Vec<u8>,
+}
+
+/// One leg with its TLS.
+struct Side<'a> {
+    leg: &'a mut Leg,
+    tls: Box<dyn Tls>,
+    /// Sealed, and not taken by the socket yet.
+    pending: Vec<u8>,
+    taken: usize,
+    /// It is to be read no more: FIN, reset, or TLS that has failed.
+    over: bool,
+    /// We have said close_notify to it.
+    closed: bool,
+    /// We have sent FIN to it.
+    finished: bool,
+}
+
+/// Carries the session to its end.
+pub(super) async fn carry(relay: &mut Relay, legs: Legs, witness: &mut Witness, stop: &mut Stop) -> Ending {
+    let Legs { client, host, plain, sealed } = legs;
+    let Some((client_leg, host_leg)) = relay.legs() else { return Ending::Closed };
+    let (client_socket, host_socket) = (client_leg.socket().clone(), host_leg.socket().clone());
+    let mut client_errors = pin!(client_socket.ready(Interest::ERROR));
+    let mut host_errors = pin!(host_socket.ready(Interest::ERROR));
+    let (mut client, mut host) = (Side::new(client_leg, client), Side::new(host_leg, host));
+    let mut begun = vec![(Peer::Client, plain.client, sealed.client), (Peer::Host, plain.host, sealed.host)];
+    witness.plain_from();
+    let mut patience = pin!(sleep(HAND_OVER));
+    let mut impatient = false;
+    let (mut client_watch, mut host_watch) = (true, true);
+    poll_fn(|cx| {
+        if stop.poll(cx).is_ready() {
+            return Poll::Ready(Ending::Stopped);
+        }
+        for (from, plain, sealed) in begun.drain(..) {
+            match from {
+                Peer::Client => client.begin(&mut host, &plain, &sealed, witness),
+                Peer::Host => host.begin(&mut client, &plain, &sealed, witness),
+            }
+        }
+        loop {
+            let up = client.step(&mut host, witness, cx);
+            let down = host.step(&mut client, witness, cx);
+            if let Some(ending) = ending(&client, &host) {
+                return Poll::Ready(ending);
+            }
+            // A leg that is not read from any more shows a reset by readiness alone.
+            let mut news = false;
+            if client.over && client_watch && client_errors.as_mut().poll(cx).is_ready() {
+                client_watch = false;
+                news |= client.leg.break_by_pending_error();
+            }
+            if host.over && host_watch && host_errors.as_mut().poll(cx).is_ready() {
+                host_watch = false;
+                news |= host.leg.break_by_pending_error();
+            }
+            if !up && !down && !news {
+                break;
+            }
+        }
+        let broken = if client.leg.broken.is_some() { Some(Peer::Client) } else { host.leg.broken.map(|_| Peer::Host) };
+        let Some(peer) = broken.or((client.over && host.over).then_some(Peer::Host)) else { return Poll::Pending };
+        if !impatient {
+            impatient = true;
+            patience.as_mut().reset(tokio::time::Instant::now() + HAND_OVER);
+        }
+        patience.as_mut().poll(cx).map(|()| broken.map_or(Ending::Closed, |_| Ending::Broken(peer)))
+    })
+    .await
+}
+
+/// Over when both directions are, or when a leg was reset and the other has taken what came before.
+fn ending(client: &Side<'_>, host: &Side<'_>) -> Option<Ending> {
+    let handed = |to: &Side<'_>| !to.is_pending() || to.leg.broken.is_some();
+    if client.leg.broken.is_some() && client.over && handed(host) {
+        return Some(Ending::Broken(Peer::Client));
+    }
+    if host.leg.broken.is_some() && host.over && handed(client) {
+        return Some(Ending::Broken(Peer::Host));
+    }
+    (client.finished && host.finished && client.over && host.over).then_some(Ending::Closed)
+}
+
+impl<'a> Side<'a> {
+    fn new(leg: &'a mut Leg, tls: Box<dyn Tls>) -> Side<'a> {
+        let over = leg.ended;
+        Side { leg, tls, pending: Vec::new(), taken: 0, over, closed: false, finished: false }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.taken < self.pending.len()
+    }
+
+    /// What was read during the handshake: opened already, and still sealed.
+    fn begin(&mut self, to: &mut Side<'_>, plain: &[u8], sealed: &[u8], witness: &mut Witness) {
+        BUFFERS.with_borrow_mut(|buffers| {
+            buffers.across.clear();
+            buffers.back.clear();
+            witness.plain(self.leg.peer, plain);
+            let sent = plain.is_empty() || to.tls.send(plain, &mut buffers.across).is_ok();
+            let mut opened = sent;
+            if opened && !sealed.is_empty() {
+                let mut wire = vec![0; REST_MAX];
+                let rest = self.tls.rest(&mut wire);
+                wire.truncate(rest);
+                wire.extend_from_slice(sealed);
+                opened = self.open(to, &mut wire, &mut buffers.across, &mut buffers.back, witness);
+            }
+            self.hand_on(to, &mut buffers.across, &mut buffers.back, opened, witness);
+        });
+    }
+
+    /// Reads once from here and hands it to the other side. True when something moved.
+    fn step(&mut self, to: &mut Side<'_>, witness: &mut Witness, cx: &mut Context<'_>) -> bool {
+        if to.is_pending() && to.leg.broken.is_none() {
+            return to.flush(cx);
+        }
+        if self.over {
+            return self.end(to);
+        }
+        match self.leg.socket.poll_read_ready(cx) {
+            Poll::Pending => {
+                to.release();
+                return false;
+            }
+            Poll::Ready(Err(error)) => self.leg.break_by(&error),
+            Poll::Ready(Ok(())) => {
+                let moved = BUFFERS.with_borrow_mut(|buffers| self.read(to, buffers, witness));
+                if let Some(moved) = moved {
+                    return moved;
+                }
+            }
+        }
+        self.leg.finish_reading(witness);
+        self.over = true;
+        true
+    }
+
+    /// `None` at the end of what there is to read.
+    fn read(&mut self, to: &mut Side<'_>, buffers: &mut Buffers, witness: &mut Witness) -> Option<bool> {
+        let Buffers { wire, across, back } = buffers;
+        match read_once(&self.leg.socket, &mut wire[REST_MAX..]) {
+            Ok(0) => {
+                self.leg.end_of_stream();
+                None
+            }
+            Ok(read) => {
+                if self.leg.peer == Peer::Client {
+                    witness.sealed(Peer::Client, &wire[REST_MAX..REST_MAX + read]);
+                }
+                let rest = self.tls.rest(&mut wire[..REST_MAX]);
+                wire.copy_within(..rest, REST_MAX - rest);
+                across.clear();
+                back.clear();
+                let opened = self.open(to, &mut wire[REST_MAX - rest..REST_MAX + read], across, back, witness);
+                self.hand_on(to, across, back, opened, witness);
+                Some(true)
+            }
+            Err(error) if is_transient(&error) => Some(true),
+            Err(error) => {
+                self.leg.break_by(&error);
+                None
+            }
+        }
+    }
+
+    /// Opens `wire` and seals what was in it for the other side. False when either leg's TLS has failed.
+    fn open(
+        &mut self,
+        to: &mut Side<'_>,
+        wire: &mut [u8],
+        across: &mut Vec<u8>,
+        back: &mut Vec<u8>,
+        witness: &mut Witness,
+    ) -> bool {
+        let mut sealed = Ok(());
+        let from = self.leg.peer;
+        let sealing = &mut to.tls;
+        let mut hand = |plain: &[u8]| {
+            witness.plain(from, plain);
+            if sealed.is_ok() {
+                sealed = sealing.send(plain, across);
+            }
+        };
+        let opened = self.tls.receive(wire, &mut hand, back);
+        if let Err(failure) = opened.as_ref().and(sealed.as_ref()) {
+            tracing::debug!(peer = self.leg.peer.name(), "a bridged session ends: {failure}");
+            return false;
+        }
+        true
+    }
+
+    fn hand_on(
+        &mut self,
+        to: &mut Side<'_>,
+        across: &mut Vec<u8>,
+        back: &mut [u8],
+        opened: bool,
+        witness: &mut Witness,
+    ) {
+        if self.tls.peer_closed() && !to.closed {
+            to.closed = true;
+            witness.close_notify(self.leg.peer);
+            to.tls.close(across);
+        }
+        to.show(across, witness);
+        to.write(across);
+        self.show(back, witness);
+        self.write(back);
+        if !opened {
+            // Cut on both sides, without a close_notify: neither end may take it for a whole stream.
+            self.leg.finish_reading(witness);
+            to.leg.finish_reading(witness);
+            (self.over, to.over) = (true, true);
+        }
+    }
+
+    /// The end of what the other side reads: FIN follows the last byte. A reset is reproduced by the session's end.
+    fn end(&mut self, to: &mut Side<'_>) -> bool {
+        if to.finished {
+            return false;
+        }
+        to.finished = true;
+        if self.leg.fin || self.leg.broken.is_none() {
+            to.leg.shut_down_writing();
+        }
+        true
+    }
+
+    /// What goes to the client crosses its leg as it is.
+    fn show(&self, sealed: &[u8], witness: &Witness) {
+        if self.leg.peer == Peer::Client {
+            witness.sealed(Peer::Host, sealed);
+        }
+    }
+
+    /// Sends `sealed`; what the socket does not take now stays for later.
+    fn write(&mut self, sealed: &[u8]) {
+        if sealed.is_empty() || self.leg.broken.is_some() {
+            return;
+        }
+        let mut taken = 0;
+        if !self.is_pending() {
+            match self.leg.socket.try_write(sealed) {
+                Ok(n) => taken = n,
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return self.leg.break_by(&error),
+            }
+        }
+        if taken < sealed.len() {
+            if !self.is_pending() {
+                self.pending.clear();
+                self.taken = 0;
+            }
+            self.pending.extend_from_slice(&sealed[taken..]);
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.leg.socket.poll_write_ready(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Err(error)) => self.leg.break_by(&error),
+            Poll::Ready(Ok(())) => match self.leg.socket.try_write(&self.pending[self.taken..]) {
+                Ok(n) => self.taken += n,
+                Err(error) if is_transient(&error) => {}
+                Err(error) => self.leg.break_by(&error),
+            },
+        }
+        true
+    }
+
+    /// Nothing is under way: no memory is held for it.
+    fn release(&mut self) {
+        if !self.is_pending() {
+            self.pending = Vec::new();
+            self.taken = 0;
+        }
+    }
+}

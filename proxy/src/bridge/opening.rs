@@ -1,0 +1,545 @@
+//! The opening of a session on a listener with a bridge: relayed as it comes, until it is known whether this pair needs
+//! the bridge, and then either passed on untouched or taken over, host leg first.
+//!
+//! Withheld from the host: the ClientHello, with `always` or when a fresh profile may prove that it would be refused.
+//! Withheld from the client: what the host says after the Connection Confirm, until its first bytes show whether it
+//! goes on. Nothing else.
+
+use super::need::{Negotiated, Packet, Reply, Request, client_in_the_way, packet};
+use super::tls::{Failure, Tls, clear_alert};
+use super::{Bridge, trust};
+use crate::listen::{Plan, Shared};
+use crate::probe::Target;
+use crate::relay::{Ending, Leg, Relay, Stop, Witness};
+use crate::upstream::reach;
+use config::BridgeMode;
+use parser::profile::{Ability, HostProfile, KeyType, Offer, meet};
+use parser::session::{
+    Answer, BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, ClientHelloFacts, Peer, PerPeer, Upstream,
+};
+use parser::wire::{AlertDescription, NamedGroup};
+use std::net::SocketAddr;
+use tokio::time::{Instant, timeout_at};
+
+/// What an opening came to.
+pub(super) enum Opened {
+    /// Untouched: the relay goes on.
+    Passed,
+    /// Both legs are up.
+    Bridged(Box<Legs>),
+}
+
+/// Both legs of a bridged session, and what is still to be handed on.
+pub(super) struct Legs {
+    pub(super) client: Box<dyn Tls>,
+    pub(super) host: Box<dyn Tls>,
+    /// Read with the last of the handshake, in clear: from the client for the host, and the other way.
+    pub(super) plain: PerPeer<Vec<u8>>,
+    /// Read from the sockets and not opened yet.
+    pub(super) sealed: PerPeer<Vec<u8>>,
+}
+
+const BOTH: PerPeer<bool> = PerPeer { client: true, host: true };
+const CLIENT: PerPeer<bool> = PerPeer { client: true, host: false };
+const HOST: PerPeer<bool> = PerPeer { client: false, host: true };
+
+pub(super) struct Opening<'a> {
+    bridge: &'a Bridge,
+    relay: &'a mut Relay,
+    witness: &'a mut Witness,
+    plan: &'a Plan,
+    shared: &'a Shared,
+    stop: &'a mut Stop,
+    /// What each side has said. The client's whole opening is kept, for a host that has to be asked anew.
+    said: PerPeer<Vec<u8>>,
+    /// How much of the client's the host has been sent.
+    forwarded: usize,
+    /// Length of the Connection Request with what stands before it; 0 with TLS at once.
+    request: usize,
+    /// The Connection Confirm as the host sent it.
+    confirm: Vec<u8>,
+    nla: bool,
+    gateway: bool,
+}
+
+/// Why the bridge is to take over, or that it is not.
+enum Need {
+    None,
+    Bridge { reason: BridgeReason, refused_with: Option<AlertDescription> },
+}
+
+/// What became of the host leg.
+enum HostLeg {
+    Up(Box<dyn Tls>, BridgeLeg, Vec<u8>),
+    Failed(BridgeOutcome),
+}
+
+impl<'a> Opening<'a> {
+    pub(super) fn new(
+        bridge: &'a Bridge,
+        relay: &'a mut Relay,
+        witness: &'a mut Witness,
+        plan: &'a Plan,
+        shared: &'a Shared,
+        stop: &'a mut Stop,
+    ) -> Opening<'a> {
+        Opening {
+            bridge,
+            relay,
+            witness,
+            plan,
+            shared,
+            stop,
+            said: PerPeer { client: Vec::new(), host: Vec::new() },
+            forwarded: 0,
+            request: 0,
+            confirm: Vec::new(),
+            nla: false,
+            gateway: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Opened, Ending> {
+        self.said.client = self.relay.take_early();
+        let Some(target) = self.negotiate().await? else { return Ok(self.pass()) };
+        let (request, answer) = self.witness.look(|t| (t.request.clone(), t.answer.clone())).unwrap_or_default();
+        let mut block = None;
+        if !self.gateway {
+            match Negotiated::of(request.as_ref(), answer.as_ref()) {
+                Negotiated::NotTls => return Ok(self.pass()),
+                Negotiated::Tls { nla } => self.nla = nla,
+                Negotiated::Blocked(by) => block = Some(by),
+            }
+        }
+        if block.is_none() && !self.bridge.given {
+            // Both bind what the host shows, and what we would show is of our own making.
+            block = if self.nla { Some(BridgeBlock::Nla) } else { self.gateway.then_some(BridgeBlock::Gateway) };
+        }
+        let always = self.bridge.rules.mode == BridgeMode::Always;
+        if let (true, Some(by)) = (always, block) {
+            self.tell(BridgeReason::Always, None, BridgeOutcome::Blocked(by));
+            return Ok(self.pass());
+        }
+        let profile = if always { None } else { self.shared.observer.fresh_profile(target) };
+        let Some(hello) = self.client_hello(always || profile.is_some()).await? else { return Ok(self.pass()) };
+        let need = match (always, &profile) {
+            (true, _) => Need::Bridge { reason: BridgeReason::Always, refused_with: None },
+            (false, Some(profile)) => self.by_profile(&hello, profile),
+            (false, None) => self.by_refusal().await?,
+        };
+        let Need::Bridge { reason, refused_with } = need else { return Ok(self.pass()) };
+        let remembered = reason != BridgeReason::Always && self.bridge.failed_before(target.address, &hello);
+        let block = block
+            .or_else(|| client_in_the_way(&self.bridge.rules, &hello, self.bridge.key_type()))
+            .or_else(|| remembered.then_some(BridgeBlock::FailedBefore));
+        if let Some(by) = block {
+            self.tell(reason, refused_with, BridgeOutcome::Blocked(by));
+            return Ok(self.pass());
+        }
+        let post_quantum = profile.is_some_and(|profile| profile.groups.contains(&NamedGroup(0x11ec)));
+        let took = self.take_over(target, &hello, reason, refused_with, post_quantum).await;
+        self.witness.early(0);
+        took
+    }
+
+    /// Everything goes on as it came.
+    fn pass(&mut self) -> Opened {
+        let client = self.said.client.split_off(self.forwarded);
+        let host = std::mem::take(&mut self.said.host);
+        self.relay.resume(PerPeer { client, host }, self.witness);
+        Opened::Passed
+    }
+
+    /// Until TLS is agreed on; then who the host is. `None`: it is not, or will not be.
+    async fn negotiate(&mut self) -> Result<Option<Target>, Ending> {
+        loop {
+            match Request::of(&self.said.client) {
+                Request::X224(length) => {
+                    self.request = length;
+                    break;
+                }
+                Request::Tls(begin) => {
+                    (self.request, self.gateway) = (begin, true);
+                    break;
+                }
+                Request::Other => return Ok(None),
+                Request::More => {}
+            }
+            if !self.hear(BOTH).await? || !self.said.host.is_empty() || self.relay.is_over(Peer::Host) {
+                return Ok(None);
+            }
+        }
+        self.forward(self.request).await?;
+        while !self.gateway {
+            match packet(&self.said.host) {
+                Packet::Whole(length) => {
+                    self.confirm = self.said.host.drain(..length).collect();
+                    self.witness.data(Peer::Host, &self.confirm);
+                    self.relay.say(Peer::Client, &self.confirm, self.stop).await?;
+                    break;
+                }
+                Packet::Other => return Ok(None),
+                Packet::More => {}
+            }
+            if !self.hear(BOTH).await? || self.relay.is_over(Peer::Host) && packet(&self.said.host) == Packet::More {
+                return Ok(None);
+            }
+        }
+        let address = self.witness.look(|t| match t.upstream {
+            Upstream::Connected(address) => Some(address),
+            _ => None,
+        });
+        Ok(address.flatten().map(|address| Target { address, tls_first: self.gateway }))
+    }
+
+    /// The client's hello, once it is whole; sent on as it comes unless it is to be withheld.
+    async fn client_hello(&mut self, withheld: bool) -> Result<Option<Box<ClientHelloFacts>>, Ending> {
+        loop {
+            if !withheld {
+                self.forward(self.said.client.len()).await?;
+            }
+            match self.witness.look(|t| t.client_hello.clone()) {
+                None => return Ok(None),
+                Some(Some(hello)) => return Ok(Some(Box::new(hello))),
+                Some(None) => {}
+            }
+            // A host that speaks before it was spoken to, or leaves.
+            if !self.hear(BOTH).await? || !self.said.host.is_empty() || self.relay.is_over(Peer::Host) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A fresh profile proves that this hello has no answer.
+    fn by_profile(&self, hello: &ClientHelloFacts, profile: &HostProfile) -> Need {
+        match meet(&Offer::from(hello), &Ability::from(profile)) {
+            Ok(_) => Need::None,
+            Err(_) => Need::Bridge { reason: BridgeReason::Profile, refused_with: None },
+        }
+    }
+
+    /// The host refuses the hello that it was sent, before anything of it has gone to the client.
+    async fn by_refusal(&mut self) -> Result<Need, Ending> {
+        loop {
+            match Reply::of(&self.said.host, self.relay.is_over(Peer::Host)) {
+                Reply::Goes => return Ok(Need::None),
+                Reply::Refused(refused_with) => {
+                    return Ok(Need::Bridge { reason: BridgeReason::Rescue, refused_with });
+                }
+                Reply::More => {}
+            }
+            // A client that goes on speaking, or leaves, while its hello is unanswered: not for us to judge.
+            let known = self.said.client.len();
+            if !self.hear(BOTH).await? || self.said.client.len() > known {
+                return Ok(Need::None);
+            }
+        }
+    }
+
+    async fn take_over(
+        &mut self,
+        target: Target,
+        hello: &ClientHelloFacts,
+        reason: BridgeReason,
+        refused_with: Option<AlertDescription>,
+        post_quantum: bool,
+    ) -> Result<Opened, Ending> {
+        let rescue = reason == BridgeReason::Rescue;
+        // The host's refusal, and its connection, until it is sure that they are not needed.
+        let mut refusal = None;
+        if rescue {
+            let said = std::mem::take(&mut self.said.host);
+            match self.connect_anew(target.address).await? {
+                Ok(refused) => refusal = refused.map(|leg| (leg, said)),
+                Err(words) => {
+                    self.said.host = said;
+                    return self.gave_up(target, hello, reason, refused_with, host_failed(None, words), None).await;
+                }
+            }
+        }
+        let (host, leg, plain) = match self.host_leg(post_quantum).await? {
+            HostLeg::Up(host, leg, plain) => (host, leg, plain),
+            HostLeg::Failed(outcome) => {
+                return self.gave_up(target, hello, reason, refused_with, outcome, refusal).await;
+            }
+        };
+        let shown = host.peer_certificate().unwrap_or_default();
+        let same = match (self.nla, self.gateway) {
+            (true, _) => trust::public_key(shown).is_some_and(|key| key == self.bridge.public_key),
+            (_, true) => shown == self.bridge.certificate,
+            _ => true,
+        };
+        if !same {
+            let by = if self.nla { BridgeBlock::Nla } else { BridgeBlock::Gateway };
+            tracing::warn!(
+                host = &*self.plan.label,
+                "the key given to the bridge is not the host's: the host has {}, the bridge {}",
+                trust::digest(trust::public_key_info(shown).unwrap_or_default()),
+                trust::digest(trust::public_key_info(&self.bridge.certificate).unwrap_or_default()),
+            );
+            return self.untouched_after_all(target, hello, reason, refused_with, by, refusal).await;
+        }
+        drop(refusal);
+        let facts = |outcome, client| BridgeFacts { reason, outcome, client, host: Some(leg), refused_with };
+        let mut sealed: PerPeer<Vec<u8>> = PerPeer { client: Vec::new(), host: std::mem::take(&mut self.said.host) };
+        match self.client_leg().await? {
+            Ok((client, client_leg, client_plain)) => {
+                self.witness.bridged(facts(BridgeOutcome::Carried, Some(client_leg)));
+                sealed.client = std::mem::take(&mut self.said.client);
+                let plain = PerPeer { client: client_plain, host: plain };
+                Ok(Opened::Bridged(Box::new(Legs { client, host, plain, sealed })))
+            }
+            Err(failure) => {
+                let alert = match failure {
+                    Failure::Alert(alert) => Some(alert),
+                    _ => None,
+                };
+                let outcome = BridgeOutcome::LegFailed { leg: Peer::Client, alert, words: failure.to_string() };
+                self.witness.bridged(facts(outcome, None));
+                if self.relay.is_over(Peer::Client) {
+                    return Err(self.relay.left_by(Peer::Client, self.witness));
+                }
+                Err(Ending::Refused)
+            }
+        }
+    }
+
+    /// TLS with the host, and what it said with the last of the handshake.
+    async fn host_leg(&mut self, post_quantum: bool) -> Result<HostLeg, Ending> {
+        let failed = |failure| match failure {
+            Failure::Untrusted(words) => HostLeg::Failed(BridgeOutcome::HostUntrusted(words)),
+            Failure::Alert(alert) => HostLeg::Failed(host_failed(Some(alert), Failure::Alert(alert).to_string())),
+            Failure::Protocol(words) => HostLeg::Failed(host_failed(None, words)),
+        };
+        let mut tls = match self.bridge.connect(post_quantum, self.nla) {
+            Ok(tls) => tls,
+            Err(failure) => return Ok(failed(failure)),
+        };
+        let deadline = Instant::now() + self.plan.timeouts.server_hello;
+        let (mut out, mut plain) = (Vec::new(), Vec::new());
+        loop {
+            let mut said = std::mem::take(&mut self.said.host);
+            let received = receive(&mut *tls, &mut said, &mut plain, &mut out);
+            self.relay.say(Peer::Host, &out, self.stop).await?;
+            out.clear();
+            if let Err(failure) = received {
+                return Ok(failed(failure));
+            }
+            if let Some(leg) = tls.facts() {
+                return Ok(HostLeg::Up(tls, leg, plain));
+            }
+            if self.relay.is_over(Peer::Host) {
+                return Ok(failed(Failure::Protocol("the host closed the connection during the handshake".to_owned())));
+            }
+            match timeout_at(deadline, self.hear(BOTH)).await {
+                Ok(heard) => {
+                    if !heard? {
+                        return Err(self.relay.left_by(Peer::Client, self.witness));
+                    }
+                }
+                Err(_elapsed) => {
+                    let words = format!("no answer of the host within {:?}", self.plan.timeouts.server_hello);
+                    return Ok(failed(Failure::Protocol(words)));
+                }
+            }
+        }
+    }
+
+    /// TLS with the client, from the hello that it has sent already.
+    async fn client_leg(&mut self) -> Result<Result<(Box<dyn Tls>, BridgeLeg, Vec<u8>), Failure>, Ending> {
+        let mut tls = match self.bridge.accept() {
+            Ok(tls) => tls,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.said.client.drain(..self.request);
+        (self.request, self.forwarded) = (0, 0);
+        let (mut out, mut plain) = (Vec::new(), Vec::new());
+        loop {
+            let mut said = std::mem::take(&mut self.said.client);
+            let received = receive(&mut *tls, &mut said, &mut plain, &mut out);
+            if !out.is_empty() {
+                self.witness.data(Peer::Host, &out);
+                self.relay.say(Peer::Client, &out, self.stop).await?;
+                out.clear();
+            }
+            if let Err(failure) = received {
+                return Ok(Err(failure));
+            }
+            if let Some(leg) = tls.facts() {
+                return Ok(Ok((tls, leg, plain)));
+            }
+            if !self.hear(CLIENT).await? {
+                let words = "the client closed the connection during the handshake".to_owned();
+                return Ok(Err(Failure::Protocol(words)));
+            }
+        }
+    }
+
+    /// Another connection to the host, as far as the first one had come: the same request, the same answer. Gives the
+    /// first one back.
+    async fn connect_anew(&mut self, address: SocketAddr) -> Result<Result<Option<Leg>, String>, Ending> {
+        let deadline = Instant::now() + self.plan.timeouts.connect;
+        let reached = match self.relay.meanwhile(reach(address, deadline), self.witness, self.stop).await? {
+            Ok(reached) => reached,
+            Err(error) => return Ok(Err(format!("the host could not be connected again: {:?}", error.failure))),
+        };
+        // What the client said meanwhile belongs behind what it had said.
+        let more = self.relay.take_early();
+        self.said.client.extend_from_slice(&more);
+        let first = self.relay.exchange_host(Leg::of_host(reached), self.witness);
+        if self.gateway {
+            return Ok(Ok(first));
+        }
+        let request = self.said.client[..self.request].to_vec();
+        self.relay.say(Peer::Host, &request, self.stop).await?;
+        let deadline = Instant::now() + self.plan.timeouts.negotiate;
+        let words = loop {
+            match packet(&self.said.host) {
+                Packet::Whole(length) => {
+                    let confirm: Vec<u8> = self.said.host.drain(..length).collect();
+                    if answer_in(&confirm) == answer_in(&self.confirm) {
+                        return Ok(Ok(first));
+                    }
+                    break "the host answered the same Connection Request differently";
+                }
+                Packet::Other => break "the host did not answer the Connection Request again",
+                Packet::More if self.relay.is_over(Peer::Host) => break "the host closed before it answered again",
+                Packet::More => {}
+            }
+            match timeout_at(deadline, self.hear(HOST)).await {
+                Ok(heard) => _ = heard?,
+                Err(_elapsed) => break "the host did not answer the Connection Request again in time",
+            }
+        };
+        self.said.host.clear();
+        if let Some(first) = first {
+            self.relay.exchange_host(first, self.witness);
+        }
+        Ok(Err(words.to_owned()))
+    }
+
+    /// The host leg did not come up: the client sees what it would have seen, or an alert that says as much.
+    async fn gave_up(
+        &mut self,
+        target: Target,
+        hello: &ClientHelloFacts,
+        reason: BridgeReason,
+        refused_with: Option<AlertDescription>,
+        outcome: BridgeOutcome,
+        refusal: Option<(Leg, Vec<u8>)>,
+    ) -> Result<Opened, Ending> {
+        tracing::warn!(host = &*self.plan.label, "the bridge did not reach the host: {}", words(&outcome));
+        let alert = match &outcome {
+            BridgeOutcome::HostUntrusted(_) => AlertDescription(42),
+            BridgeOutcome::LegFailed { alert: Some(alert), .. } => *alert,
+            _ => AlertDescription::HANDSHAKE_FAILURE,
+        };
+        self.tell(reason, refused_with, outcome);
+        if reason != BridgeReason::Always {
+            self.bridge.note_failure(target.address, hello);
+        }
+        if reason == BridgeReason::Rescue {
+            if let Some((first, said)) = refusal {
+                self.relay.exchange_host(first, self.witness);
+                self.said.host = said;
+            }
+            return Ok(self.pass());
+        }
+        self.refuse(alert).await
+    }
+
+    /// The key that was given is not the host's: the connection goes on untouched, over a new one if need be.
+    async fn untouched_after_all(
+        &mut self,
+        target: Target,
+        hello: &ClientHelloFacts,
+        reason: BridgeReason,
+        refused_with: Option<AlertDescription>,
+        by: BridgeBlock,
+        refusal: Option<(Leg, Vec<u8>)>,
+    ) -> Result<Opened, Ending> {
+        self.tell(reason, refused_with, BridgeOutcome::Blocked(by));
+        if reason != BridgeReason::Always {
+            self.bridge.note_failure(target.address, hello);
+        }
+        self.said.host.clear();
+        if let Some((first, said)) = refusal {
+            self.relay.exchange_host(first, self.witness);
+            self.said.host = said;
+            return Ok(self.pass());
+        }
+        match self.connect_anew(target.address).await? {
+            Ok(_) => {
+                self.forwarded = self.request;
+                Ok(self.pass())
+            }
+            Err(words) => {
+                tracing::warn!(host = &*self.plan.label, "a session that is not bridged is lost: {words}");
+                self.refuse(AlertDescription::INTERNAL_ERROR).await
+            }
+        }
+    }
+
+    /// A fatal alert in clear, in place of a ServerHello.
+    async fn refuse(&mut self, alert: AlertDescription) -> Result<Opened, Ending> {
+        let alert = clear_alert(alert);
+        self.witness.data(Peer::Host, &alert);
+        self.relay.say(Peer::Client, &alert, self.stop).await?;
+        Err(Ending::Refused)
+    }
+
+    fn tell(&mut self, reason: BridgeReason, refused_with: Option<AlertDescription>, outcome: BridgeOutcome) {
+        self.witness.bridged(BridgeFacts { reason, outcome, client: None, host: None, refused_with });
+    }
+
+    /// Waits for more. False when the client has left.
+    async fn hear(&mut self, from: PerPeer<bool>) -> Result<bool, Ending> {
+        self.relay.hear(from, &mut self.said, self.witness, self.stop).await?;
+        self.witness.early(self.said.client.len() + self.said.host.len());
+        Ok(!self.relay.is_over(Peer::Client))
+    }
+
+    /// Sends the host what the client has said, up to `end`.
+    async fn forward(&mut self, end: usize) -> Result<(), Ending> {
+        let next = self.said.client.get(self.forwarded..end).unwrap_or_default();
+        self.relay.say(Peer::Host, next, self.stop).await?;
+        self.forwarded = self.forwarded.max(end);
+        Ok(())
+    }
+}
+
+impl Bridge {
+    /// Of the certificate that the client is shown.
+    fn key_type(&self) -> KeyType {
+        let facts = parser::session::CertificateFacts::from_der(&self.certificate);
+        KeyType::from_name(&facts.key_algorithm).unwrap_or(KeyType::Rsa)
+    }
+}
+
+/// Gives `said` to a leg, with the rest of what it had.
+fn receive(tls: &mut dyn Tls, said: &mut Vec<u8>, plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Failure> {
+    let mut wire = vec![0; super::tls::REST_MAX];
+    let rest = tls.rest(&mut wire);
+    wire.truncate(rest);
+    wire.append(said);
+    tls.receive(&mut wire, &mut |data| plain.extend_from_slice(data), out)
+}
+
+/// What a Connection Confirm says, apart from references, which a host may count up.
+fn answer_in(confirm: &[u8]) -> Option<Answer> {
+    match parser::wire::ConnectionAnswer::parse(confirm) {
+        parser::wire::Outcome::Value { value, .. } => Some(Answer::from_answer(&value, confirm)),
+        _ => None,
+    }
+}
+
+fn host_failed(alert: Option<AlertDescription>, words: String) -> BridgeOutcome {
+    BridgeOutcome::LegFailed { leg: Peer::Host, alert, words }
+}
+
+fn words(outcome: &BridgeOutcome) -> &str {
+    match outcome {
+        BridgeOutcome::HostUntrusted(words) | BridgeOutcome::LegFailed { words, .. } => words,
+        BridgeOutcome::Carried | BridgeOutcome::Blocked(_) => outcome.name(),
+    }
+}
