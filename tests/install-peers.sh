@@ -14,6 +14,7 @@ Xvfb:xvfb
 gnutls-serv:gnutls-bin
 openssl:openssl
 sslscan:sslscan
+tshark:tshark
 ip:iproute2
 nft:nftables
 promtool:prometheus

@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test peers -- tls-s10 --jobs 2`
 
+mod captured;
 mod client;
 mod expect;
 mod host;
@@ -80,6 +81,9 @@ fn main() -> Result<ExitCode> {
     // A campaign has its own parallelism.
     report.run(&lab, &campaigns, args.repeat, 1, args.direct_only);
     report.settle();
+    if !args.direct_only {
+        report.check("captures-in-tshark", || captured::readable_by_tshark(&lab).map(drop));
+    }
     drop(screen);
     lab.reaper.finish();
     if args.keep {

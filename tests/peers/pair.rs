@@ -1,6 +1,7 @@
 //! One client against one host: first direct, then through the proxy. The client must not see a difference, and the
 //! proxy must have understood.
 
+use crate::captured;
 use crate::client::{Client, Ended, PATIENCE};
 use crate::expect::{Expect, one_attempt};
 use crate::host::{Host, Running};
@@ -266,6 +267,7 @@ fn counted(proxy: Proxy, sessions: Vec<Value>) -> Later {
         let count = sessions.len() as f64;
         let all = || proxy.metric("rdpscope_sessions_total", &[]).ok().filter(|sum| *sum >= count);
         wait_until(SETTLED, all);
+        captured::agree(&proxy)?;
         let codes = proxy.final_codes()?;
         ensure!(codes.len() == sessions.len(), "{} sessions in the log, not {count}", codes.len());
         let is = |metric: &str, labels: &[(&str, &str)], wanted: f64| {

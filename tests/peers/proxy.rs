@@ -20,6 +20,7 @@ pub(crate) struct Proxy {
     pub(crate) listening: Vec<SocketAddr>,
     admin: SocketAddr,
     events: PathBuf,
+    captures: PathBuf,
 }
 
 /// How to start it.
@@ -68,7 +69,9 @@ impl Proxy {
         // What passing bytes on can tell is shown here, and hosts that count their connections are left alone.
         let probe = if settings.contains("[probe]") { "" } else { "[probe]\nmode = \"off\"" };
         let text = format!(
-            "{listeners}\n{probe}\n[events]\npath = \"{}\"\nlive = {}\n[admin]\nlisten = \"127.0.0.1:0\"\n{settings}\n",
+            "{listeners}\n{probe}\n[capture]\ndirectory = \"{}\"\nmin_free = \"0B\"\n[events]\npath = \"{}\"\nlive = {}\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n{settings}\n",
+            room.join("captures").display(),
             events.display(),
             options.live_events,
         );
@@ -83,7 +86,7 @@ impl Proxy {
         let mut command = options.wrapper.map_or_else(|| Command::new(binary), |wrap| wrap(binary));
         command.arg("run").args(flags);
         if !flags.contains(&"--config") {
-            command.arg("--event-log").arg(&events);
+            command.arg("--event-log").arg(&events).arg("--capture").arg(room.join("captures"));
         }
         lab.host_environment(&mut command);
         // Sixty of them run side by side: one worker each is enough.
@@ -96,7 +99,7 @@ impl Proxy {
         });
         match ready {
             Some((listening, Some(admin))) if listening.len() == count => {
-                Ok(Proxy { process, listening, admin, events })
+                Ok(Proxy { process, listening, admin, events, captures: room.join("captures") })
             }
             _ => {
                 process.stop();
@@ -113,6 +116,11 @@ impl Proxy {
     /// What it prints for a person.
     pub(crate) fn output(&self) -> String {
         self.process.output()
+    }
+
+    /// Where it writes the openings of failed sessions.
+    pub(crate) fn captures(&self) -> &Path {
+        &self.captures
     }
 
     /// All events so far.

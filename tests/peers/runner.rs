@@ -125,6 +125,17 @@ impl Report {
         }
     }
 
+    /// One more check, of all that was run.
+    pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<()>) {
+        match guarded(check) {
+            Ok(()) => {
+                println!("ok   {name}");
+                self.passed += 1;
+            }
+            Err(error) => self.fail(name, &error),
+        }
+    }
+
     fn take(&mut self, name: &str, result: Result<Outcome>, seconds: f64) {
         match result {
             Ok(Outcome { skipped: Some(why), .. }) => {

@@ -36,6 +36,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("Xvfb", "xvfb"),
     ("gnutls-serv", "gnutls-bin"),
     ("openssl", "openssl"),
+    ("tshark", "tshark"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
 ];

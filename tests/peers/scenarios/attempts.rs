@@ -1,6 +1,7 @@
 //! Several connections of one user are one story. What the next connection shows may change what was said of the one
 //! before: a `verdict` event says so, and counters count what was said last.
 
+use crate::captured;
 use crate::client::{Client, PATIENCE, tls};
 use crate::expect::{Expect, failed, ok, one_attempt, sound};
 use crate::host::{Host, Xrdp};
@@ -105,6 +106,7 @@ fn run(name: &str, host: &Host, steps: &[Step], lab: &Arc<Lab>, direct_only: boo
 fn settled(proxy: &Proxy, ends: &[(Value, &'static str)]) -> Result<()> {
     let counted = || proxy.metric("rdpscope_sessions_total", &[]).ok().filter(|sum| *sum >= ends.len() as f64);
     wait_until(SETTLED, counted).context("the sessions are not counted")?;
+    captured::agree(proxy)?;
     let codes = proxy.final_codes()?;
     let revisions: Vec<Value> = proxy.events()?.into_iter().filter(|event| action(event) == "verdict").collect();
     for (end, finally) in ends {

@@ -1,5 +1,6 @@
 //! What only a network can do: swallow or refuse a SYN. In namespaces made for it, with real nftables rules.
 
+use crate::captured;
 use crate::client::{Client, PATIENCE, tls};
 use crate::expect::{Expect, failed};
 use crate::lab::{Exit, Lab, Namespaces};
@@ -109,6 +110,7 @@ fn unknown_name(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     let event = sessions.first().context("no session")?;
     failed("dns_failure", "proxy|network", "resolve").check(event)?;
     ensure!(FAILED.contains(&ended.exit), "through the proxy, the client's exit is {}", ended.exit);
+    captured::agree(&proxy)?;
     Ok(Outcome::of(Row::note(NAME, format!("-/{}", ended.exit), "dns_failure")))
 }
 
@@ -147,5 +149,6 @@ fn run(fault: &Fault, lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
     (fault.expect)().check(&sessions[0]).with_context(output)?;
     // We accept before we connect, and reset when that fails: the transport breaks, whatever the network did.
     ensure!(FAILED.contains(&exit), "through the proxy, the client's exit is {exit}");
+    captured::agree(&proxy)?;
     Ok(Outcome::of(Row::new(fault.name, &direct, &exit, &sessions[0])))
 }

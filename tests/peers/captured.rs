@@ -1,0 +1,129 @@
+//! The captures that the proxy wrote of failed openings: read again they must come to the verdict that the event told,
+//! show nothing that is secret, and be there exactly for failures. All of them together go through tshark at the end.
+
+use crate::lab::{Lab, PASSWORD, USER, wait_until};
+use crate::proxy::{Proxy, action, at, text};
+use anyhow::{Context, Result, ensure};
+use parser::diagnosis::diagnose;
+use rdpscope::analyze::own::{Recorded, recorded};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A file is written some milliseconds after its event; a busy machine may take longer.
+const WRITTEN: Duration = Duration::from_secs(15);
+
+/// Compares every session of `proxy` that has ended with its capture. Gives how many there were.
+pub(crate) fn agree(proxy: &Proxy) -> Result<usize> {
+    let mut last: BTreeMap<String, Value> = BTreeMap::new();
+    for event in proxy.events()?.into_iter().filter(|event| matches!(action(event), "session_end" | "verdict")) {
+        last.insert(text(&event, "session.id").to_owned(), event);
+    }
+    let mut captures = 0;
+    for (id, event) in &last {
+        let code = text(event, "event.code");
+        let path = text(event, "rdpscope.capture.path");
+        let wanted = text(event, "event.outcome") == "failure" && code != "proxy_shutdown";
+        if path.is_empty() {
+            let over = text(event, "rdpscope.phase") == "active" || text(event, "rdp.tracking") == "released";
+            ensure!(!wanted || over, "{code} of session {id} has no capture");
+            let gone = || (!proxy.captures().join(format!("{id}.pcapng")).exists()).then_some(());
+            ensure!(wait_until(WRITTEN, gone).is_some(), "{code} is no failure, and session {id} has a capture");
+            continue;
+        }
+        ensure!(wanted, "{code} is no failure, and its event names a capture");
+        captures += 1;
+        let path = Path::new(path);
+        let told =
+            ["event.code", "rdpscope.side", "rdpscope.phase", "rdpscope.confidence"].map(|p| text(event, p).to_owned());
+        // A verdict that is revised is revised in the file too, which takes a moment.
+        let read = || recorded(path).ok().flatten().filter(|read| read.told.as_ref() == Some(&told));
+        let read =
+            wait_until(WRITTEN, read).with_context(|| format!("no capture says {told:?}: {}", path.display()))?;
+        same(&read, event, &told).with_context(|| path.display().to_string())?;
+        discreet(path)?;
+    }
+    Ok(captures)
+}
+
+/// The rules come to the same verdict on what the file holds.
+fn same(read: &Recorded, event: &Value, told: &[String; 4]) -> Result<()> {
+    ensure!(!read.cut_short, "bytes are missing");
+    let bytes = (read.timeline.traffic.client.bytes, read.timeline.traffic.host.bytes);
+    let said = |path| at(event, path).as_u64().unwrap_or_default();
+    ensure!(bytes == (said("source.bytes"), said("destination.bytes")), "{bytes:?} bytes");
+    let verdict = diagnose(&read.timeline);
+    let offline = [verdict.cause.id(), verdict.side.name(), verdict.phase.name(), verdict.confidence.name()];
+    // What a probe or the client's next connection added is not of this connection.
+    if text(event, "event.action") == "session_end" && at(event, "rdpscope.probe").is_null() {
+        ensure!(offline == *told, "read again it is {offline:?}, not {told:?}: {:?}", read.timeline);
+    }
+    Ok(())
+}
+
+/// No name and no password of the lab's user is in the file, in any spelling.
+fn discreet(path: &Path) -> Result<()> {
+    let file = std::fs::read(path)?;
+    for secret in [USER, PASSWORD] {
+        let wide: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for spelling in [secret.as_bytes(), &wide] {
+            let shown = file.windows(spelling.len()).any(|bytes| bytes == spelling);
+            ensure!(!shown, "{} shows {secret:?}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// All captures of this run, read by tshark at once: nothing malformed, nothing that does not fit, but for the resets that
+/// there were.
+pub(crate) fn readable_by_tshark(lab: &Lab) -> Result<usize> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for room in std::fs::read_dir(&lab.scratch)?.flatten() {
+        let captures = std::fs::read_dir(room.path().join("captures")).into_iter().flatten().flatten();
+        files.extend(captures.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "pcapng")));
+    }
+    if files.is_empty() {
+        return Ok(0);
+    }
+    files.sort();
+    // Sections of one file, one behind the other. draft-ietf-opsawg-pcapng 3.3
+    let all = lab.scratch.join("all.pcapng");
+    let bytes: Vec<u8> = files.iter().map(std::fs::read).collect::<Result<Vec<_>, _>>()?.concat();
+    std::fs::write(&all, bytes)?;
+    let mut tshark = Command::new("tshark");
+    tshark.args([
+        "-n",
+        "-o",
+        "tcp.check_checksum:TRUE",
+        "-o",
+        "ip.check_checksum:TRUE",
+        "-q",
+        "-z",
+        "expert,note",
+        "-r",
+    ]);
+    let output = tshark.arg(&all).stdin(Stdio::null()).output().context("tshark (package tshark)")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let wrong: Vec<&str> = said.lines().filter(|line| is_complaint(line)).collect();
+    ensure!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(wrong.is_empty(), "tshark complains of {} captures:\n    {}", files.len(), wrong.join("\n    "));
+    Ok(files.len())
+}
+
+/// A line of tshark's expert information that says that a file is not as it should be.
+fn is_complaint(line: &str) -> bool {
+    /// True of the traffic: closes and resets, the ports that a busy machine uses again, what a peer sent that TLS or RDP
+    /// does not have, and our own comments.
+    const TRUE: [&str; 6] = [
+        "Connection reset (RST)",
+        "This frame initiates the connection closing",
+        "This frame undergoes the connection closing",
+        "A new tcp session is started with the same ports",
+        "Comment",
+        "Ignored Unknown Record",
+    ];
+    let counts = line.split_whitespace().next().is_some_and(|word| word.bytes().all(|b| b.is_ascii_digit()));
+    counts && !TRUE.iter().any(|known| line.contains(known))
+}
