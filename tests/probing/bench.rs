@@ -1,7 +1,8 @@
 //! A proxy whose events, metrics and pages can be read.
 
-use config::{Admin, EventPath, Events, Limits, Listener, Probe, Settings, Timeouts, Upstream, UserNames};
+use config::{Admin, Capture, EventPath, Events, Limits, Listener, Probe, Settings, Timeouts, Upstream, UserNames};
 use parser::profile::HostProfile;
+use rdpscope::analyze::own::recorded;
 use rdpscope::observe::Observer;
 use rdpscope::probe::{Asker, Question, over_the_wire};
 use rdpscope::run::Proxy;
@@ -54,7 +55,7 @@ impl Bench {
             },
             admin: Some(Admin { listen: "127.0.0.1:0".parse().unwrap() }),
             limits: Limits::default(),
-            capture: None,
+            capture: Some(Capture { min_free: 0, ..Capture::into(directory.join("captures")) }),
             state_directory: Some(directory.clone()),
         };
         let observer = Observer::start(&settings).unwrap();
@@ -116,6 +117,22 @@ impl Bench {
     pub(crate) async fn host(&self) -> Value {
         let mut hosts: Value = serde_json::from_str(&self.get("/api/hosts").await).unwrap();
         hosts["hosts"].get_mut(0).map(Value::take).unwrap_or_default()
+    }
+
+    /// The captures tell what these events tell, the last ones of their sessions, and who reads one comes to the same.
+    pub(crate) fn captures_say(&self, events: &[Value]) {
+        for event in events {
+            let path = event["rdpscope"]["capture"]["path"].as_str().expect("a path");
+            let read = recorded(path.as_ref()).unwrap().expect("a capture of ours");
+            let [code, side, phase, confidence] = read.told.clone().unwrap();
+            assert_eq!(event["event"]["code"], code, "the file tells the last verdict");
+            let of_event = &event["rdpscope"];
+            assert_eq!((&of_event["side"], &of_event["phase"]), (&side.into(), &phase.into()));
+            assert_eq!(of_event["confidence"], confidence);
+            let verdict = read.verdict();
+            assert_eq!(verdict.cause.id(), code);
+            assert_eq!(serde_json::json!(verdict.evidence), of_event["evidence"], "{path}");
+        }
     }
 
     pub(crate) async fn stop(&self) {

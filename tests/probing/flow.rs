@@ -85,6 +85,7 @@ async fn twenty_failures_at_once_ask_the_host_once_and_all_are_revised() {
     bench.metric("sessions_total", &[&upstream, "cause=\"tls_server_refused_hello_silently\""], 0.0).await;
     bench.metric("probes_total", &[&upstream, "reason=\"failure\""], 1.0).await;
     bench.stop().await;
+    bench.captures_say(&verdicts);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ use crate::record::capture::facts::{Facts, Meant};
 use crate::record::capture::pcapng::{self, Packet};
 use etherparse::{SlicedPacket, TransportSlice};
 use parser::Timestamp;
+use parser::diagnosis::{Verdict, diagnose, diagnose_with};
+use parser::profile::HostProfile;
 use parser::session::{Limits, Peer, Session, Timeline};
 use std::fs::File;
 use std::io::Read;
@@ -27,10 +29,23 @@ pub struct Recorded {
     pub identity: SessionIdentity,
     /// All that was seen.
     pub timeline: Timeline,
+    /// What the host was found to accept, when the verdict of the proxy rests on it.
+    pub profile: Option<Arc<HostProfile>>,
     /// Its last bytes are not in the file: the timeline may say less than the proxy knew.
     pub cut_short: bool,
     /// Cause, side, phase and confidence as the proxy told them; none of a session that was still open.
     pub told: Option<[String; 4]>,
+}
+
+impl Recorded {
+    /// The verdict on it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match &self.profile {
+            Some(profile) => diagnose_with(&self.timeline, profile),
+            None => diagnose(&self.timeline),
+        }
+    }
 }
 
 /// The session in a file of ours; `None` when it is another file.
@@ -69,7 +84,7 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
     if let Some(act) = facts.act.as_ref().and_then(|act| act.meant()) {
         session.proxy_act(act, Timestamp(facts.accepted));
     }
-    let tcp = facts.tcp.meant();
+    let (tcp, profile) = (facts.tcp.meant(), facts.profile());
     for leg in [Peer::Client, Peer::Host] {
         if let Some(tcp) = tcp[leg] {
             session.socket_facts(leg, tcp);
@@ -85,6 +100,7 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
             accepted: Timestamp(facts.accepted),
         },
         timeline: session.finish(),
+        profile,
         cut_short: facts.carried != facts.kept,
         told: facts.verdict.map(|told| [told.cause, told.side, told.phase, told.confidence]),
     })

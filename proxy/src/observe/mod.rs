@@ -215,7 +215,7 @@ impl Observer {
         record.capture = place.as_ref().map(|place| Arc::clone(&place.path));
         let record = Arc::new(record);
         if let Some(place) = place {
-            place.write(&record);
+            place.write(&record, profile.clone());
         }
         let hold = prober.filter(|_| at_once).map(|prober| prober.hold()).filter(|hold| !hold.is_zero());
         let told = self.settling.ended(&record, &upstream, profile, undecided, hold.is_some());
@@ -307,7 +307,7 @@ impl Observer {
     /// The same for one whose capture, if it has one, tells the verdict that it had at its end.
     fn settled(&self, settled: Settled) {
         if let Some(captures) = self.captures.as_ref().filter(|_| settled.tell != Tell::Nothing) {
-            captures.revised(&settled.record);
+            captures.revised(&settled.record, settled.told.profile.clone());
         }
         self.tell_settled(settled);
     }

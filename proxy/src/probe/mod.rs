@@ -19,7 +19,7 @@ pub mod inside;
 mod cache;
 mod prober;
 mod schedule;
-mod store;
+pub(crate) mod store;
 mod trigger;
 
 pub(crate) use cache::{HostView, Noticed};

@@ -85,6 +85,18 @@ impl Store {
     }
 }
 
+/// A profile as the file has it, with the replay of a client's hello, for a record that is about that client.
+pub(crate) fn written(target: Target, profile: &Arc<HostProfile>) -> Option<serde_json::Value> {
+    let kept = Kept { target, upstreams: Vec::new(), profile: Arc::clone(profile) };
+    serde_json::to_value(Host::with_ladder(&kept)).ok()
+}
+
+/// The profile that was written so; `None` when it is not understood.
+pub(crate) fn read_written(value: serde_json::Value) -> Option<Arc<HostProfile>> {
+    let host: Host = serde_json::from_value(value).ok()?;
+    Some(host.kept().ok()?.profile)
+}
+
 fn read(path: &Path) -> Result<Vec<Kept>, Refused> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
@@ -119,7 +131,9 @@ fn checksum(body: &str) -> String {
 mod tests {
     use super::*;
     use parser::Timestamp;
-    use parser::profile::{Completeness, CredsspFacts, NegotiationAnswer, Reaction, VersionAbility};
+    use parser::profile::{
+        Completeness, CredsspFacts, LadderChange, LadderStep, NegotiationAnswer, Reaction, VersionAbility,
+    };
     use parser::session::{Answer, CertificateFacts, CloseKind};
     use parser::wire::{
         AlertDescription, CipherSuite, FailureCode, NamedGroup, Protocols, ResponseFlags, SignatureScheme, TlsVersion,
@@ -207,6 +221,30 @@ mod tests {
         let store = Store::new(&directory.0);
         assert_eq!(store.load(), []);
         store.save(&[kept()]);
+        assert_eq!(store.load(), [kept()]);
+    }
+
+    #[test]
+    fn a_profile_in_the_record_of_a_client_has_the_replay_of_its_hello_and_the_file_has_not() {
+        let changes = [
+            LadderChange::AsSent,
+            LadderChange::Versions(vec![TlsVersion::TLS12]),
+            LadderChange::AllSuites,
+            LadderChange::AllGroups,
+            LadderChange::AllSignatureSchemes,
+            LadderChange::OnlyAuth("RSA"),
+            LadderChange::OnlyAuth("ECDSA"),
+            LadderChange::Size(1_500),
+            LadderChange::Without13,
+            LadderChange::Everything,
+        ];
+        let ladder = changes.map(|change| LadderStep { change, reaction: Reaction::Silence }).to_vec();
+        let whole = Arc::new(HostProfile { ladder, ..profile() });
+        let target = kept().target;
+        assert_eq!(read_written(written(target, &whole).unwrap()), Some(Arc::clone(&whole)));
+        let directory = Directory::new("ladder");
+        let store = Store::new(&directory.0);
+        store.save(&[Kept { profile: whole, ..kept() }]);
         assert_eq!(store.load(), [kept()]);
     }
 

@@ -80,7 +80,7 @@ impl Seen {
         let (verdict, ended) = (diagnose(&timeline), timeline.last_event());
         let record = SessionRecord { identity: Arc::new(identity), timeline, verdict, ended, capture: None };
         let names = Names::new(how, None).unwrap();
-        let file = self.tape.map(|tape| file(&record, &tape.look(), &names, true));
+        let file = self.tape.map(|tape| file(&record, &tape.look(), &names, true, None));
         (record, file)
     }
 }
@@ -142,7 +142,7 @@ fn every_lab_connection_comes_back_out_of_its_capture_as_it_was() {
             assert!(!read.cut_short, "{name}");
             assert_eq!(read.told, Some(short(&record.verdict)), "{name}");
             // Of clear data on channels only the headers are there; what they say is the same.
-            if read.timeline != record.timeline || diagnose(&read.timeline) != record.verdict {
+            if read.timeline != record.timeline || read.verdict() != record.verdict {
                 wrong.push(format!("{name}:\n    {:?}\n    {:?}", record.timeline, read.timeline));
             }
         }
@@ -158,7 +158,7 @@ fn a_hidden_user_name_changes_no_verdict() {
             let (record, file) = one.over(how);
             let Some(file) = file else { continue };
             let read = read(&file).unwrap();
-            assert_eq!(diagnose(&read.timeline), record.verdict);
+            assert_eq!(read.verdict(), record.verdict);
             let name = record.timeline.request.and_then(|request| request.cookie);
             if let Some(name) = name.filter(|name| name.len() > 3) {
                 assert!(!file.windows(name.len()).any(|bytes| bytes == name.as_bytes()), "{name}");
@@ -217,7 +217,7 @@ fn what_no_packet_shows_comes_back_too() {
         let (record, file) = one.over(UserNames::Hash);
         let read = read(&file.unwrap()).unwrap();
         assert_eq!(read.timeline, record.timeline);
-        assert_eq!(diagnose(&read.timeline), record.verdict);
+        assert_eq!(read.verdict(), record.verdict);
         assert!(cause.is_empty() || record.verdict.cause.id() == cause, "{}", record.verdict.cause);
     }
 }

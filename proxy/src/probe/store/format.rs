@@ -3,7 +3,9 @@
 use super::super::Target;
 use super::{Kept, Refused};
 use parser::Timestamp;
-use parser::profile::{Completeness, CredsspFacts, HostProfile, NegotiationAnswer, Reaction, VersionAbility};
+use parser::profile::{
+    Completeness, CredsspFacts, HostProfile, LadderChange, LadderStep, NegotiationAnswer, Reaction, VersionAbility,
+};
 use parser::session::{Answer, CertificateFacts, CloseKind};
 use parser::wire::{
     AlertDescription, CipherSuite, FailureCode, NamedGroup, Protocols, ResponseFlags, SignatureScheme, TlsVersion,
@@ -31,6 +33,24 @@ pub(super) struct Host {
     second_certificate: Option<Certificate>,
     credssp: Option<Credssp>,
     hello_sizes: Vec<(u16, Reacted)>,
+    /// Of a client's own hello: never in the file of hosts, which is about no client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ladder: Vec<(Changed, Reacted)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Changed {
+    AsSent,
+    Versions(Vec<u16>),
+    AllSuites,
+    AllGroups,
+    AllSignatureSchemes,
+    OnlyRsa,
+    OnlyEcdsa,
+    Size(u16),
+    Without13,
+    Everything,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,7 +152,15 @@ impl Host {
                 host_time: facts.host_time.map(|time| time.0),
             }),
             hello_sizes: profile.hello_sizes.iter().map(|(size, reaction)| (*size, reacted(reaction))).collect(),
+            ladder: Vec::new(),
         }
+    }
+
+    /// The same with the replay of the hello of the client that it is told of.
+    pub(super) fn with_ladder(kept: &Kept) -> Host {
+        let ladder = kept.profile.ladder.iter();
+        let ladder = ladder.map(|step| (changed(&step.change), reacted(&step.reaction))).collect();
+        Host { ladder, ..Host::of(kept) }
     }
 
     pub(super) fn kept(self) -> Result<Kept, Refused> {
@@ -140,6 +168,9 @@ impl Host {
         let upstreams = self.upstreams.into_iter().map(Arc::from).collect();
         let negotiation = self.negotiation.into_iter().map(|(mask, got)| Ok((mask.map(Protocols), got.meant()?)));
         let versions = self.versions.into_iter().map(Version::meant);
+        let ladder = self.ladder.into_iter();
+        let ladder =
+            ladder.map(|(change, reaction)| Ok(LadderStep { change: change.meant(), reaction: reaction.meant()? }));
         let hello_sizes = self.hello_sizes.into_iter().map(|(size, reaction)| Ok((size, reaction.meant()?)));
         let profile = HostProfile {
             begun: Timestamp(self.begun),
@@ -164,7 +195,7 @@ impl Host {
                 host_time: facts.host_time.map(Timestamp),
             }),
             hello_sizes: hello_sizes.collect::<Result<_, Refused>>()?,
-            ..HostProfile::default()
+            ladder: ladder.collect::<Result<_, Refused>>()?,
         };
         Ok(Kept { target, upstreams, profile: Arc::new(profile) })
     }
@@ -257,6 +288,38 @@ impl Reacted {
             Reacted::Silence => Reaction::Silence,
             Reacted::NotReached(how) => Reaction::NotReached(how),
         })
+    }
+}
+
+fn changed(change: &LadderChange) -> Changed {
+    match change {
+        LadderChange::AsSent => Changed::AsSent,
+        LadderChange::Versions(versions) => Changed::Versions(versions.iter().map(|version| version.0).collect()),
+        LadderChange::AllSuites => Changed::AllSuites,
+        LadderChange::AllGroups => Changed::AllGroups,
+        LadderChange::AllSignatureSchemes => Changed::AllSignatureSchemes,
+        LadderChange::OnlyAuth("RSA") => Changed::OnlyRsa,
+        LadderChange::OnlyAuth(_) => Changed::OnlyEcdsa,
+        LadderChange::Size(bytes) => Changed::Size(*bytes),
+        LadderChange::Without13 => Changed::Without13,
+        LadderChange::Everything => Changed::Everything,
+    }
+}
+
+impl Changed {
+    fn meant(self) -> LadderChange {
+        match self {
+            Changed::AsSent => LadderChange::AsSent,
+            Changed::Versions(versions) => LadderChange::Versions(versions.into_iter().map(TlsVersion).collect()),
+            Changed::AllSuites => LadderChange::AllSuites,
+            Changed::AllGroups => LadderChange::AllGroups,
+            Changed::AllSignatureSchemes => LadderChange::AllSignatureSchemes,
+            Changed::OnlyRsa => LadderChange::OnlyAuth("RSA"),
+            Changed::OnlyEcdsa => LadderChange::OnlyAuth("ECDSA"),
+            Changed::Size(bytes) => LadderChange::Size(bytes),
+            Changed::Without13 => LadderChange::Without13,
+            Changed::Everything => LadderChange::Everything,
+        }
     }
 }
 

@@ -2,15 +2,21 @@
 //! waiting, how the way to the host was found, what the kernel knew. With it, and the bytes, whoever reads the file
 //! comes to the verdict that the proxy came to.
 
+use super::pcapng;
 use super::tape::{Happened, Passed, Stopped};
+use crate::probe::Target;
+use crate::probe::store::{self, read_written};
 use crate::record::SessionRecord;
 use parser::Timestamp;
 use parser::diagnosis::Verdict;
+use parser::profile::HostProfile;
 use parser::session::{
-    Awaiting, CloseKind, Closer, ConnectFailure, Peer, PerPeer, ProxyAct, ResolveFailure, TcpFacts, Timeline, Upstream,
+    Awaiting, CloseKind, Closer, ConnectFailure, Opening, Peer, PerPeer, ProxyAct, ResolveFailure, TcpFacts, Timeline,
+    Upstream,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What begins the comment.
@@ -42,6 +48,9 @@ pub(crate) struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stopped: Option<String>,
     pub(crate) verdict: Option<Told>,
+    /// What the host was found to accept, when the verdict rests on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<serde_json::Value>,
 }
 
 /// Something that happened after so many bytes of the client and of the host.
@@ -107,7 +116,7 @@ pub(crate) struct Told {
 
 impl Facts {
     /// Of a session that is over, or of one that goes on.
-    pub(crate) fn of(record: &SessionRecord, passed: &Passed, over: bool) -> Facts {
+    pub(crate) fn of(record: &SessionRecord, passed: &Passed, over: bool, profile: Option<&Arc<HostProfile>>) -> Facts {
         let (identity, timeline, verdict) = (&*record.identity, &record.timeline, &record.verdict);
         let lengths = passed.lengths();
         let pair = |of: PerPeer<u64>| [of.client, of.host];
@@ -127,12 +136,19 @@ impl Facts {
             kept: pair(lengths),
             stopped: passed.stopped.and_then(Stopped::name).map(str::to_owned),
             verdict: over.then(|| Told::of(verdict)),
+            profile: profile.and_then(|profile| written(timeline, profile)),
         }
     }
 
     /// The same with what the session comes to now.
-    pub(crate) fn judged(self, verdict: &Verdict) -> Facts {
-        Facts { verdict: Some(Told::of(verdict)), ..self }
+    pub(crate) fn judged(self, record: &SessionRecord, profile: Option<&Arc<HostProfile>>) -> Facts {
+        let profile = profile.and_then(|profile| written(&record.timeline, profile));
+        Facts { verdict: Some(Told::of(&record.verdict)), profile, ..self }
+    }
+
+    /// What the host was found to accept.
+    pub(crate) fn profile(&self) -> Option<Arc<HostProfile>> {
+        self.profile.clone().and_then(read_written)
     }
 
     /// Why bytes are missing.
@@ -143,7 +159,12 @@ impl Facts {
     /// As a comment.
     pub(crate) fn comment(&self) -> String {
         // Numbers, strings and addresses: there is nothing that serde_json could refuse.
-        format!("{WORD}{}", serde_json::to_string(self).unwrap_or_default())
+        let comment = format!("{WORD}{}", serde_json::to_string(self).unwrap_or_default());
+        match &self.profile {
+            // A certificate may be as long as its host likes; half a line could not be read at all.
+            Some(_) if comment.len() > pcapng::LONGEST => Facts { profile: None, ..self.clone() }.comment(),
+            _ => comment,
+        }
     }
 
     /// Out of a comment; `None` when it is another one, or of a version that cannot be read.
@@ -151,6 +172,16 @@ impl Facts {
         let facts: Facts = serde_json::from_str(comment.strip_prefix(WORD)?).ok()?;
         (facts.format == FORMAT).then_some(facts)
     }
+}
+
+fn written(timeline: &Timeline, profile: &Arc<HostProfile>) -> Option<serde_json::Value> {
+    let address = match timeline.upstream {
+        Upstream::Connecting(address) | Upstream::Connected(address) | Upstream::ConnectFailed { address, .. } => {
+            address
+        }
+        _ => return None,
+    };
+    store::written(Target { address, tls_first: timeline.opening == Opening::TlsFirst }, profile)
 }
 
 impl Told {

@@ -22,8 +22,10 @@ pub(crate) use writer::{Captures, Tally};
 use crate::record::{Names, SessionRecord};
 use facts::Facts;
 use parser::diagnosis::{Cause, Outcome};
+use parser::profile::HostProfile;
 use parser::session::{Peer, PerPeer, Timeline, Upstream};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Names of the two legs, as Wireshark lists them.
 const NAMES: [&str; 2] = ["client leg", "host leg"];
@@ -79,8 +81,15 @@ fn is_bridged(timeline: &Timeline) -> bool {
     timeline.bridge.is_some() || timeline.plaintext.is_some()
 }
 
-/// The file of a session that is `over`, or of one as it is now.
-pub(crate) fn file(record: &SessionRecord, passed: &Passed, names: &Names, over: bool) -> Vec<u8> {
+/// The file of a session that is `over`, or of one as it is now. `profile` is what its host accepts, when the verdict
+/// rests on it.
+pub(crate) fn file(
+    record: &SessionRecord,
+    passed: &Passed,
+    names: &Names,
+    over: bool,
+    profile: Option<&Arc<HostProfile>>,
+) -> Vec<u8> {
     let timeline = &record.timeline;
     let shown = |peer| {
         let mut bytes = passed.of(peer);
@@ -97,8 +106,10 @@ pub(crate) fn file(record: &SessionRecord, passed: &Passed, names: &Names, over:
             }
         }
     }
-    let mut file =
-        pcapng::section(&[words::about(record, passed.stopped, over), Facts::of(record, passed, over).comment()]);
+    let mut file = pcapng::section(&[
+        words::about(record, passed.stopped, over),
+        Facts::of(record, passed, over, profile).comment(),
+    ]);
     let identity = &record.identity;
     let client = format!("client {} to proxy {} (listener {})", identity.client, identity.local, identity.listener);
     file.extend(pcapng::interface(NAMES[0], &client));

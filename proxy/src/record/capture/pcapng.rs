@@ -28,7 +28,7 @@ const OPT_FLAGS: u16 = 2;
 /// `if_tsresol`: ten to the minus nine.
 const NANOSECONDS: u8 = 9;
 /// Longest text of an option, in bytes: its length field has two.
-const LONGEST: usize = 65_535;
+pub(super) const LONGEST: usize = 65_535;
 
 /// What wrote the file: how our own are known again.
 pub(crate) const APPLICATION: &str = concat!("rdpscope ", env!("CARGO_PKG_VERSION"));

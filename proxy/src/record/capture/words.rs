@@ -6,8 +6,10 @@ use super::pcapng;
 use super::tape::Stopped;
 use crate::record::{ReportStyle, SessionRecord, report};
 use parser::Timestamp;
+use parser::profile::HostProfile;
 use parser::session::{Answer, CloseKind, Closer, ConnectFailure, Peer, Timeline, Upstream};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What begins the comment with the verdict on a packet.
 const VERDICT: &str = "verdict: ";
@@ -18,10 +20,10 @@ pub(crate) fn verdict(record: &SessionRecord) -> String {
 }
 
 /// The comments of the section once more, with the verdict as it is now. `None` when the file has none of ours.
-pub(crate) fn retold(file: &[u8], record: &SessionRecord) -> Option<Vec<String>> {
+pub(crate) fn retold(file: &[u8], record: &SessionRecord, profile: Option<&Arc<HostProfile>>) -> Option<Vec<String>> {
     let facts = pcapng::comments(file).iter().find_map(|comment| Facts::read(comment))?;
     let about = about(record, facts.stopped(), true);
-    Some(vec![about, facts.judged(&record.verdict).comment()])
+    Some(vec![about, facts.judged(record, profile).comment()])
 }
 
 /// The report, and what the file is.

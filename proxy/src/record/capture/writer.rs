@@ -8,6 +8,7 @@ use crate::limits::{Charge, OpeningBudget};
 use crate::record::{LiveSession, Names, SessionRecord};
 use config::Capture;
 use parser::diagnosis::diagnose;
+use parser::profile::HostProfile;
 use parser::session::Timeline;
 use std::collections::VecDeque;
 use std::io;
@@ -57,9 +58,12 @@ struct State {
     full: bool,
 }
 
+/// What the host accepts, when a verdict rests on it.
+type Profile = Option<Arc<HostProfile>>;
+
 enum Job {
-    Write { record: Arc<SessionRecord>, passed: Passed, charge: Charge },
-    Retell(Arc<SessionRecord>),
+    Write { record: Arc<SessionRecord>, profile: Profile, passed: Passed, charge: Charge },
+    Retell(Arc<SessionRecord>, Profile),
     Remove(Uuid),
 }
 
@@ -138,12 +142,12 @@ impl Captures {
     }
 
     /// The verdict on a session that has a file is another one now.
-    pub(crate) fn revised(&self, record: &Arc<SessionRecord>) {
+    pub(crate) fn revised(&self, record: &Arc<SessionRecord>, profile: Profile) {
         if record.capture.is_none() {
             return;
         }
         let job = match is_wanted(record.verdict.cause) {
-            true => Job::Retell(Arc::clone(record)),
+            true => Job::Retell(Arc::clone(record), profile),
             // What was no failure leaves no file.
             false => Job::Remove(record.identity.id),
         };
@@ -163,7 +167,7 @@ impl Captures {
         }
         let (identity, verdict) = (Arc::clone(session.identity()), diagnose(&timeline));
         let record = SessionRecord { identity, timeline, verdict, ended: clock::now(), capture: None };
-        Some(file(&record, &passed, &self.shared.names, false))
+        Some(file(&record, &passed, &self.shared.names, false, None))
     }
 
     /// Where the capture of a session is, if it has one.
@@ -187,9 +191,9 @@ impl Captures {
 
 impl Place {
     /// Hands the session over.
-    pub(crate) fn write(mut self, record: &Arc<SessionRecord>) {
+    pub(crate) fn write(mut self, record: &Arc<SessionRecord>, profile: Profile) {
         if let Some((passed, charge)) = self.passed.take() {
-            let job = Job::Write { record: Arc::clone(record), passed, charge };
+            let job = Job::Write { record: Arc::clone(record), profile, passed, charge };
             self.shared.lock().jobs.push_back(job);
             self.shared.work.notify_one();
         }
@@ -263,12 +267,12 @@ impl Shared {
 
     fn work_on(&self, job: Job, store: &mut Store) {
         let done = match job {
-            Job::Write { record, passed, charge } => {
-                let bytes = file(&record, &passed, &self.names, true);
+            Job::Write { record, profile, passed, charge } => {
+                let bytes = file(&record, &passed, &self.names, true, profile.as_ref());
                 drop((passed, charge));
                 store.write(record.identity.id, &bytes)
             }
-            Job::Retell(record) => return self.retell(&record, store),
+            Job::Retell(record, profile) => return self.retell(&record, profile.as_ref(), store),
             Job::Remove(session) => return store.remove(session),
         };
         match done {
@@ -278,10 +282,10 @@ impl Shared {
     }
 
     /// Writes the file anew with the verdict as it is now. It is counted already.
-    fn retell(&self, record: &SessionRecord, store: &mut Store) {
+    fn retell(&self, record: &SessionRecord, profile: Option<&Arc<HostProfile>>, store: &mut Store) {
         let session = record.identity.id;
         let Some(file) = store.read(session) else { return };
-        let Some(comments) = words::retold(&file, record) else { return };
+        let Some(comments) = words::retold(&file, record, profile) else { return };
         if let Some(file) = pcapng::retold(&file, &comments, &words::verdict(record)) {
             // The one that is there tells the verdict before this one.
             let _ = store.write(session, &file);
