@@ -35,6 +35,8 @@ pub(crate) struct Bridged {
     pub(crate) mode: &'static str,
     pub(crate) trust: Trust,
     pub(crate) key: Key,
+    /// The keys of a `[[listener.bridge.host]]`, if there is to be one.
+    pub(crate) host: &'static str,
 }
 
 /// How the bridge knows the host.
@@ -60,7 +62,7 @@ pub(crate) enum Key {
 
 impl Bridged {
     /// `[listener.bridge]`. Keys are copied so that only the owner can read them.
-    fn table(self, lab: &Lab, room: &std::path::Path) -> Result<String> {
+    pub(crate) fn table(self, lab: &Lab, room: &std::path::Path) -> Result<String> {
         use std::os::unix::fs::PermissionsExt;
         let trust = match self.trust {
             Trust::Insecure => "verify = \"insecure\"".to_owned(),
@@ -88,7 +90,8 @@ impl Bridged {
             std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o600))?;
             pair = format!("certificate = \"{}\"\nprivate_key = \"{}\"\n", certificate.display(), own.display());
         }
-        Ok(format!("[listener.bridge]\nmode = \"{}\"\n{trust}\n{pair}", self.mode))
+        let entry = if self.host.is_empty() { "" } else { "[[listener.bridge.host]]\n" };
+        Ok(format!("[listener.bridge]\nmode = \"{}\"\n{trust}\n{pair}{entry}{}", self.mode, self.host))
     }
 }
 

@@ -41,12 +41,23 @@ impl Pair {
     /// # Errors
     /// The file and what is wrong with it.
     pub(crate) fn load(files: &PairFiles) -> Result<Pair, String> {
-        let Some(certificate) = &files.certificate else {
-            return Err(format!("{}: this build does not read PKCS#12", files.private_key.display()));
-        };
+        let Some(certificate) = &files.certificate else { return Pair::load_both(files) };
         let chain = pem::certificates(certificate)?;
         let key = pem::private_key(&files.private_key)?;
         Pair::of(chain, key, certificate, &files.private_key)
+    }
+
+    #[cfg(feature = "legacy-tls")]
+    fn load_both(files: &PairFiles) -> Result<Pair, String> {
+        let file = &files.private_key;
+        let (chain, key) = super::pkcs12::read(file, files.password_file.as_deref())?;
+        Pair::of(chain, key, file, file)
+    }
+
+    #[cfg(not(feature = "legacy-tls"))]
+    fn load_both(files: &PairFiles) -> Result<Pair, String> {
+        let feature = config::LEGACY_FEATURE;
+        Err(format!("{}: PKCS#12 needs a build with the feature {feature}", files.private_key.display()))
     }
 
     /// The same, of what was read already.

@@ -18,7 +18,6 @@ use parser::session::BridgeLeg;
 use parser::wire::{AlertDescription, CipherSuite, TlsVersion};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 
 /// Modern suites first, then forward secret CBC, then RSA key exchange.
 const DEFAULT: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:kRSA+AESGCM:kRSA+AES";
@@ -301,9 +300,6 @@ fn stack(error: ErrorStack) -> Failure {
 fn words(error: ErrorStack) -> String {
     error.to_string()
 }
-
-/// Shared by the sessions of one host.
-pub(crate) type Context = Arc<SslContext>;
 
 #[cfg(test)]
 mod tests;

@@ -7,21 +7,20 @@
 //! ```
 //!
 //! `tls` is one leg as everything here sees it; `modern` does it with rustls, `legacy` with OpenSSL in a build that has
-//! it. `trust` says whom the host leg may take for the host, `certificate` what the client leg shows, `memory` which
-//! rescues have failed lately.
+//! it, and `libraries` says which. `trust` says whom the host leg may take for the host, `certificate` what the client
+//! leg shows, `memory` which rescues have failed lately.
 
 mod carry;
 mod certificate;
 #[cfg(feature = "legacy-tls")]
-#[allow(dead_code, reason = "sessions do not use it yet")]
 mod legacy;
+mod libraries;
 mod memory;
 mod modern;
 mod need;
 mod opening;
 mod pem;
 #[cfg(feature = "legacy-tls")]
-#[allow(dead_code, reason = "sessions do not use it yet")]
 mod pkcs12;
 mod tls;
 mod trust;
@@ -30,13 +29,14 @@ use crate::listen::{Plan, Shared};
 use crate::relay::{Ending, Relay, Stop, Witness};
 use certificate::Pair;
 use config::{BridgeMode, BridgeRules, Upstream};
+use libraries::{Libraries, Library};
 use memory::FailedRescues;
 use parser::session::ClientHelloFacts;
+use parser::wire::TlsVersion;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tls::{Failure, Tls};
 use trust::Trust;
@@ -53,9 +53,7 @@ pub(crate) struct Bridge {
     public_key: Vec<u8>,
     /// The operator has given the pair.
     given: bool,
-    server: Arc<ServerConfig>,
-    /// By whether a post-quantum share is sent, and whether sessions are resumed.
-    clients: [[OnceLock<Arc<ClientConfig>>; 2]; 2],
+    libraries: Libraries,
     failed: Mutex<FailedRescues>,
 }
 
@@ -80,13 +78,10 @@ impl Bridge {
         };
         let Pair { chain, key, public_key, given } = pair;
         let certificate = chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
-        let server = modern::server(&rules, chain, key).map_err(|error| error.to_string())?;
         let name = ServerName::try_from(upstream.host.clone())
             .map_err(|_| format!("`{}` is no name that a certificate can have", upstream.host))?;
-        // Built now too: what is wrong with it stops the start, and not the first session.
-        let client = modern::client(&rules, &trust, false, true).map_err(|error| error.to_string())?;
-        let clients: [[OnceLock<_>; 2]; 2] = Default::default();
-        let _ = clients[0][1].set(client);
+        let libraries = Libraries::new(&rules, &trust, chain, key)?;
+        warn_of_weakness(&rules, upstream);
         Ok(Some(Arc::new(Bridge {
             rules,
             trust,
@@ -94,8 +89,7 @@ impl Bridge {
             certificate,
             public_key,
             given,
-            server,
-            clients,
+            libraries,
             failed: Mutex::default(),
         })))
     }
@@ -117,22 +111,9 @@ impl Bridge {
         }
     }
 
-    fn accept(&self) -> Result<Box<dyn Tls>, Failure> {
-        modern::accept(&self.server)
-    }
-
-    /// `nla`: what follows TLS binds the key that the host has now, so no older session may be taken up.
-    fn connect(&self, post_quantum: bool, nla: bool) -> Result<Box<dyn Tls>, Failure> {
-        let kept = &self.clients[usize::from(post_quantum)][usize::from(!nla)];
-        let config = match kept.get() {
-            Some(config) => Arc::clone(config),
-            None => {
-                let made = modern::client(&self.rules, &self.trust, post_quantum, !nla)
-                    .map_err(|error| Failure::Protocol(error.to_string()))?;
-                Arc::clone(kept.get_or_init(|| made))
-            }
-        };
-        modern::connect(&config, self.name.clone())
+    /// A leg towards the host. `nla`: CredSSP follows.
+    fn connect(&self, library: Library, post_quantum: bool, nla: bool) -> Result<Box<dyn Tls>, Failure> {
+        self.libraries.connect(library, &self.rules, &self.trust, &self.name, (post_quantum, nla))
     }
 
     fn failed_before(&self, host: SocketAddr, hello: &ClientHelloFacts) -> bool {
@@ -151,5 +132,17 @@ impl Bridge {
 impl std::fmt::Debug for Bridge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Bridge").field("mode", &self.rules.mode).finish_non_exhaustive()
+    }
+}
+
+/// What is allowed below today's standard is said at each start.
+fn warn_of_weakness(rules: &BridgeRules, upstream: &Upstream) {
+    let below = |window: &[TlsVersion]| window.iter().min().copied().filter(|least| *least < TlsVersion::TLS12);
+    for (leg, window) in [("its clients", &rules.client_versions), ("the host", &rules.host_versions)] {
+        if let Some(least) = below(window) {
+            tracing::warn!(
+                "the bridge to {upstream} may speak {least} with {leg}: keep that way on a network you trust"
+            );
+        }
     }
 }

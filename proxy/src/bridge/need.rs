@@ -2,12 +2,9 @@
 //!
 //! Pure: bytes and facts in, a word out.
 
-use config::{BridgeRules, LEGACY_TLS};
-use parser::profile::{Ability, KeyType, Offer, meet};
-use parser::session::{Answer, BridgeBlock, ClientHelloFacts, Peer, RequestFacts};
+use parser::session::{Answer, BridgeBlock, RequestFacts};
 use parser::wire::{
-    AlertDescription, AlertLevel, CipherSuite, FirstBytes, NamedGroup, Outcome, Preconnection, Protocols, RequestFlags,
-    TPKT_HEADER, TlsVersion, X224_MAX,
+    AlertDescription, AlertLevel, FirstBytes, Outcome, Preconnection, Protocols, RequestFlags, TPKT_HEADER, X224_MAX,
 };
 
 /// Where the client's first message ends.
@@ -142,30 +139,6 @@ impl Negotiated {
             _ => Negotiated::NotTls,
         }
     }
-}
-
-/// What keeps a client from the client leg, if anything does: judged by its own offer, before it is answered.
-pub(super) fn client_in_the_way(rules: &BridgeRules, hello: &ClientHelloFacts, key: KeyType) -> Option<BridgeBlock> {
-    let modern = |version: TlsVersion| {
-        let suites: Vec<CipherSuite> = CipherSuite::all()
-            .map(|suite| CipherSuite(suite.code))
-            .filter(|suite| config::is_modern(*suite) && suite.info().is_some_and(|info| info.fits(version)))
-            .collect();
-        (version, suites)
-    };
-    let able = Ability {
-        versions: rules.client_versions.iter().rev().copied().filter(|v| *v >= TlsVersion::TLS12).map(modern).collect(),
-        groups: Some(vec![NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1, NamedGroup(0x11ec)]),
-        signature_schemes: None,
-        keys: vec![key],
-        key_curve: None,
-    };
-    // rustls wants to be told the schemes: without them it would have to sign with SHA-1. RFC 5246 7.4.1.4.1
-    let schemes = !hello.signature_schemes.is_empty();
-    if schemes && meet(&Offer::named(hello), &able).is_ok() {
-        return None;
-    }
-    Some(if LEGACY_TLS { BridgeBlock::ClientWindow } else { BridgeBlock::LegacyBuild(Peer::Client) })
 }
 
 #[cfg(test)]

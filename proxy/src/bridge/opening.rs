@@ -5,14 +5,15 @@
 //! Withheld from the client: what the host says after the Connection Confirm, until its first bytes show whether it
 //! goes on. Nothing else.
 
-use super::need::{Negotiated, Packet, Reply, Request, client_in_the_way, packet};
+use super::libraries::Library;
+use super::need::{Negotiated, Packet, Reply, Request, packet};
 use super::tls::{Failure, Tls, clear_alert};
 use super::{Bridge, trust};
 use crate::listen::{Plan, Shared};
 use crate::probe::Target;
 use crate::relay::{Ending, Leg, Relay, Stop, Witness};
 use crate::upstream::reach;
-use config::BridgeMode;
+use config::{BridgeMode, LEGACY_TLS};
 use parser::profile::{Ability, HostProfile, KeyType, Offer, meet};
 use parser::session::{
     Answer, BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, ClientHelloFacts, Peer, PerPeer, Upstream,
@@ -60,6 +61,9 @@ pub(super) struct Opening<'a> {
     confirm: Vec<u8>,
     nla: bool,
     gateway: bool,
+    /// What may reach the host, in order.
+    for_host: &'static [Library],
+    for_client: Library,
 }
 
 /// Why the bridge is to take over, or that it is not.
@@ -96,6 +100,8 @@ impl<'a> Opening<'a> {
             confirm: Vec::new(),
             nla: false,
             gateway: false,
+            for_host: &[],
+            for_client: Library::Modern,
         }
     }
 
@@ -129,13 +135,20 @@ impl<'a> Opening<'a> {
         };
         let Need::Bridge { reason, refused_with } = need else { return Ok(self.pass()) };
         let remembered = reason != BridgeReason::Always && self.bridge.failed_before(target.address, &hello);
+        let (libraries, rules) = (&self.bridge.libraries, &self.bridge.rules);
+        let for_client = libraries.for_client(rules, &hello, self.bridge.key_type());
+        let out_of_reach = if LEGACY_TLS { BridgeBlock::ClientWindow } else { BridgeBlock::LegacyBuild(Peer::Client) };
         let block = block
-            .or_else(|| client_in_the_way(&self.bridge.rules, &hello, self.bridge.key_type()))
+            .or(for_client.is_none().then_some(out_of_reach))
             .or_else(|| remembered.then_some(BridgeBlock::FailedBefore));
         if let Some(by) = block {
             self.tell(reason, refused_with, BridgeOutcome::Blocked(by));
             return Ok(self.pass());
         }
+        let refused = (reason == BridgeReason::Rescue).then_some(&*hello);
+        let ability = profile.as_deref().map(Ability::from);
+        self.for_host = libraries.for_host(rules, ability.as_ref(), refused);
+        self.for_client = for_client.unwrap_or(Library::Modern);
         let post_quantum = profile.is_some_and(|profile| profile.groups.contains(&NamedGroup(0x11ec)));
         let took = self.take_over(target, &hello, reason, refused_with, post_quantum).await;
         self.witness.early(0);
@@ -257,7 +270,7 @@ impl<'a> Opening<'a> {
                 }
             }
         }
-        let (host, leg, plain) = match self.host_leg(post_quantum).await? {
+        let (host, leg, plain) = match self.reach(target, post_quantum).await? {
             HostLeg::Up(host, leg, plain) => (host, leg, plain),
             HostLeg::Failed(outcome) => {
                 return self.gave_up(target, hello, reason, refused_with, outcome, refusal).await;
@@ -304,14 +317,32 @@ impl<'a> Opening<'a> {
         }
     }
 
+    /// TLS with the host, by the first library that it will have: one connection for each.
+    async fn reach(&mut self, target: Target, post_quantum: bool) -> Result<HostLeg, Ending> {
+        let mut outcome = host_failed(None, "nothing was tried".to_owned());
+        for (number, library) in self.for_host.iter().enumerate() {
+            if number > 0
+                && let Err(words) = self.connect_anew(target.address).await?
+            {
+                return Ok(HostLeg::Failed(host_failed(None, words)));
+            }
+            match self.host_leg(*library, post_quantum).await? {
+                HostLeg::Failed(failed @ BridgeOutcome::LegFailed { .. }) => outcome = failed,
+                settled => return Ok(settled),
+            }
+            self.said.host.clear();
+        }
+        Ok(HostLeg::Failed(outcome))
+    }
+
     /// TLS with the host, and what it said with the last of the handshake.
-    async fn host_leg(&mut self, post_quantum: bool) -> Result<HostLeg, Ending> {
+    async fn host_leg(&mut self, library: Library, post_quantum: bool) -> Result<HostLeg, Ending> {
         let failed = |failure| match failure {
             Failure::Untrusted(words) => HostLeg::Failed(BridgeOutcome::HostUntrusted(words)),
             Failure::Alert(alert) => HostLeg::Failed(host_failed(Some(alert), Failure::Alert(alert).to_string())),
             Failure::Protocol(words) => HostLeg::Failed(host_failed(None, words)),
         };
-        let mut tls = match self.bridge.connect(post_quantum, self.nla) {
+        let mut tls = match self.bridge.connect(library, post_quantum, self.nla) {
             Ok(tls) => tls,
             Err(failure) => return Ok(failed(failure)),
         };
@@ -347,7 +378,7 @@ impl<'a> Opening<'a> {
 
     /// TLS with the client, from the hello that it has sent already.
     async fn client_leg(&mut self) -> Result<Result<(Box<dyn Tls>, BridgeLeg, Vec<u8>), Failure>, Ending> {
-        let mut tls = match self.bridge.accept() {
+        let mut tls = match self.bridge.libraries.accept(self.for_client) {
             Ok(tls) => tls,
             Err(failure) => return Ok(Err(failure)),
         };

@@ -23,6 +23,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 pub(crate) enum Client {
     /// xfreerdp with these options beside address, user and password.
     Xfreerdp(Vec<&'static str>),
+    /// The same with an OpenSSL configuration of the certificate directory.
+    XfreerdpWith(&'static str, Vec<&'static str>),
+    /// xfreerdp with these options and no password: the host shows its own login box.
+    WithoutPassword(Vec<&'static str>),
     /// xfreerdp through a gateway at the address under test.
     ViaGateway(Vec<&'static str>),
     /// rdesktop with these options; it is told `yes` to every question.
@@ -86,6 +90,16 @@ impl Client {
                 command.arg(format!("/v:{to}")).args(options);
                 xfreerdp(lab, command, options, &room.join("xfreerdp.log"))
             }
+            Client::XfreerdpWith(file, options) => {
+                let mut command = program("xfreerdp");
+                command.arg(format!("/v:{to}")).args(options).env("OPENSSL_CONF", lab.cert(file));
+                xfreerdp(lab, command, options, &room.join("xfreerdp.log"))
+            }
+            Client::WithoutPassword(options) => {
+                let mut command = program("xfreerdp");
+                command.arg(format!("/v:{to}")).args(options);
+                xfreerdp_as(lab, command, options, None, &room.join("xfreerdp.log"))
+            }
             Client::ViaGateway(options) => {
                 let mut command = program("xfreerdp");
                 command.arg(format!("/v:{}:3389", crate::lab::HOST_NAME)).arg(format!("/g:{to}")).args(options);
@@ -107,7 +121,17 @@ impl Client {
 }
 
 /// The certificate is ignored and a password given unless the options say otherwise.
-fn xfreerdp(lab: &Arc<Lab>, mut command: Command, options: &[&str], log: &Path) -> Result<Process> {
+fn xfreerdp(lab: &Arc<Lab>, command: Command, options: &[&str], log: &Path) -> Result<Process> {
+    xfreerdp_as(lab, command, options, Some(PASSWORD), log)
+}
+
+fn xfreerdp_as(
+    lab: &Arc<Lab>,
+    mut command: Command,
+    options: &[&str],
+    password: Option<&str>,
+    log: &Path,
+) -> Result<Process> {
     let given = |prefix: &str| options.iter().any(|option| option.starts_with(prefix));
     command.args(["/size:800x600", "/log-level:INFO", "-clipboard"]);
     if !given("/cert:") && !given("-cert") {
@@ -116,8 +140,8 @@ fn xfreerdp(lab: &Arc<Lab>, mut command: Command, options: &[&str], log: &Path) 
     if !given("/u:") {
         command.arg(format!("/u:{USER}"));
     }
-    if !given("/p:") {
-        command.arg(format!("/p:{PASSWORD}"));
+    if let Some(password) = password.filter(|_| !given("/p:")) {
+        command.arg(format!("/p:{password}"));
     }
     lab.client_environment(&mut command);
     Process::start(lab, command, log)

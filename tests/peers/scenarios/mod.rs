@@ -6,6 +6,7 @@ mod campaign;
 mod certificate;
 mod gateway;
 mod healthy;
+mod legacy;
 mod negotiation;
 mod network;
 mod opening;
@@ -27,9 +28,10 @@ pub(crate) fn all() -> Vec<Case> {
         opening::pairs(),
         gateway::pairs(),
         bridge::pairs(),
+        legacy::pairs(),
     ];
     let pairs = pairs.into_iter().flatten().map(crate::pair::Pair::case);
-    pairs.chain(attempts::cases()).chain(network::cases()).chain(presence::cases()).collect()
+    pairs.chain(legacy::cases()).chain(attempts::cases()).chain(network::cases()).chain(presence::cases()).collect()
 }
 
 /// What runs after them, alone.

@@ -1,0 +1,373 @@
+//! Which library speaks which leg: rustls wherever it can, OpenSSL where a suite, a version or a hello needs it.
+//!
+//! The contexts of one host are made once: they hold its windows, its suites and its security level, and sessions are
+//! resumed within them alone.
+
+#[cfg(feature = "legacy-tls")]
+use super::legacy;
+use super::modern;
+use super::tls::{Failure, Tls};
+use super::trust::Trust;
+use config::{BridgeRules, Ciphers, is_modern};
+use parser::profile::{Ability, KeyType, Offer, meet};
+use parser::session::ClientHelloFacts;
+use parser::wire::{CipherSuite, NamedGroup, SuiteClass, TlsVersion};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ServerConfig};
+use std::sync::{Arc, OnceLock};
+
+/// Which library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Library {
+    /// rustls.
+    Modern,
+    /// OpenSSL, in a build that has it.
+    Legacy,
+}
+
+/// The contexts of both legs.
+pub(super) struct Libraries {
+    modern_server: Option<Arc<ServerConfig>>,
+    /// By whether a post-quantum share is sent, and whether sessions are resumed.
+    modern_clients: Option<[[OnceLock<Arc<ClientConfig>>; 2]; 2]>,
+    #[cfg(feature = "legacy-tls")]
+    legacy_server: Option<openssl::ssl::SslContext>,
+    #[cfg(feature = "legacy-tls")]
+    legacy_client: Option<openssl::ssl::SslContext>,
+}
+
+impl Libraries {
+    /// What `rules` need. Everything is made now: what is wrong with it stops the start, and not the first session.
+    pub(super) fn new(
+        rules: &BridgeRules,
+        trust: &Trust,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Libraries, String> {
+        #[cfg(feature = "legacy-tls")]
+        let (legacy_server, legacy_client) = (
+            client_needs_legacy(rules).then(|| legacy::server(rules, &chain, &key)).transpose()?,
+            host_needs_legacy(rules).then(|| legacy::client(rules)).transpose()?,
+        );
+        let words = |error: rustls::Error| error.to_string();
+        let modern_server = speaks_modern(&rules.client_versions)
+            .then(|| modern::server(rules, chain, key))
+            .transpose()
+            .map_err(words)?;
+        let modern_clients = if host_takes_modern(rules) {
+            let clients: [[OnceLock<_>; 2]; 2] = Default::default();
+            let _ = clients[0][1].set(modern::client(rules, trust, false, true).map_err(words)?);
+            Some(clients)
+        } else {
+            None
+        };
+        Ok(Libraries {
+            modern_server,
+            modern_clients,
+            #[cfg(feature = "legacy-tls")]
+            legacy_server,
+            #[cfg(feature = "legacy-tls")]
+            legacy_client,
+        })
+    }
+
+    /// What answers this client, if anything in its window can; judged by its own offer, before it is answered.
+    pub(super) fn for_client(&self, rules: &BridgeRules, hello: &ClientHelloFacts, key: KeyType) -> Option<Library> {
+        // rustls wants to be told the schemes: without them it would have to sign with SHA-1. RFC 5246 7.4.1.4.1
+        let schemes = !hello.signature_schemes.is_empty();
+        let meets = |able: Ability| meet(&Offer::named(hello), &able).is_ok();
+        if self.modern_server.is_some() && schemes && meets(able(&rules.client_versions, key, is_modern)) {
+            return Some(Library::Modern);
+        }
+        let legacy = self.has_legacy_server() && meets(able(&rules.client_versions, key, legacy_serves));
+        legacy.then_some(Library::Legacy)
+    }
+
+    /// What may reach the host, in the order in which it is tried: the second only where the first was refused, and never
+    /// outside of the windows. `host` is what a fresh profile knows of it. `refused`: the host would not have this hello.
+    pub(super) fn for_host(
+        &self,
+        rules: &BridgeRules,
+        host: Option<&Ability>,
+        refused: Option<&ClientHelloFacts>,
+    ) -> &'static [Library] {
+        let (modern, legacy) = (self.modern_clients.is_some(), self.has_legacy_client());
+        if !legacy {
+            return &[Library::Modern];
+        }
+        let old = rules.host_versions.iter().any(|version| *version < TlsVersion::TLS12);
+        // A host that refused all that rustls would offer it needs not be asked with it again.
+        let tried = refused.is_some_and(|hello| {
+            let all = [KeyType::Rsa, KeyType::Ecdsa];
+            let meets = |key| meet(&Offer::named(hello), &able(&rules.host_versions, key, is_modern)).is_ok();
+            !hello.signature_schemes.is_empty() && all.into_iter().all(meets)
+        });
+        match host {
+            _ if !modern => &[Library::Legacy],
+            Some(host) if reaches(rules, host) => &[Library::Modern],
+            Some(_) => &[Library::Legacy],
+            // One hello of OpenSSL offers everything from the newest down; two dials for each session help nobody.
+            None if old || tried => &[Library::Legacy],
+            None => &[Library::Modern, Library::Legacy],
+        }
+    }
+
+    /// A leg towards a client.
+    pub(super) fn accept(&self, library: Library) -> Result<Box<dyn Tls>, Failure> {
+        match (library, &self.modern_server) {
+            (Library::Modern, Some(config)) => modern::accept(config),
+            _ => self.accept_legacy(),
+        }
+    }
+
+    /// A leg towards the host called `name`. `nla`: what follows TLS binds the key that the host has now, so no older
+    /// session may be taken up.
+    pub(super) fn connect(
+        &self,
+        library: Library,
+        rules: &BridgeRules,
+        trust: &Trust,
+        name: &ServerName<'static>,
+        (post_quantum, nla): (bool, bool),
+    ) -> Result<Box<dyn Tls>, Failure> {
+        let (Library::Modern, Some(clients)) = (library, &self.modern_clients) else {
+            return self.connect_legacy(name, trust);
+        };
+        let kept = &clients[usize::from(post_quantum)][usize::from(!nla)];
+        let config = match kept.get() {
+            Some(config) => Arc::clone(config),
+            None => {
+                let made = modern::client(rules, trust, post_quantum, !nla)
+                    .map_err(|error| Failure::Protocol(error.to_string()))?;
+                Arc::clone(kept.get_or_init(|| made))
+            }
+        };
+        modern::connect(&config, name.clone())
+    }
+}
+
+#[cfg(feature = "legacy-tls")]
+impl Libraries {
+    fn has_legacy_server(&self) -> bool {
+        self.legacy_server.is_some()
+    }
+
+    fn has_legacy_client(&self) -> bool {
+        self.legacy_client.is_some()
+    }
+
+    fn accept_legacy(&self) -> Result<Box<dyn Tls>, Failure> {
+        legacy::accept(self.legacy_server.as_ref().ok_or_else(no_library)?)
+    }
+
+    fn connect_legacy(&self, name: &ServerName<'static>, trust: &Trust) -> Result<Box<dyn Tls>, Failure> {
+        legacy::connect(self.legacy_client.as_ref().ok_or_else(no_library)?, name.clone(), trust)
+    }
+}
+
+#[cfg(not(feature = "legacy-tls"))]
+impl Libraries {
+    fn has_legacy_server(&self) -> bool {
+        false
+    }
+
+    fn has_legacy_client(&self) -> bool {
+        false
+    }
+
+    fn accept_legacy(&self) -> Result<Box<dyn Tls>, Failure> {
+        Err(no_library())
+    }
+
+    fn connect_legacy(&self, _name: &ServerName<'static>, _trust: &Trust) -> Result<Box<dyn Tls>, Failure> {
+        Err(no_library())
+    }
+}
+
+fn no_library() -> Failure {
+    Failure::Protocol("no TLS library of this build speaks what the configuration allows here".to_owned())
+}
+
+/// rustls has a version of this window.
+fn speaks_modern(window: &[TlsVersion]) -> bool {
+    window.iter().any(|version| *version >= TlsVersion::TLS12)
+}
+
+/// rustls has a version and a suite for this host.
+fn host_takes_modern(rules: &BridgeRules) -> bool {
+    speaks_modern(&rules.host_versions)
+        && match &rules.host_ciphers {
+            Ciphers::Default => true,
+            Ciphers::Named(named) => named.iter().copied().any(is_modern),
+        }
+}
+
+/// The host's window, or a suite in it, needs more than rustls.
+#[cfg(feature = "legacy-tls")]
+fn host_needs_legacy(rules: &BridgeRules) -> bool {
+    let below_13 = rules.host_versions.iter().any(|version| *version <= TlsVersion::TLS12);
+    below_13
+        && match &rules.host_ciphers {
+            Ciphers::Default => true,
+            Ciphers::Named(named) => !speaks_modern(&rules.host_versions) || !named.iter().copied().all(is_modern),
+        }
+}
+
+/// The client's window has versions in which clients without modern suites are found.
+#[cfg(feature = "legacy-tls")]
+fn client_needs_legacy(rules: &BridgeRules) -> bool {
+    rules.client_versions.iter().any(|version| *version <= TlsVersion::TLS12)
+}
+
+/// What a leg with this key and these suites can do as a server.
+fn able(window: &[TlsVersion], key: KeyType, speaks: fn(CipherSuite) -> bool) -> Ability {
+    let suites = |version: TlsVersion| {
+        let fits = |suite: &CipherSuite| speaks(*suite) && suite.info().is_some_and(|info| info.fits(version));
+        (version, CipherSuite::all().map(|info| CipherSuite(info.code)).filter(fits).collect())
+    };
+    Ability {
+        versions: window
+            .iter()
+            .rev()
+            .copied()
+            .map(suites)
+            .filter(|(_, suites): &(_, Vec<_>)| !suites.is_empty())
+            .collect(),
+        groups: Some(vec![NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1, NamedGroup(0x11ec)]),
+        signature_schemes: None,
+        keys: vec![key],
+        key_curve: None,
+    }
+}
+
+/// The OpenSSL leg answers a client with it: AES or ChaCha20, by ECDHE or the host's RSA key.
+fn legacy_serves(suite: CipherSuite) -> bool {
+    suite.info().is_some_and(|info| {
+        let named = |part: &str| info.name.contains(part);
+        matches!(info.class, SuiteClass::Modern | SuiteClass::Weak)
+            && matches!(info.key_exchange, "any" | "ECDHE" | "RSA")
+            && matches!(info.authentication, "any" | "RSA" | "ECDSA")
+            && (named("_AES_") && !named("CCM") || named("CHACHA20"))
+    })
+}
+
+/// rustls can reach a host of this ability, within the rules.
+fn reaches(rules: &BridgeRules, host: &Ability) -> bool {
+    let allowed = |suite: &CipherSuite| match &rules.host_ciphers {
+        Ciphers::Default => true,
+        Ciphers::Named(named) => named.contains(suite),
+    };
+    let shares = |(version, suites): &(TlsVersion, Vec<CipherSuite>)| {
+        *version >= TlsVersion::TLS12
+            && rules.host_versions.contains(version)
+            && suites.iter().any(|suite| is_modern(*suite) && allowed(suite))
+    };
+    let ours = [NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1];
+    let group = host.groups.as_ref().is_none_or(|groups| groups.iter().any(|group| ours.contains(group)));
+    group && host.versions.iter().any(shares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::certificate::Pair;
+    use config::{BridgeMode, LEGACY_TLS, Upstream, Verify};
+    use parser::wire::HelloShape;
+
+    const ALL: [TlsVersion; 4] = [TlsVersion::TLS10, TlsVersion::TLS11, TlsVersion::TLS12, TlsVersion::TLS13];
+    const CBC: CipherSuite = CipherSuite(0x002f);
+    const GCM: CipherSuite = CipherSuite(0xc02f);
+
+    fn libraries(client: &[TlsVersion], host: &[TlsVersion], ciphers: Ciphers) -> (BridgeRules, Libraries) {
+        let rules = BridgeRules {
+            mode: BridgeMode::Always,
+            verify: Verify::Insecure,
+            client_versions: client.to_vec(),
+            host_versions: host.to_vec(),
+            host_ciphers: ciphers,
+            ..BridgeRules::default()
+        };
+        let host = Upstream { host: "host.test".to_owned(), port: 3389 };
+        let pair = Pair::own(&host, None).expect("a pair");
+        let trust = Trust::of(&rules).expect("trust");
+        let libraries = Libraries::new(&rules, &trust, pair.chain, pair.key).expect("libraries");
+        (rules, libraries)
+    }
+
+    fn hello(versions: &[TlsVersion], suites: &[CipherSuite], schemes: bool) -> ClientHelloFacts {
+        let newest = versions.iter().max().copied().unwrap_or_default();
+        ClientHelloFacts::from(HelloShape {
+            legacy_version: newest.min(TlsVersion::TLS12),
+            supported_versions: if newest > TlsVersion::TLS12 { versions.to_vec() } else { Vec::new() },
+            suites: suites.to_vec(),
+            groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1],
+            signature_schemes: if schemes {
+                vec![
+                    parser::wire::SignatureScheme(0x0804),
+                    parser::wire::SignatureScheme(0x0401),
+                    parser::wire::SignatureScheme(0x0403),
+                ]
+            } else {
+                Vec::new()
+            },
+            ..HelloShape::default()
+        })
+    }
+
+    #[test]
+    fn a_client_is_answered_by_rustls_where_it_can_be() {
+        let (rules, libraries) = libraries(&ALL, &ALL, Ciphers::Default);
+        let of = |hello: ClientHelloFacts| libraries.for_client(&rules, &hello, KeyType::Rsa);
+        assert_eq!(of(hello(&[TlsVersion::TLS13], &[CipherSuite(0x1301)], true)), Some(Library::Modern));
+        assert_eq!(of(hello(&[TlsVersion::TLS12], &[GCM, CBC], true)), Some(Library::Modern));
+        let legacy = LEGACY_TLS.then_some(Library::Legacy);
+        assert_eq!(of(hello(&[TlsVersion::TLS12], &[CBC], true)), legacy);
+        assert_eq!(of(hello(&[TlsVersion::TLS10], &[CBC], false)), legacy);
+        assert_eq!(of(hello(&[TlsVersion::TLS10], &[CipherSuite(0x000a), CipherSuite(0x0005)], false)), None);
+    }
+
+    #[test]
+    fn no_client_is_answered_outside_of_its_window() {
+        let modern = [TlsVersion::TLS12, TlsVersion::TLS13];
+        let (rules, libraries) = libraries(&modern, &modern, Ciphers::Default);
+        assert_eq!(libraries.for_client(&rules, &hello(&[TlsVersion::TLS10], &[CBC], false), KeyType::Rsa), None);
+    }
+
+    #[test]
+    fn a_host_is_reached_by_what_its_profile_its_refusal_and_its_window_say() {
+        let modern = [TlsVersion::TLS12, TlsVersion::TLS13];
+        let able = |version, suite| Ability {
+            versions: vec![(version, vec![suite])],
+            groups: None,
+            signature_schemes: None,
+            keys: vec![KeyType::Rsa],
+            key_curve: None,
+        };
+        let whole = hello(&modern, &[CipherSuite(0x1301), GCM], true);
+        let old = hello(&[TlsVersion::TLS12], &[CBC], true);
+        let (rules, libraries) = libraries(&ALL, &modern, Ciphers::Default);
+        let of = |host: Option<&Ability>, refused| libraries.for_host(&rules, host, refused);
+        if !LEGACY_TLS {
+            assert_eq!(of(None, Some(&whole)), [Library::Modern]);
+            return;
+        }
+        assert_eq!(of(Some(&able(TlsVersion::TLS12, GCM)), None), [Library::Modern]);
+        assert_eq!(of(Some(&able(TlsVersion::TLS12, CBC)), None), [Library::Legacy]);
+        assert_eq!(of(None, Some(&whole)), [Library::Legacy]);
+        assert_eq!(of(None, Some(&old)), [Library::Modern, Library::Legacy]);
+        assert_eq!(of(None, None), [Library::Modern, Library::Legacy]);
+    }
+
+    #[test]
+    #[cfg(feature = "legacy-tls")]
+    fn windows_and_named_suites_decide_which_library_there_is() {
+        let (rules, libraries) = libraries(&ALL[..1], &ALL[..1], Ciphers::Default);
+        assert_eq!(libraries.for_host(&rules, None, None), [Library::Legacy]);
+        assert!(libraries.modern_server.is_none() && libraries.modern_clients.is_none());
+        let (rules, libraries) = self::libraries(&ALL[3..], &ALL[2..], Ciphers::Named(vec![GCM]));
+        assert_eq!(libraries.for_host(&rules, None, None), [Library::Modern]);
+        assert!(!libraries.has_legacy_server() && !libraries.has_legacy_client());
+        let (rules, libraries) = self::libraries(&ALL, &ALL, Ciphers::Default);
+        assert_eq!(libraries.for_host(&rules, None, None), [Library::Legacy], "one hello offers all of it");
+    }
+}
