@@ -36,8 +36,9 @@ impl Finding {
     /// Of a capture that the proxy wrote itself: one session, both its legs.
     #[must_use]
     pub fn of_own(recorded: Recorded) -> Finding {
+        let verdict = recorded.verdict();
         let Recorded { identity, timeline, .. } = recorded;
-        let (verdict, ended) = (diagnose(&timeline), timeline.last_event());
+        let ended = timeline.last_event();
         let attempt = Attempt { id: identity.id, number: 1, previous_session: None };
         let record = SessionRecord { identity: Arc::new(identity), timeline, verdict, ended, capture: None };
         Finding { stream: 0, record, attempt, other_leg: None, is_final: true, revised: false }

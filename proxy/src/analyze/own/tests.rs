@@ -28,12 +28,13 @@ struct Seen {
     client: SocketAddr,
     host: SocketAddr,
     opened: Timestamp,
+    whole: bool,
 }
 
 impl Seen {
     fn new(client: SocketAddr, host: SocketAddr, opened: Timestamp, bound: usize) -> Seen {
         let tape = Tape::new(bound, &Arc::new(OpeningBudget::new(1 << 30)));
-        Seen { session: Session::new(opened, Limits::default()), tape: Some(tape), client, host, opened }
+        Seen { session: Session::new(opened, Limits::default()), tape: Some(tape), client, host, opened, whole: true }
     }
 
     fn upstream(&mut self, event: UpstreamEvent, at: Timestamp) {
@@ -96,10 +97,16 @@ fn seen(path: &Path, bound: usize) -> Vec<Seen> {
             Event::Syn => {}
             Event::SynAck => one.connected(at),
             Event::Data(from, bytes) => one.data(from, bytes, at),
-            Event::Missing(..) => panic!("the lab's captures are whole"),
+            // What the capture of the lab missed a proxy would have seen: this one cannot be compared.
+            Event::Missing(..) => one.whole = false,
             Event::Fin(by) => one.closed(closer(by), CloseKind::Fin, at),
             Event::Rst(by) => one.closed(closer(by), CloseKind::Rst, at),
-            Event::Ended(_) => return all.push((stream.number, one)),
+            Event::Ended(_) => {
+                if one.whole {
+                    all.push((stream.number, one));
+                }
+                return;
+            }
         }
         *state = Some(one);
     };
@@ -147,7 +154,7 @@ fn every_lab_connection_comes_back_out_of_its_capture_as_it_was() {
             }
         }
     }
-    assert!(failed >= 80, "{failed} failed openings");
+    assert!(failed >= 100, "{failed} failed openings");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
