@@ -141,6 +141,18 @@ fn every_lab_verdict_can_be_read_by_a_person() {
 }
 
 impl Row {
+    /// Whether cause, side, phase and first close are what they must be.
+    pub(crate) fn judged(&self, timeline: &Timeline, verdict: &Verdict) -> [bool; 4] {
+        let one_of = |got: &str, allowed: &[String]| allowed.iter().any(|name| name == got || name == "any");
+        let close = timeline.first_close().map_or(("none", "none"), |close| (close.by.name(), close.kind.name()));
+        [
+            one_of(verdict.cause.id(), &self.causes),
+            one_of(verdict.side.name(), &self.sides),
+            one_of(verdict.phase.name(), &self.phases),
+            close == (self.close_first.as_str(), self.close_kind.as_str()),
+        ]
+    }
+
     fn complaints(&self, timeline: &Timeline, verdict: &Verdict) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut check = |what: &str, got: &str, allowed: &[String]| {

@@ -23,6 +23,19 @@ impl Recorded {
         Segment { payload: &self.payload, ..self.segment }
     }
 
+    /// The bytes from one place to another as a segment of their own; a SYN goes with the first, a FIN with the last.
+    pub(crate) fn part(&self, from: usize, to: usize) -> Recorded {
+        let whole = self.segment;
+        let behind_syn = u32::from(whole.syn && from > 0);
+        let segment = Segment {
+            sequence: whole.sequence.wrapping_add(from as u32 + behind_syn),
+            syn: whole.syn && from == 0,
+            fin: whole.fin && to == self.payload.len(),
+            ..whole
+        };
+        Recorded { segment, payload: self.payload[from..to].to_vec() }
+    }
+
     /// When it was captured.
     pub(crate) fn at(&mut self) -> &mut Timestamp {
         &mut self.segment.at

@@ -12,6 +12,8 @@ pub struct PacketFacts {
     pub syns: u16,
     /// When the first SYN of the client was captured.
     pub first_syn: Option<Timestamp>,
+    /// When the last one was.
+    pub last_syn: Option<Timestamp>,
     /// When the host's SYN ACK was.
     pub syn_ack: Option<Timestamp>,
     /// When the client acknowledged that.

@@ -7,6 +7,8 @@
 
 pub mod analysis;
 pub mod capture;
+#[doc(hidden)]
+pub mod fuzz_properties;
 pub mod own;
 pub mod packet;
 pub mod path;

@@ -23,6 +23,7 @@ const TWICE_WITHOUT_ID: Duration = Duration::from_micros(100);
 pub(super) struct Observed {
     syns: u16,
     first_syn: Option<Timestamp>,
+    last_syn: Option<Timestamp>,
     syn_ack: Option<Timestamp>,
     client_ack: Option<Timestamp>,
     ends: [End; 2],
@@ -79,6 +80,7 @@ impl Observed {
             (true, false) => {
                 self.syns = self.syns.saturating_add(1);
                 self.first_syn.get_or_insert(at);
+                self.last_syn = Some(at);
             }
             (true, true) => _ = self.syn_ack.get_or_insert(at),
             (false, true) if from == Peer::Client && self.syn_ack.is_some() => _ = self.client_ack.get_or_insert(at),
@@ -133,6 +135,7 @@ impl Observed {
         PacketFacts {
             syns: self.syns,
             first_syn: self.first_syn,
+            last_syn: self.last_syn,
             syn_ack: self.syn_ack,
             client_ack: self.client_ack,
             sent: PerPeer { client: client.facts, host: host.facts },

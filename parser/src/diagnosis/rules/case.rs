@@ -19,13 +19,13 @@ const ENCRYPT_THEN_MAC: u16 = 22;
 /// One connection under judgement.
 pub(super) struct Case<'a> {
     pub(super) timeline: &'a Timeline,
-    /// The first close.
+    /// The first close, or what a relay would have taken for it.
     pub(super) close: Option<Close>,
 }
 
 impl<'a> Case<'a> {
     pub(super) fn new(timeline: &'a Timeline) -> Case<'a> {
-        Case { timeline, close: timeline.first_close() }
+        Case { timeline, close: super::packets::vanished(timeline).or_else(|| timeline.first_close()) }
     }
 
     /// When it was over: the first close, else the last thing on record.

@@ -1,6 +1,6 @@
 //! What a rule says, and how it becomes a verdict.
 
-use super::super::{Cause, Confidence, End, Missing, Side, Verdict};
+use super::super::{Cause, Confidence, End, Missing, Outcome, Side, Verdict};
 use super::case::Case;
 use crate::session::Phase;
 
@@ -70,6 +70,11 @@ impl Finding {
         self
     }
 
+    /// [`Finding::because`], unless it was said.
+    pub(super) fn because_once(self, sentence: String) -> Finding {
+        if self.evidence.contains(&sentence) { self } else { self.because(sentence) }
+    }
+
     /// [`Finding::because`], when there is something to say.
     pub(super) fn because_some(self, sentence: Option<String>) -> Finding {
         self.because(sentence.unwrap_or_default())
@@ -124,6 +129,21 @@ impl Finding {
         self.alternatives.insert(0, former);
         self.confidence = self.confidence.min(confidence);
         self
+    }
+
+    /// Another cause, of which there is more to be said than of the former one: that becomes the first alternative.
+    pub(super) fn replaced_by(self, cause: Cause, confidence: Confidence) -> Finding {
+        let mut finding = self.under(cause, confidence);
+        (finding.confidence, finding.side, finding.end) = (confidence, cause.entry().side, None);
+        finding.alternatives.retain(|rival| rival.outcome() == Outcome::Failure);
+        finding.remedy.clear();
+        (finding.missing, finding.smallest_change) = (Missing::default(), Vec::new());
+        finding
+    }
+
+    /// A session that was up ended in this way.
+    pub(super) fn ends_by(&self, end: End) -> bool {
+        self.end == Some(end)
     }
 
     /// No more than this confidence.

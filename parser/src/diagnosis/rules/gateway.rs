@@ -39,8 +39,11 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
         (false, false) => finding.rivals(&[Cause::RdgHttp401Loop, Cause::RdgHttp403404503, Cause::RdgWebsocketBlocked]),
     };
     let silence = span(case.silence());
+    // In a capture nothing says that this port is a gateway's.
+    let captured = case.packets().is_some();
     Some(
         finding
+            .rivals_if(captured, &[Cause::NotRdp])
             .rivals(&[Cause::RdgCapDenied, Cause::RdgRapDenied, Cause::RdgTargetUnreachable, Cause::RdgMaxConnections])
             .rivals(&[Cause::RdgHttp401Loop, Cause::RdgCookie])
             .in_phase(Phase::TlsFinish)

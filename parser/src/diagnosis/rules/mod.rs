@@ -23,6 +23,7 @@ mod negotiation;
 mod nt_status;
 mod opening;
 mod ours;
+mod packets;
 pub(super) mod probed;
 mod reach;
 mod session;
@@ -52,6 +53,8 @@ const TABLE: &[Rule] = &[
     told::ended_with_reason,
     told::redirected,
     told::closed_by_user,
+    // Packets that never arrived, where packets were seen.
+    packets::black_hole,
     // The session was up: how did it end?
     active::ended_by_client,
     active::ended_in_order_by_host,
@@ -122,6 +125,7 @@ const WHILE_OPEN: &[Rule] = &[
     reach::not_connected,
     reach::connect_unanswered,
     told::ended_with_reason,
+    packets::black_hole,
     active::still_up,
     opening::client_silent,
     opening::client_not_rdp,
@@ -148,7 +152,8 @@ pub(super) fn judge(timeline: &Timeline) -> Verdict {
     let over = case.close.is_some() || timeline.proxy_act.is_some();
     let table = if over { TABLE } else { WHILE_OPEN };
     let finding = table.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| unexplained(&case));
-    bridge::in_its_place(&case, gateway::in_its_place(&case, finding)).into_verdict(&case)
+    let finding = packets::in_its_place(&case, gateway::in_its_place(&case, finding));
+    packets::noted(&case, bridge::in_its_place(&case, finding)).into_verdict(&case)
 }
 
 /// None of the rules: what is known, and no cause.

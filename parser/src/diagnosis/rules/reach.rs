@@ -1,10 +1,10 @@
 //! Name lookup and connect.
 
-use super::super::{Cause, Side};
+use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
-use super::words::foreign_text;
-use crate::session::{ConnectFailure, Phase, ResolveFailure, Upstream};
+use super::words::{foreign_text, span};
+use crate::session::{ConnectFailure, Peer, Phase, ResolveFailure, Upstream};
 
 pub(super) fn name_not_resolved(case: &Case<'_>) -> Option<Finding> {
     let Upstream::ResolveFailed { failure, detail } = &case.timeline.upstream else { return None };
@@ -29,7 +29,20 @@ pub(super) fn not_connected(case: &Case<'_>) -> Option<Finding> {
         n => format!(" It was the last of {n} addresses tried."),
     };
     let because = |what: &str| format!("Connect to {address}: {what}.{others}");
+    // A capture shows who said so; live, only the error is known.
+    let said = case.path_sentence(Peer::Client);
+    let by_host = case.packets().and_then(|facts| facts.path.first()).is_some_and(|report| report.by == address.ip());
     let finding = match failure {
+        ConnectFailure::Refused if said.is_some() => Finding::likely(Cause::TcpRefused)
+            .side(if by_host { Side::Host } else { Side::Network })
+            .because_some(said)
+            .rivals(&[Cause::TcpUnreachable])
+            .message(format!(
+                "The connect to host {address} was refused by ICMP: nothing listens there, or a filter says so"
+            )),
+        ConnectFailure::Unreachable if said.is_some() => Finding::proven(Cause::TcpUnreachable)
+            .because_some(said)
+            .message(format!("The network says that host {address} cannot be reached")),
         ConnectFailure::Refused => Finding::proven(Cause::TcpRefused)
             .because(because("RST to the SYN (connection refused)"))
             .first_do(format!("Find out why nothing listens on {address}."))
@@ -66,10 +79,16 @@ pub(super) fn connect_unanswered(case: &Case<'_>) -> Option<Finding> {
     if case.close.is_some() || traffic.client.bytes > 0 || traffic.host.bytes > 0 {
         return None;
     }
+    let because = match case.syns() {
+        Some((syns @ 2.., time)) => format!("SYN to {address}: sent {syns} times over {}, no answer.", span(time)),
+        _ => format!("Connect to {address}: no answer to the SYN is on record."),
+    };
+    // Systems send the third one three seconds after the first at the earliest: by then no slow network explains it.
+    let patient = case.syns().is_some_and(|(syns, time)| syns >= 3 && time.as_secs() >= 2);
     Some(
-        Finding::possible(Cause::TcpTimeoutSynDrop)
+        Finding::new(Cause::TcpTimeoutSynDrop, if patient { Confidence::Likely } else { Confidence::Possible })
             .in_phase(Phase::Tcp)
-            .because(format!("Connect to {address}: no answer to the SYN is on record."))
+            .because(because)
             .rivals(&[Cause::BacklogSaturated])
             .message(format!("Host {address} did not answer the TCP connect, as far as the record goes")),
     )

@@ -2,6 +2,7 @@
 
 mod build;
 mod openings;
+mod packets;
 mod table;
 
 use super::super::{Cause, Confidence, End, Observer, Outcome, Room, Side, diagnose};
