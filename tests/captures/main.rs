@@ -35,6 +35,12 @@ async fn the_event_names_a_file_that_tells_what_the_event_tells() {
     assert_eq!(cookie, hash[..USER.len()]);
     let file = std::fs::read(path).unwrap();
     assert!(!contains(&file, "alice") && !contains(&file, "CORP"));
+    // Remarks stand at what they are about.
+    assert!(
+        contains(&file, "Alert protocol_version (70)")
+            && contains(&file, &format!("verdict: {}", record.verdict.cause))
+    );
+    assert_eq!(read.timeline.alerts, record.timeline.alerts);
     assert_eq!(bench.metric("captures_written_total").await, 1.0);
     assert_eq!(bench.metric("captures_stored_bytes").await, file.len() as f64);
     let (status, body) = bench.get(&format!("/api/sessions/{id}/capture")).await;

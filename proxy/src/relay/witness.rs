@@ -177,8 +177,12 @@ impl Witness {
 
     /// Bytes were read from `from`.
     pub(crate) fn data(&mut self, from: Peer, bytes: &[u8]) {
-        self.sealed(from, bytes);
-        self.read(from, bytes, Session::data);
+        // One time for both: what is said of a read is found in a capture by its time.
+        let at = clock::now();
+        if let Some(tape) = &self.tape {
+            tape.data(from, bytes, at);
+        }
+        self.read(from, bytes, at, Session::data);
     }
 
     /// Bytes that cross the client's leg of a bridge as they cross it, sealed: for a capture alone. What a bridge reads
@@ -189,8 +193,13 @@ impl Witness {
         }
     }
 
-    fn read(&mut self, from: Peer, bytes: &[u8], show: impl FnOnce(&mut Session, Peer, &[u8], Timestamp)) {
-        let at = clock::now();
+    fn read(
+        &mut self,
+        from: Peer,
+        bytes: &[u8],
+        at: Timestamp,
+        show: impl FnOnce(&mut Session, Peer, &[u8], Timestamp),
+    ) {
         // One writer, this task: a load and a store, no atomic addition.
         let counters = &self.live.traffic[from];
         counters.bytes.store(counters.bytes.load(Relaxed) + bytes.len() as u64, Relaxed);
@@ -216,7 +225,7 @@ impl Witness {
 
     /// What `from` sent inside of its leg.
     pub(crate) fn plain(&mut self, from: Peer, bytes: &[u8]) {
-        self.read(from, bytes, Session::plain);
+        self.read(from, bytes, clock::now(), Session::plain);
     }
 
     /// `from` ended its leg in order.
