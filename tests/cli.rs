@@ -48,7 +48,17 @@ fn help_of_each_command_lists_its_flags_examples_and_exit_codes() {
     for (command, flags) in [
         (
             "run",
-            &["--config", "--listen", "--upstream", "--bridge", "--probe", "--event-log", "--admin", "--log-format"][..],
+            &[
+                "--config",
+                "--listen",
+                "--upstream",
+                "--bridge",
+                "--probe",
+                "--capture",
+                "--event-log",
+                "--admin",
+                "--log-format",
+            ][..],
         ),
         ("check", &["--config"]),
         ("explain", &["--json", "[CAUSE]"]),
@@ -460,6 +470,18 @@ fn run_on_a_port_in_use_names_the_address_and_ends_with_1() -> std::io::Result<(
     let message = err(&output);
     assert!(message.contains("error: ") && message.contains(&address) && message.contains("in use"), "{message}");
     Ok(())
+}
+
+#[test]
+fn run_with_a_directory_of_captures_that_cannot_be_used_names_it_and_ends_with_1() {
+    for (directory, what) in [("/nonexistent/captures", "cannot make"), ("/dev/null", "cannot read")] {
+        let flags =
+            ["run", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--admin", "off", "--capture", directory];
+        let output = rdpscope(&flags);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(directory) && said.contains(what) && said.contains("--capture"), "{said}");
+    }
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) enum NotWritten {
     Bridged,
     /// The opening budget had no memory for a copy.
     Budget,
+    /// Many failed in the same second: a capture of each would tell no more.
+    Rate,
     /// Too many wait to be written.
     QueueFull,
     /// It would leave too little free on the disk.
@@ -49,10 +51,11 @@ pub(crate) enum NotWritten {
 
 impl NotWritten {
     /// All, for metrics that start at zero.
-    pub(crate) const ALL: [NotWritten; 6] = [
+    pub(crate) const ALL: [NotWritten; 7] = [
         NotWritten::Released,
         NotWritten::Bridged,
         NotWritten::Budget,
+        NotWritten::Rate,
         NotWritten::QueueFull,
         NotWritten::DiskFull,
         NotWritten::Error,
@@ -64,6 +67,7 @@ impl NotWritten {
             NotWritten::Released => "released",
             NotWritten::Bridged => "bridged",
             NotWritten::Budget => "budget",
+            NotWritten::Rate => "rate",
             NotWritten::QueueFull => "queue_full",
             NotWritten::DiskFull => "disk_full",
             NotWritten::Error => "error",
