@@ -14,6 +14,7 @@ Xvfb:xvfb
 gnutls-serv:gnutls-bin
 openssl:openssl
 sslscan:sslscan
+tcpdump:tcpdump
 tshark:tshark
 ip:iproute2
 nft:nftables

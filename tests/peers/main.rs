@@ -7,6 +7,7 @@ mod captured;
 mod client;
 mod expect;
 mod host;
+mod host_legs;
 mod lab;
 mod pair;
 mod proxy;
@@ -76,6 +77,7 @@ fn main() -> Result<ExitCode> {
     }
     let started = Instant::now();
     let (lab, screen) = lab::Lab::set_up(args.keep)?;
+    let tcpdump = if args.direct_only { None } else { host_legs::Tcpdump::start(&lab)? };
     let mut report = Report::default();
     report.run(&lab, &scenarios, args.repeat, args.jobs, args.direct_only);
     // A campaign has its own parallelism.
@@ -83,6 +85,11 @@ fn main() -> Result<ExitCode> {
     report.settle();
     if !args.direct_only {
         report.check("captures-in-tshark", || captured::readable_by_tshark(&lab).map(drop));
+    }
+    match tcpdump {
+        Some(tcpdump) => report.check("host-legs-in-tcpdump", || tcpdump.compare(&lab)),
+        None if args.direct_only => {}
+        None => println!("SKIP host-legs-in-tcpdump: it may not capture"),
     }
     drop(screen);
     lab.reaper.finish();

@@ -192,6 +192,7 @@ impl Pair {
             )
         };
         let sessions = judged.with_context(story)?;
+        lab.host_legs.told(&self.name, host.port, &sessions);
         let rows = sessions.iter().map(|event| Row::new(&self.name, &direct, &ended.exit, event)).collect();
         Ok(Outcome { rows, later: Some(counted(proxy, sessions)), skipped: None })
     }

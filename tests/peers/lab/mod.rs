@@ -36,6 +36,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("Xvfb", "xvfb"),
     ("gnutls-serv", "gnutls-bin"),
     ("openssl", "openssl"),
+    ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -48,6 +49,8 @@ pub(crate) struct Lab {
     /// Runs the scripted hosts.
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) reaper: Reaper,
+    /// What the proxies told of their connections to hosts.
+    pub(crate) host_legs: crate::host_legs::HostLegs,
     display: OnceLock<String>,
 }
 
@@ -69,7 +72,7 @@ impl Lab {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let reaper = Reaper::start(if keep { Path::new("") } else { &scratch })?;
-        let lab = Arc::new(Lab { scratch, runtime, reaper, display: OnceLock::new() });
+        let lab = Arc::new(Lab { scratch, runtime, reaper, host_legs: Default::default(), display: OnceLock::new() });
         certs::make(&lab.scratch.join("certs"))?;
         let sam = run(Command::new("winpr-hash").args(["-u", USER, "-p", PASSWORD, "-f", "sam"]))?;
         std::fs::write(lab.scratch.join("sam"), sam)?;

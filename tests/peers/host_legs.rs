@@ -1,0 +1,142 @@
+//! The connections from the proxy to its hosts as tcpdump sees them: analysed offline, each must come to the cause, the
+//! side and the phase that the proxy told live.
+//!
+//! One tcpdump runs beside all scenarios; what it wrote is read once, at the end.
+
+use crate::lab::{Exit, Lab, Process, STARTUP, wait_until};
+use crate::proxy::{at, text};
+use anyhow::{Context, Result, bail, ensure};
+use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
+use rdpscope::analyze::capture::{self, Step};
+use rdpscope::analyze::source::Source;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the kernel keeps for tcpdump, in KiB: hosts are busy in bursts, and a packet that was dropped is a wrong verdict.
+const BUFFER: &str = "65536";
+
+/// What the proxy told of the connections to one host.
+#[derive(Debug)]
+struct Told {
+    scenario: String,
+    port: u16,
+    sessions: Vec<Value>,
+}
+
+/// All that was told, to be compared at the end.
+#[derive(Debug, Default)]
+pub(crate) struct HostLegs(Mutex<Vec<Told>>);
+
+impl HostLegs {
+    /// The proxy told of these connections to the host at this port, in the order in which they were accepted.
+    pub(crate) fn told(&self, scenario: &str, port: u16, sessions: &[Value]) {
+        let told = Told { scenario: scenario.to_owned(), port, sessions: sessions.to_vec() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+}
+
+/// A running tcpdump on loopback.
+pub(crate) struct Tcpdump {
+    process: Process,
+    file: PathBuf,
+}
+
+impl Tcpdump {
+    /// Starts it; `None` where it may not capture.
+    pub(crate) fn start(lab: &Arc<Lab>) -> Result<Option<Tcpdump>> {
+        let file = lab.scratch.join("host-legs.pcap");
+        let mut command = Command::new("tcpdump");
+        command.args(["-i", "lo", "-s", "0", "-B", BUFFER, "-Z", "root", "-w"]).arg(&file).arg("tcp");
+        let mut process = Process::start(lab, command, &lab.scratch.join("tcpdump.log"))?;
+        let ready = wait_until(STARTUP, || match process.try_exit() {
+            None => process.output().contains("listening on").then_some(true),
+            Some(_) => Some(false),
+        });
+        match ready {
+            Some(true) => Ok(Some(Tcpdump { process, file })),
+            Some(false) if process.output().contains("permission") => Ok(None),
+            _ => {
+                process.stop();
+                bail!("tcpdump does not start: {}", process.output())
+            }
+        }
+    }
+
+    /// Ends it, and compares what it saw with what the proxy told.
+    pub(crate) fn compare(mut self, lab: &Lab) -> Result<()> {
+        self.process.stop();
+        ensure!(self.process.try_exit() != Some(Exit::Running), "tcpdump does not end");
+        let log = self.process.output();
+        ensure!(log.contains("0 packets dropped by kernel"), "packets are missing: {log}");
+        let mut seen = findings(&self.file)?;
+        let told = std::mem::take(&mut *lab.host_legs.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (mut compared, mut wrong) = (0, String::new());
+        for told in &told {
+            let seen = seen.remove(&told.port).unwrap_or_default();
+            // A bridge dials again, and what it read inside of TLS is on no wire.
+            if told.sessions.iter().any(|event| !at(event, "rdpscope.bridge").is_null()) {
+                continue;
+            }
+            let connected: Vec<&Value> = told.sessions.iter().filter(|event| reached_the_network(event)).collect();
+            if seen.len() != connected.len() {
+                let _ = writeln!(wrong, "{}: {} connections seen, {} told", told.scenario, seen.len(), connected.len());
+                continue;
+            }
+            for (event, finding) in connected.into_iter().zip(&seen) {
+                if only_the_proxy_knows(event) {
+                    continue;
+                }
+                compared += 1;
+                let verdict = &finding.record.verdict;
+                let offline = [verdict.cause.id(), verdict.side.name(), verdict.phase.name()];
+                let live = ["event.code", "rdpscope.side", "rdpscope.phase"].map(|path| text(event, path));
+                if offline != live {
+                    let _ = writeln!(
+                        wrong,
+                        "{}: live {live:?}, offline {offline:?}: {:?}",
+                        told.scenario, verdict.evidence
+                    );
+                }
+            }
+        }
+        println!("host legs compared with the proxy's verdicts: {compared}");
+        ensure!(wrong.is_empty(), "{wrong}");
+        Ok(())
+    }
+}
+
+/// A connection to the host was tried.
+fn reached_the_network(event: &Value) -> bool {
+    !matches!(
+        text(event, "event.code"),
+        "dns_failure" | "proxy_limit" | "proxy_header_untrusted" | "target_not_allowed"
+    )
+}
+
+/// The proxy ended it for a reason of its own, a time-out or a limit, which is on no wire.
+fn only_the_proxy_knows(event: &Value) -> bool {
+    text(event, "rdpscope.close.first") == "proxy" && text(event, "rdpscope.phase") != "tcp"
+}
+
+/// What was captured, by the port of the host and in the order of the first segments.
+fn findings(file: &std::path::Path) -> Result<HashMap<u16, Vec<Finding>>> {
+    let mut analysis = Analysis::new(Telling::Once);
+    let mut found: HashMap<u16, Vec<Finding>> = HashMap::new();
+    let mut note = |finding: Finding| found.entry(finding.record.identity.local.port()).or_default().push(finding);
+    let summary = capture::read(Source::open(file)?, |step| {
+        if let Step::Packet(packet) = step {
+            analysis.packet(&packet, &mut note);
+        }
+        ControlFlow::Continue(())
+    });
+    let summary = summary.context("the capture of loopback")?;
+    ensure!(summary.stopped.is_none(), "{summary:?}");
+    analysis.finish(&mut note);
+    found.values_mut().for_each(|all| all.sort_by_key(|finding| finding.stream));
+    Ok(found)
+}
