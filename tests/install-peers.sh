@@ -19,6 +19,7 @@ tshark:tshark
 ip:iproute2
 nft:nftables
 promtool:prometheus
+valgrind:valgrind
 "
 
 PATH="$PATH:/usr/sbin:/sbin"

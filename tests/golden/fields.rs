@@ -109,7 +109,7 @@ fn compare(comparison: &mut Comparison, key: &str, timeline: &Timeline, truth: &
         server_hello(&mut field, timeline, hello, tls);
     }
     if let Some(leaf) = truth::leaf(tls) {
-        certificate(&mut field, timeline.certificate.as_ref(), leaf);
+        certificate(&mut field, timeline.certificate.as_deref(), leaf);
     }
     let alerts = timeline.alerts.iter().map(|a| format!("{} {}", a.from.name(), a.description.0));
     field("clear alerts", alerts.collect::<Vec<_>>().join(", "), truth::alerts(&truth["alerts_clear"]));

@@ -11,7 +11,7 @@ impl Session {
     pub fn awaiting(&self) -> (Awaiting, Timestamp) {
         let opened = self.timeline.opened;
         let nothing = (Awaiting::Nothing, opened);
-        let marks = &self.marks;
+        let Some(marks) = self.marks.as_deref() else { return nothing };
         // The host's time begins when it can have read what it is to answer.
         let host_had = |said: Timestamp| marks.connected.map_or(said, |connected| said.max(connected));
         let connecting = marks.connected.is_none() && self.timeline.upstream != Upstream::Unknown;

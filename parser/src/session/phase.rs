@@ -94,19 +94,29 @@ impl fmt::Display for Phase {
 }
 
 /// When each phase was entered. Phases that were skipped have no time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseLog {
-    entered: [Option<Timestamp>; 16],
+    /// [`NEVER`] for those that were not: a session is kept for days, and half of its phases never come.
+    entered: [Timestamp; 16],
     current: Phase,
+}
+
+/// The last moment there is, in the year 2554.
+const NEVER: Timestamp = Timestamp(u64::MAX);
+
+impl Default for PhaseLog {
+    fn default() -> PhaseLog {
+        PhaseLog { entered: [NEVER; 16], current: Phase::default() }
+    }
 }
 
 impl PhaseLog {
     /// Notes that `phase` begins at `at`. Going back, or entering the current phase again, changes nothing.
     pub fn enter(&mut self, phase: Phase, at: Timestamp) -> bool {
-        if phase <= self.current && self.entered[self.current as usize].is_some() {
+        if phase <= self.current && self.entered[self.current as usize] != NEVER {
             return false;
         }
-        self.entered[phase as usize] = Some(at);
+        self.entered[phase as usize] = at;
         self.current = phase;
         true
     }
@@ -120,7 +130,7 @@ impl PhaseLog {
     /// When `phase` was entered.
     #[must_use]
     pub fn entered(&self, phase: Phase) -> Option<Timestamp> {
-        self.entered[phase as usize]
+        Some(self.entered[phase as usize]).filter(|at| *at != NEVER)
     }
 
     /// Phases that were entered, in order, with when each began and when the next one did (`end` for the last).

@@ -30,7 +30,15 @@ pub(super) enum Inside {
 pub(super) struct Tls {
     handshake: Handshake,
     sizes: Sizes,
-    inside: Inside,
+    /// Until the tracker lets go.
+    inside: Option<Box<Inside>>,
+}
+
+impl Tls {
+    /// Only sealed alerts are told from here on.
+    pub(super) fn let_go(&mut self) {
+        self.inside = None;
+    }
 }
 
 impl Session {
@@ -45,25 +53,27 @@ impl Session {
             Event::Opening(opening) => self.opening(opening),
             Event::Request(request) => {
                 self.timeline.request = Some(*request);
-                self.marks.request = Some(at);
+                self.mark(|marks| marks.request = Some(at));
             }
             Event::Answer(answer) => self.answer(answer, at),
             Event::ClientHello { facts, session_id, message } => {
                 if self.timeline.client_hello.is_none() && self.timeline.server_hello.is_none() {
                     self.client_hello = message;
                 }
-                self.marks.client_hello = Some(at);
-                self.marks.session_id = session_id;
-                self.marks.hello_retry = None;
+                self.mark(|marks| {
+                    marks.client_hello = Some(at);
+                    marks.session_id = session_id;
+                    marks.hello_retry = None;
+                });
                 // The offer that decided is the first one; the second repeats it. RFC 8446 4.1.2
                 self.timeline.client_hello.get_or_insert(*facts);
             }
             Event::HelloRetryRequest { .. } => {
-                self.marks.hello_retry = Some(at);
+                self.mark(|marks| marks.hello_retry = Some(at));
                 self.timeline.hello_retry.get_or_insert(at);
             }
             Event::ServerHello { facts, session_id } => self.server_hello(*facts, &session_id),
-            Event::Certificate(certificate) => _ = self.timeline.certificate.get_or_insert(*certificate),
+            Event::Certificate(certificate) => _ = self.timeline.certificate.get_or_insert(certificate),
             Event::KeyExchange { group, .. } => {
                 if let Some(hello) = &mut self.timeline.server_hello {
                     hello.group = hello.group.or(group);
@@ -114,7 +124,7 @@ impl Session {
     }
 
     fn answer(&mut self, answer: Answer, at: Timestamp) {
-        self.marks.answer = Some(at);
+        self.mark(|marks| marks.answer = Some(at));
         if security(&answer) == Some(Protocols::RDP) && self.timeline.opening == Opening::X224 {
             self.clear = Some(ClearRdp::default());
             self.release = Some(Release::from(at));
@@ -126,7 +136,7 @@ impl Session {
         if self.timeline.server_hello.is_some() {
             return;
         }
-        let echoed = !session_id.is_empty() && *session_id == self.marks.session_id;
+        let echoed = !session_id.is_empty() && self.marks.as_ref().is_some_and(|m| m.session_id == *session_id);
         facts.resumed |= !facts.version.is_tls13() && echoed;
         let handshake = Handshake::new(facts.version, facts.suite);
         let sizes = Sizes::of(&facts);
@@ -137,7 +147,7 @@ impl Session {
             Inside::Rdp(AfterTls::new(self.authentication(), handshake.tls13(), may_split))
         };
         self.client_hello = Box::default();
-        self.tls = Some(Tls { handshake, sizes, inside });
+        self.tls = Some(Tls { handshake, sizes, inside: Some(Box::new(inside)) });
         self.timeline.server_hello = Some(facts);
     }
 
@@ -182,9 +192,10 @@ impl Session {
         // A suite whose record sizes are not known is forwarded and counted; nothing is concluded.
         let (Meaning::Data, Some(plain)) = (meaning, plain) else { return };
         let progress = &mut self.timeline.progress;
-        match &mut tls.inside {
-            Inside::Rdp(rdp) => rdp.record(from, length, plain, at, progress),
-            Inside::Gateway(gateway) => gateway.record(from, length, plain, at, progress),
+        match tls.inside.as_deref_mut() {
+            Some(Inside::Rdp(rdp)) => rdp.record(from, length, plain, at, progress),
+            Some(Inside::Gateway(gateway)) => gateway.record(from, length, plain, at, progress),
+            None => {}
         }
     }
 

@@ -84,7 +84,8 @@ pub struct Session {
     limits: Limits,
     pub(super) client: ClientStream,
     pub(super) host: HostStream,
-    pub(super) marks: Marks,
+    /// Until the tracker lets go.
+    pub(super) marks: Option<Box<Marks>>,
     /// The ClientHello as sent, until the ServerHello: only a handshake that gets none needs to be replayed.
     pub(super) client_hello: Box<[u8]>,
     /// From the ServerHello on.
@@ -126,7 +127,7 @@ impl Session {
             limits,
             client: ClientStream::new(limits.client_hello),
             host: HostStream::new(),
-            marks: Marks::default(),
+            marks: Some(Box::default()),
             client_hello: Box::default(),
             tls: None,
             clear: None,
@@ -147,7 +148,7 @@ impl Session {
             UpstreamEvent::Connecting(address) => self.timeline.upstream = Upstream::Connecting(address),
             UpstreamEvent::Connected(address) => {
                 self.timeline.upstream = Upstream::Connected(address);
-                self.marks.connected = Some(at);
+                self.mark(|marks| marks.connected = Some(at));
             }
             UpstreamEvent::Failed(failure) => self.timeline.upstream = failure,
         }
@@ -312,7 +313,7 @@ impl Session {
         self.free_streams();
         self.plain = None;
         self.stopped = true;
-        self.let_go = true;
+        self.let_go();
         self.timeline.tail.client.forget();
         self.timeline.tail.host.forget();
     }
@@ -330,7 +331,7 @@ impl Session {
         traffic.first.get_or_insert(at);
         traffic.last = Some(at);
         if from == Peer::Client {
-            self.marks.first_byte.get_or_insert(at);
+            self.mark(|marks| _ = marks.first_byte.get_or_insert(at));
         }
     }
 
@@ -353,10 +354,27 @@ impl Session {
             }
             if flows || release.expired(&self.limits, at) {
                 self.timeline.gave_up.get_or_insert((GiveUp::Released, at));
-                self.let_go = true;
+                self.let_go();
             }
         } else {
-            self.let_go = true;
+            self.let_go();
+        }
+    }
+
+    /// Records only feed the tail from here on, and what else was followed is given back: this may be an idle session for
+    /// days.
+    fn let_go(&mut self) {
+        self.let_go = true;
+        self.marks = None;
+        self.release = None;
+        if let Some(tls) = &mut self.tls {
+            tls.let_go();
+        }
+    }
+
+    pub(super) fn mark(&mut self, mark: impl FnOnce(&mut Marks)) {
+        if let Some(marks) = &mut self.marks {
+            mark(marks);
         }
     }
 

@@ -26,8 +26,8 @@ pub struct ClientStream {
     buffer: Buffer,
     /// How much of the buffer the body has read, once it reads.
     replayed: usize,
-    preconnection: Option<(u32, Option<String>)>,
-    oddity: Option<Malformed>,
+    preconnection: Option<Box<(u32, Option<String>)>>,
+    oddity: Option<Box<Malformed>>,
     body: Body,
 }
 
@@ -86,7 +86,7 @@ impl ClientStream {
                     let owned = |bytes: &[u8]| Preconnection::parse(bytes).map(|blob| (blob.id, blob.text()));
                     match read(&mut self.buffer, input, owned)? {
                         Ok((id, text)) => {
-                            self.preconnection = Some((id, text.clone()));
+                            self.preconnection = Some(Box::new((id, text.clone())));
                             self.state = State::Start;
                             return Some(Event::Preconnection { id, text });
                         }
@@ -97,11 +97,11 @@ impl ClientStream {
                     let preconnection = &self.preconnection;
                     let owned = |bytes: &[u8]| {
                         ConnectionRequest::parse(bytes)
-                            .map(|cr| (RequestFacts::from_request(&cr, preconnection.clone()), cr.oddity))
+                            .map(|cr| (RequestFacts::from_request(&cr, preconnection.as_deref().cloned()), cr.oddity))
                     };
                     match read(&mut self.buffer, input, owned)? {
                         Ok((facts, oddity)) => {
-                            self.oddity = oddity;
+                            self.oddity = oddity.map(Box::new);
                             self.state = State::Body;
                             return Some(Event::Request(Box::new(facts)));
                         }
@@ -155,7 +155,7 @@ impl ClientStream {
 
     /// The oddity of a request, then bytes that were held to tell the opening.
     fn replay(&mut self, at: Timestamp) -> Option<Event> {
-        if let Some(Malformed { offset, expected }) = self.oddity.take() {
+        if let Some(Malformed { offset, expected }) = self.oddity.take().map(|oddity| *oddity) {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);
             return Some(Event::Malformed { message: "connection_request", offset, expected, fatal: false });
         }

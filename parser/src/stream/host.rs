@@ -15,7 +15,7 @@ pub struct HostStream {
     answered: bool,
     /// Bytes of an answer that has not come in full: 512 at the most.
     buffer: Buffer,
-    oddity: Option<Malformed>,
+    oddity: Option<Box<Malformed>>,
     body: Body,
 }
 
@@ -51,7 +51,7 @@ impl HostStream {
     /// The next event, and takes its bytes from the front of `input`; `None` when all of `input` is taken.
     #[inline]
     pub fn next(&mut self, input: &mut &[u8], at: Timestamp) -> Option<Event> {
-        if let Some(Malformed { offset, expected }) = self.oddity.take() {
+        if let Some(Malformed { offset, expected }) = self.oddity.take().map(|oddity| *oddity) {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);
             return Some(Event::Malformed { message: "connection_confirm", offset, expected, fatal: false });
         }
@@ -77,7 +77,7 @@ impl HostStream {
                 Ok(Beginning::Tls) => self.answered = true,
                 Ok(Beginning::Answer(answer, oddity)) => {
                     self.answered = true;
-                    self.oddity = oddity;
+                    self.oddity = oddity.map(Box::new);
                     match answer {
                         Answer::NotRdp(first) => return Some(self.not_rdp(&first, input)),
                         Answer::Ultimatum(_) | Answer::Refused(_) => self.body.lose(&[]),

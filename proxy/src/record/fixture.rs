@@ -59,7 +59,7 @@ pub(crate) fn timeline() -> Timeline {
         extensions: vec![0xff01, 11],
         ..ServerHelloFacts::default()
     });
-    timeline.certificate = Some(CertificateFacts {
+    timeline.certificate = Some(Box::new(CertificateFacts {
         subject: "CN=rds07.example.net".to_owned(),
         issuer: "CN=rds07.example.net".to_owned(),
         not_before: 1_756_684_800,
@@ -70,7 +70,7 @@ pub(crate) fn timeline() -> Timeline {
         key_bits: 2048,
         signature_algorithm: "sha256WithRSAEncryption".to_owned(),
         ..CertificateFacts::default()
-    });
+    }));
     timeline.alerts = vec![ClearAlert {
         from: Peer::Client,
         level: AlertLevel(2),

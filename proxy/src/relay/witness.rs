@@ -1,9 +1,7 @@
 //! The session tracker as the relay feeds it and as the outputs look at it while the session lives.
 //!
-//! While the tracker reads (the opening and the record headers after it, bounded by its limits) it stands behind a
-//! mutex that only this session's task and somebody asking about this session ever take. When the tracker lets go, the
-//! task takes it out and leaves a copy of the timeline: from then on a read costs two relaxed stores and no lock, and
-//! a look at the live session combines the copy with those counters.
+//! It stands behind a mutex that only this session's task and somebody asking about this session ever take: a read pays
+//! some nanoseconds for it, and an idle session holds what is known of it once.
 
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
@@ -25,33 +23,27 @@ use tokio::net::TcpStream;
 /// A live session, for those who look.
 pub(crate) struct Live {
     identity: Arc<SessionIdentity>,
-    view: Mutex<View>,
+    /// `None` once its record is on the way.
+    session: Mutex<Option<Session>>,
     phase: AtomicU8,
     /// When it entered that phase, in nanoseconds.
     entered: AtomicU64,
-    traffic: PerPeer<Counters>,
     client: Weak<TcpStream>,
     tape: Weak<Tape>,
     /// The host's, once there is one; another one after the bridge has connected anew.
     host: Mutex<Weak<TcpStream>>,
 }
 
-enum View {
-    /// The tracker is reading.
-    Watching(Box<Session>),
-    /// It has let go, or the session is over: how things stood then.
-    Settled(Box<Timeline>),
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    bytes: AtomicU64,
-    last: AtomicU64,
-}
-
 impl Live {
-    fn lock(&self) -> MutexGuard<'_, View> {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&Timeline) -> T) -> T {
+        match &*self.lock() {
+            Some(session) => at(session.timeline()),
+            None => at(&Timeline { opened: self.identity.accepted, ..Timeline::default() }),
+        }
     }
 }
 
@@ -61,21 +53,7 @@ impl LiveSession for Live {
     }
 
     fn timeline(&self) -> Timeline {
-        let mut timeline = match &*self.lock() {
-            View::Watching(session) => return session.timeline().clone(),
-            View::Settled(timeline) => timeline.as_ref().clone(),
-        };
-        for peer in [Peer::Client, Peer::Host] {
-            let traffic = &mut timeline.traffic[peer];
-            let counters = &self.traffic[peer];
-            let bytes = counters.bytes.load(Relaxed);
-            if bytes > traffic.bytes {
-                traffic.bytes = bytes;
-                traffic.last = Some(Timestamp(counters.last.load(Relaxed)));
-                timeline.tail[peer].known = false;
-            }
-        }
-        timeline
+        self.look(Timeline::clone)
     }
 
     fn phase(&self) -> Phase {
@@ -87,14 +65,11 @@ impl LiveSession for Live {
     }
 
     fn marks(&self) -> Marks {
-        match &*self.lock() {
-            View::Watching(session) => Marks::of(session.timeline()),
-            View::Settled(timeline) => Marks::of(timeline),
-        }
+        self.look(Marks::of)
     }
 
     fn traffic(&self) -> PerPeer<u64> {
-        PerPeer { client: self.traffic.client.bytes.load(Relaxed), host: self.traffic.host.bytes.load(Relaxed) }
+        self.look(|timeline| PerPeer { client: timeline.traffic.client.bytes, host: timeline.traffic.host.bytes })
     }
 
     fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
@@ -112,10 +87,10 @@ impl LiveSession for Live {
 /// Dropping it ends the record too, so no path out of a session, a panic included, leaves a live session behind.
 pub(crate) struct Witness {
     live: Arc<Live>,
-    /// The tracker, once it has let go.
-    settled: Option<Box<Session>>,
     observer: Arc<Observer>,
     phase: Phase,
+    /// The tracker has let go, and what it knows of the client is shared with other sessions.
+    let_go: bool,
     charge: Charge,
     /// Client bytes kept until the host is connected, in bytes: they count as memory of the opening.
     early: usize,
@@ -136,10 +111,9 @@ impl Witness {
         let phase = session.phase();
         let tape = observer.tape(budget);
         let live = Arc::new(Live {
-            view: Mutex::new(View::Watching(Box::new(session))),
+            session: Mutex::new(Some(session)),
             phase: AtomicU8::new(phase as u8),
             entered: AtomicU64::new(identity.accepted.0),
-            traffic: PerPeer::default(),
             client: Arc::downgrade(client),
             tape: tape.as_ref().map_or_else(Weak::new, Arc::downgrade),
             identity: Arc::new(identity),
@@ -148,9 +122,9 @@ impl Witness {
         observer.started(Arc::clone(&live) as Arc<dyn LiveSession>);
         Witness {
             live,
-            settled: None,
             observer: Arc::clone(observer),
             phase,
+            let_go: false,
             charge: Charge::new(budget),
             early: 0,
             tape,
@@ -200,21 +174,7 @@ impl Witness {
         at: Timestamp,
         show: impl FnOnce(&mut Session, Peer, &[u8], Timestamp),
     ) {
-        // One writer, this task: a load and a store, no atomic addition.
-        let counters = &self.live.traffic[from];
-        counters.bytes.store(counters.bytes.load(Relaxed) + bytes.len() as u64, Relaxed);
-        counters.last.store(at.0, Relaxed);
-        match &mut self.settled {
-            Some(session) => {
-                contained(&self.live.identity, session, at, |session| show(session, from, bytes, at));
-                // A tracker that has lost one direction may still learn from the other.
-                let _ = self.charge.set(session.buffered() + self.early);
-                if session.phase() != self.phase {
-                    self.tell(at, |_| ());
-                }
-            }
-            None => self.tell(at, |session| show(session, from, bytes, at)),
-        }
+        self.tell(at, |session| show(session, from, bytes, at));
     }
 
     /// Both legs of a bridge are up: from now on what they carry is shown in clear.
@@ -242,21 +202,13 @@ impl Witness {
     /// `bytes` of the client wait for the host to be connected.
     pub(crate) fn early(&mut self, bytes: usize) {
         self.early = bytes;
-        match &self.settled {
-            Some(session) => {
-                let _ = self.charge.set(session.buffered() + bytes);
-            }
-            None => self.tell(clock::now(), |_| ()),
-        }
+        self.tell(clock::now(), |_| ());
     }
 
     /// What is known so far, for whoever decides on it; `None` when the tracker no longer reads.
     pub(crate) fn look<T>(&self, at: impl FnOnce(&Timeline) -> T) -> Option<T> {
-        if self.settled.is_some() {
-            return None;
-        }
         match &*self.live.lock() {
-            View::Watching(session) if session.timeline().gave_up.is_none() => Some(at(session.timeline())),
+            Some(session) if !self.let_go && session.timeline().gave_up.is_none() => Some(at(session.timeline())),
             _ => None,
         }
     }
@@ -302,13 +254,11 @@ impl Witness {
     /// not judged by a clock either.
     pub(crate) fn awaiting(&self) -> (Awaiting, Timestamp) {
         let nothing = (Awaiting::Nothing, self.live.identity.accepted);
-        if self.settled.is_some() {
+        if self.let_go {
             return nothing;
         }
         match &*self.live.lock() {
-            View::Watching(session)
-                if session.timeline().gave_up.is_none() && session.timeline().opening != Opening::NotRdp =>
-            {
+            Some(session) if session.timeline().gave_up.is_none() && session.timeline().opening != Opening::NotRdp => {
                 session.awaiting()
             }
             _ => nothing,
@@ -322,35 +272,24 @@ impl Witness {
 
     /// Tells the tracker something, and draws the consequences: memory, letting go, phase.
     fn tell(&mut self, at: Timestamp, something: impl FnOnce(&mut Session)) {
-        let mut view = self.live.lock();
-        let phase = if let Some(session) = &mut self.settled {
-            // Rare by now: closes and what follows from them. The copy is renewed so that a look shows them.
-            contained(&self.live.identity, session, at, something);
-            *view = View::Settled(Box::new(session.timeline().clone()));
-            session.phase()
-        } else {
-            let View::Watching(session) = &mut *view else { return };
-            contained(&self.live.identity, session, at, something);
-            if !self.charge.set(session.buffered() + self.early) {
-                session.give_up(GiveUp::Budget, at);
-                let _ = self.charge.set(session.buffered() + self.early);
-            }
-            let phase = session.phase();
-            // What a bridge carries is shown in clear from here on, and holds passwords: none of it is kept.
-            if session.timeline().plaintext.is_some() || session.timeline().bridge.is_some() {
-                self.tape = None;
-            }
-            if session.watch() == Watch::Tail {
-                self.tape = self.tape.take().filter(|tape| tape.let_go(session.timeline()));
-                session.share_shape(shared_shape);
-                let copy = View::Settled(Box::new(session.timeline().clone()));
-                if let View::Watching(session) = std::mem::replace(&mut *view, copy) {
-                    self.settled = Some(session);
-                }
-            }
-            phase
-        };
-        drop(view);
+        let mut held = self.live.lock();
+        let Some(session) = &mut *held else { return };
+        contained(&self.live.identity, session, at, something);
+        if !self.charge.set(session.buffered() + self.early) && !self.let_go {
+            session.give_up(GiveUp::Budget, at);
+            let _ = self.charge.set(session.buffered() + self.early);
+        }
+        // What a bridge carries is shown in clear from here on, and holds passwords: none of it is kept.
+        if session.timeline().plaintext.is_some() || session.timeline().bridge.is_some() {
+            self.tape = None;
+        }
+        if !self.let_go && session.watch() == Watch::Tail {
+            self.let_go = true;
+            self.tape = self.tape.take().filter(|tape| tape.let_go(session.timeline()));
+            session.share_shape(shared_shape);
+        }
+        let phase = session.phase();
+        drop(held);
         if phase != self.phase {
             let before = std::mem::replace(&mut self.phase, phase);
             self.live.entered.store(at.0, Relaxed);
@@ -363,16 +302,9 @@ impl Witness {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let (timeline, client_hello) = match self.settled.take() {
-            Some(mut session) => {
-                let client_hello = session.take_client_hello();
-                (session.finish(), client_hello)
-            }
-            None => match &mut *self.live.lock() {
-                View::Watching(session) => (session.timeline().clone(), session.take_client_hello()),
-                View::Settled(timeline) => (timeline.as_ref().clone(), None),
-            },
-        };
+        let Some(mut session) = self.live.lock().take() else { return };
+        let client_hello = session.take_client_hello();
+        let timeline = session.finish();
         let verdict = judged(&self.live.identity, &timeline, diagnose);
         let identity = Arc::clone(&self.live.identity);
         let record = SessionRecord { identity, timeline, verdict, ended: clock::now(), capture: None };
@@ -462,7 +394,7 @@ mod tests {
         let (mut witness, _client) = witness(&Observer::quiet()).await;
         let live = Arc::clone(&witness.live);
         witness.data(Peer::Client, b"SSH-2.0-OpenSSH_9.2\r\n");
-        assert!(witness.settled.is_some(), "nothing in here to follow");
+        assert!(witness.let_go, "nothing in here to follow");
         witness.data(Peer::Client, &[0; 1000]);
         witness.data(Peer::Host, &[0; 500]);
         let seen = live.timeline();

@@ -21,7 +21,7 @@ pub(super) struct Objection {
 
 /// The host's certificate, when it was seen and could be read.
 pub(super) fn readable<'a>(case: &Case<'a>) -> Option<&'a CertificateFacts> {
-    case.timeline.certificate.as_ref().filter(|certificate| certificate.unreadable.is_none())
+    case.timeline.certificate.as_deref().filter(|certificate| certificate.unreadable.is_none())
 }
 
 /// What a client may object to, gravest first.

@@ -43,7 +43,7 @@ pub struct Timeline {
     /// The ServerHello (the real one, when a HelloRetryRequest came first).
     pub server_hello: Option<ServerHelloFacts>,
     /// The host's leaf certificate, when it crossed in clear.
-    pub certificate: Option<CertificateFacts>,
+    pub certificate: Option<Box<CertificateFacts>>,
     /// Clear alerts, in order; at most four are kept.
     pub alerts: Vec<ClearAlert>,
     /// TLS beyond the hellos.

@@ -83,7 +83,7 @@ fn a_session_that_does_what_the_profile_rules_out_ends_its_use() {
     let name: Arc<str> = Arc::from("rds07:3389");
     let renewed = CertificateFacts { sha256: [2; 32], key_algorithm: "RSA".to_owned(), ..CertificateFacts::default() };
     let other_key = CertificateFacts { key_algorithm: "ECDSA".to_owned(), ..renewed.clone() };
-    let shows = |certificate| Timeline { certificate: Some(certificate), ..Timeline::default() };
+    let shows = |certificate| Timeline { certificate: Some(Box::new(certificate)), ..Timeline::default() };
     for (timeline, outdated) in [
         (chose(TlsVersion::TLS12, 0xc030), false),
         (chose(TlsVersion::TLS12, 0xc02f), true),

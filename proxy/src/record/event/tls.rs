@@ -115,7 +115,7 @@ impl<'a> Tls<'a> {
         if nothing {
             return None;
         }
-        let mut server = timeline.certificate.as_ref().map(certificate);
+        let mut server = timeline.certificate.as_deref().map(certificate);
         if let Some(hello) = hello {
             server.get_or_insert_default().ja3s = Some(hello.ja3s());
         }

@@ -67,7 +67,8 @@ pub(in super::super) fn judge(timeline: &Timeline, profile: &HostProfile) -> Ver
     }
     // TLS 1.3 hides the certificate; the probe saw it in an older version.
     let hidden = timeline.certificate.is_none() && timeline.server_hello.is_some() && profile.certificate.is_some();
-    let filled = hidden.then(|| Timeline { certificate: profile.certificate.clone(), ..timeline.clone() });
+    let filled =
+        hidden.then(|| Timeline { certificate: profile.certificate.clone().map(Box::new), ..timeline.clone() });
     let case = Case::new(filled.as_ref().unwrap_or(timeline));
     let probed = Probed { profile, case: &case, certificate_is_ours: hidden };
     let first = if hidden { super::judge(case.timeline) } else { first };

@@ -136,7 +136,7 @@ impl Build {
             ..CertificateFacts::default()
         };
         change(&mut certificate);
-        self.0.certificate = Some(certificate);
+        self.0.certificate = Some(Box::new(certificate));
         self
     }
 

@@ -1,0 +1,100 @@
+//! Memory that the proxy holds for an idle session, counted in its allocator: task, sockets, tracker, timeline, live entry,
+//! and whatever else is there for it. `cargo test --test footprint -- --nocapture` prints it.
+//!
+//! One test, as the allocator that counts is one for the whole process; the ends are blocking sockets, which hold none.
+
+use parser::session::Peer;
+use rdpscope::observe::Observer;
+use rdpscope::run::Proxy;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+#[allow(dead_code)]
+#[path = "relay/harness.rs"]
+mod harness;
+#[path = "../parser/tests/support/mod.rs"]
+mod support;
+
+use support::{Happening, Settled, opening, scripts};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Enough to make what is there once for all of them small, and few enough for any limit of descriptors.
+const SESSIONS: usize = 100;
+
+/// Bytes of an idle session, at most: what it is now, with a little room. 2,560 is the aim.
+const MOST: usize = 5_632;
+
+/// From the Connection Request to the font map.
+fn whole_opening() -> Vec<(Peer, Vec<u8>)> {
+    let script = scripts::all().into_iter().find(|script| script.name == "xrdp-tls").expect("a script of that name");
+    let settled = Settled::TLS13;
+    let opening = opening(script.selected, settled).into_iter().filter_map(|happening| match happening {
+        Happening::Bytes(from, bytes) => Some((from, bytes)),
+        Happening::Close(..) => None,
+    });
+    opening.chain(script.steps.iter().filter_map(|step| Some((step.from, step.bytes(settled)?)))).collect()
+}
+
+/// A session that has become active, message by message.
+fn open(front: std::net::SocketAddr, host: &TcpListener, opening: &[(Peer, Vec<u8>)]) -> (TcpStream, TcpStream) {
+    let mut client = TcpStream::connect(front).expect("connect");
+    let (mut host, _) = host.accept().expect("accept");
+    // Else each message of a side that speaks twice waits for a delayed acknowledgement.
+    client.set_nodelay(true).expect("TCP_NODELAY");
+    host.set_nodelay(true).expect("TCP_NODELAY");
+    let mut read = [0; 4096];
+    for (from, bytes) in opening {
+        let (from, to) = match from {
+            Peer::Client => (&mut client, &mut host),
+            Peer::Host => (&mut host, &mut client),
+        };
+        from.write_all(bytes).expect("write");
+        to.read_exact(&mut read[..bytes.len()]).expect("read");
+    }
+    (client, host)
+}
+
+fn active(observer: &Observer) -> usize {
+    let text = String::from_utf8(observer.metrics_text()).expect("text");
+    let value = text.lines().find_map(|line| line.strip_prefix(r#"rdpscope_sessions_in_phase{phase="active"} "#));
+    value.expect("the series exists").parse().expect("a number")
+}
+
+fn wait_until_active(observer: &Observer, count: usize) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while active(observer) < count {
+        assert!(Instant::now() < until, "{} of {count} sessions are active", active(observer));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_idle_session_holds_little_memory() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
+    let host = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let observer = Observer::quiet();
+    let settings = harness::settings(host.local_addr().expect("address"));
+    let proxy = runtime.block_on(Proxy::start(settings, std::sync::Arc::clone(&observer))).expect("it starts");
+    let front = runtime.block_on(proxy.address("front")).expect("an address");
+
+    let opening = whole_opening();
+    let mut ends = Vec::with_capacity(2 * SESSIONS);
+    // What is there once is there after these.
+    (0..SESSIONS / 4).for_each(|_| ends.push(open(front, &host, &opening)));
+    wait_until_active(&observer, ends.len());
+
+    let region = Region::new(ALLOCATOR);
+    (0..SESSIONS).for_each(|_| ends.push(open(front, &host, &opening)));
+    wait_until_active(&observer, ends.len());
+    let change = region.change();
+    let live = change.bytes_allocated - change.bytes_deallocated;
+    let blocks = change.allocations - change.deallocations;
+    let (bytes, blocks) = (live / SESSIONS, blocks as f64 / SESSIONS as f64);
+    println!("an idle session holds {bytes} bytes in {blocks:.1} blocks");
+    assert!(bytes <= MOST, "{bytes} bytes in {blocks:.1} blocks; at most {MOST} are to be held");
+}
