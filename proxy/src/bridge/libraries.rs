@@ -98,16 +98,19 @@ impl Libraries {
         let old = rules.host_versions.iter().any(|version| *version < TlsVersion::TLS12);
         // A host that refused all that rustls would offer it needs not be asked with it again.
         let tried = refused.is_some_and(|hello| {
-            let all = [KeyType::Rsa, KeyType::Ecdsa];
-            let meets = |key| meet(&Offer::named(hello), &able(&rules.host_versions, key, is_modern)).is_ok();
-            !hello.signature_schemes.is_empty() && all.into_iter().all(meets)
+            let offers =
+                |version: TlsVersion, key| meet(&Offer::named(hello), &able(&[version], key, is_modern)).is_ok();
+            let versions = || rules.host_versions.iter().filter(|version| **version >= TlsVersion::TLS12);
+            let all = versions().all(|version| offers(*version, KeyType::Rsa) && offers(*version, KeyType::Ecdsa));
+            all && !hello.signature_schemes.is_empty()
         });
         match host {
             _ if !modern => &[Library::Legacy],
             Some(host) if reaches(rules, host) => &[Library::Modern],
             Some(_) => &[Library::Legacy],
+            None if tried => &[Library::Legacy],
             // One hello of OpenSSL offers everything from the newest down; two dials for each session help nobody.
-            None if old || tried => &[Library::Legacy],
+            None if old && refused.is_none() => &[Library::Legacy],
             None => &[Library::Modern, Library::Legacy],
         }
     }
@@ -343,7 +346,7 @@ mod tests {
             keys: vec![KeyType::Rsa],
             key_curve: None,
         };
-        let whole = hello(&modern, &[CipherSuite(0x1301), GCM], true);
+        let whole = hello(&modern, &[CipherSuite(0x1301), GCM, CipherSuite(0xc02b)], true);
         let old = hello(&[TlsVersion::TLS12], &[CBC], true);
         let (rules, libraries) = libraries(&ALL, &modern, Ciphers::Default);
         let of = |host: Option<&Ability>, refused| libraries.for_host(&rules, host, refused);
@@ -355,6 +358,8 @@ mod tests {
         assert_eq!(of(Some(&able(TlsVersion::TLS12, CBC)), None), [Library::Legacy]);
         assert_eq!(of(None, Some(&whole)), [Library::Legacy]);
         assert_eq!(of(None, Some(&old)), [Library::Modern, Library::Legacy]);
+        let only13 = hello(&modern[1..], &[CipherSuite(0x1301)], true);
+        assert_eq!(of(None, Some(&only13)), [Library::Modern, Library::Legacy], "TLS 1.2 was not asked for");
         assert_eq!(of(None, None), [Library::Modern, Library::Legacy]);
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Host {
     Shadow(&'static str),
     /// The same, with TLS 1.3 alone.
     Shadow13(&'static str),
+    /// The same with an OpenSSL configuration of the certificate directory.
+    ShadowWith(&'static str, &'static str),
     /// Scripted: misbehaves at one exact point.
     Front(Front),
     /// Scripted negotiation, then a real TLS server that is no RDP host.
@@ -84,6 +86,9 @@ impl Host {
             Host::Shadow(layer) => running.processes.push(shadow(lab, room, layer, running.port, None)?),
             Host::Shadow13(layer) => {
                 running.processes.push(shadow(lab, room, layer, running.port, Some("only13.cnf"))?);
+            }
+            Host::ShadowWith(layer, file) => {
+                running.processes.push(shadow(lab, room, layer, running.port, Some(file))?);
             }
             Host::Front(front) => running.script(lab, front.clone())?,
             Host::Tls(server) => {

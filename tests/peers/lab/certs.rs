@@ -17,9 +17,13 @@ const LEGACY_OPENSSL: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]
 const ONLY_13: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = defaults\n\
     [defaults]\nProtocol = ALL,-TLSv1,-TLSv1.1,-TLSv1.2\n";
 
-/// A client of 2008.
-const ONLY_10: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = defaults\n\
-    [defaults]\nProtocol = ALL,-TLSv1.1,-TLSv1.2,-TLSv1.3\nCipherString = ALL:@SECLEVEL=0\n";
+/// Peers of one kind: the file, what of `Protocol` is left out, and the suites below TLS 1.3.
+const ONE_KIND: [(&str, &str, &str); 4] = [
+    ("only10.cnf", "-TLSv1.1,-TLSv1.2,-TLSv1.3", "ALL"),
+    ("only11.cnf", "-TLSv1,-TLSv1.2,-TLSv1.3", "ALL"),
+    ("only12aead.cnf", "-TLSv1,-TLSv1.1,-TLSv1.3", "ECDHE-RSA-AES256-GCM-SHA384"),
+    ("only12cbc.cnf", "-TLSv1,-TLSv1.1,-TLSv1.3", "AES128-SHA"),
+];
 
 /// A client whose hello says that it will have nothing below TLS 1.2.
 const FROM_12: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = defaults\n\
@@ -30,13 +34,17 @@ const CA: &str = "[ca]\ndefault_ca = lab\n[lab]\ndatabase = index.txt\nserial = 
     default_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
 
 /// Writes into `dir`: `rsa ec rsa1024 sha1 expired` as `.crt` (the expired one with the key of `rsa`), their `.key`,
-/// `other.key` that fits no certificate, `garbage.key` that is no key, `legacy.cnf`, `only13.cnf`, `only10.cnf` and
-/// `from12.cnf`.
+/// `other.key` that fits no certificate, `garbage.key` that is no key, `legacy.cnf`, `only13.cnf`, `from12.cnf`
+/// and one for each kind of peer in [`ONE_KIND`].
 pub(crate) fn make(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir)?;
     fs::write(dir.join("legacy.cnf"), LEGACY_OPENSSL)?;
     fs::write(dir.join("only13.cnf"), ONLY_13)?;
-    fs::write(dir.join("only10.cnf"), ONLY_10)?;
+    for (file, without, suites) in ONE_KIND {
+        let head = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = defaults\n[defaults]";
+        let text = format!("{head}\nProtocol = ALL,{without}\nCipherString = {suites}:@SECLEVEL=0\n");
+        fs::write(dir.join(file), text)?;
+    }
     fs::write(dir.join("from12.cnf"), FROM_12)?;
     fs::write(dir.join("garbage.key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")?;
     self_signed(dir, "rsa", &["-newkey", "rsa:2048"])?;

@@ -7,6 +7,7 @@ mod certificate;
 mod gateway;
 mod healthy;
 mod legacy;
+mod legacy_matrix;
 mod negotiation;
 mod network;
 mod opening;
@@ -31,7 +32,14 @@ pub(crate) fn all() -> Vec<Case> {
         legacy::pairs(),
     ];
     let pairs = pairs.into_iter().flatten().map(crate::pair::Pair::case);
-    pairs.chain(legacy::cases()).chain(attempts::cases()).chain(network::cases()).chain(presence::cases()).collect()
+    legacy_matrix::cases()
+        .into_iter()
+        .chain(pairs)
+        .chain(legacy::cases())
+        .chain(attempts::cases())
+        .chain(network::cases())
+        .chain(presence::cases())
+        .collect()
 }
 
 /// What runs after them, alone.
