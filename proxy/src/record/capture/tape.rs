@@ -127,6 +127,10 @@ impl Tape {
                 reel.kept.addresses.push(*address);
                 Happened::Connecting((reel.kept.addresses.len() - 1) as u8)
             }
+            // A bridge asks the host anew: what one leg says is not what the other hears any more.
+            UpstreamEvent::Connected(_) if reel.kept.marks.iter().any(|mark| mark.what == Happened::Connected) => {
+                return reel.stop(Stopped::Released);
+            }
             UpstreamEvent::Connected(_) => Happened::Connected,
             UpstreamEvent::Failed(_) => Happened::Failed,
         };
@@ -287,6 +291,17 @@ mod tests {
         assert_eq!(marks, [client(7), Happened::Connecting(0), host, client(5), closed], "each socket ends once");
         drop(charge);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_host_that_is_asked_anew_ends_the_tape() {
+        let (tape, budget) = tape(1 << 18, 1 << 20);
+        let host = ([127, 0, 0, 1], 3389).into();
+        tape.upstream(&UpstreamEvent::Connected(host), NOW);
+        tape.data(Peer::Host, b"refused", NOW);
+        assert_eq!(tape.look().stopped, None);
+        tape.upstream(&UpstreamEvent::Connected(host), NOW);
+        assert_eq!((tape.look().stopped, budget.used()), (Some(Stopped::Released), 0));
     }
 
     #[test]
