@@ -86,6 +86,8 @@ struct Track {
     phase: Phase,
     opening: Opening,
     other_leg: Option<Leg>,
+    /// Closes so far, and whether the client has said goodbye inside of TLS.
+    ending: (usize, bool),
 }
 
 impl Analysis {
@@ -150,7 +152,13 @@ impl Rest {
             let marks = Marks::of(session.timeline());
             self.settle.note(at, Step::Reached { id: id.as_u128(), phase: track.phase, marks });
         }
-        let opening = session.timeline().opening;
+        let timeline = session.timeline();
+        let ending = (timeline.closes.len(), timeline.tls.encrypted_alert.client.is_some());
+        if ending != track.ending {
+            track.ending = ending;
+            self.settle.note(at, Step::Shown { id: id.as_u128(), marks: Marks::of(timeline) });
+        }
+        let opening = timeline.opening;
         if opening != track.opening {
             track.opening = opening;
             self.pair(stream, track, id, at);

@@ -21,8 +21,21 @@ const STEPS: usize = 65_536;
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Step {
-    Opened { id: u128, client: IpAddr, target: Arc<str> },
-    Reached { id: u128, phase: Phase, marks: Marks },
+    Opened {
+        id: u128,
+        client: IpAddr,
+        target: Arc<str>,
+    },
+    Reached {
+        id: u128,
+        phase: Phase,
+        marks: Marks,
+    },
+    /// It has shown more of itself.
+    Shown {
+        id: u128,
+        marks: Marks,
+    },
     Ended(Box<Finding>),
 }
 
@@ -88,12 +101,17 @@ impl Settle {
                     }
                 }
             }
+            Step::Shown { id, marks } => self.attempts.shown(id, marks),
             Step::Ended(finding) => self.ended(*finding, at, tell),
         }
     }
 
     fn ended(&mut self, mut finding: Finding, at: Timestamp, tell: &mut impl FnMut(Finding)) {
         let id = finding.record.identity.id.as_u128();
+        let record = &mut finding.record;
+        if let Some(verdict) = self.attempts.beside(id, &record.verdict, &record.timeline) {
+            record.verdict = verdict;
+        }
         let placement = self.attempts.ended(id, &finding.record.verdict, &finding.record.timeline, at);
         finding.attempt = Attempt {
             id: Uuid::from_u128(placement.attempt),

@@ -194,9 +194,7 @@ impl Observer {
         let upstream = self.left(&identity, PerPeer { client: traffic.client.bytes, host: traffic.host.bytes });
         self.metrics.seen(&record, &upstream);
         self.latencies.record(&record.timeline.phases, record.ended);
-        if paired {
-            self.pair(&mut record);
-        }
+        self.look_beside(&mut record, paired);
 
         let prober = self.prober.get();
         let (mut profile, mut undecided, mut at_once) = (None, None, false);
@@ -294,14 +292,19 @@ impl Observer {
         }
     }
 
-    /// Judges a gateway connection again in the light of the other one of its session, as that is now.
-    fn pair(&self, record: &mut SessionRecord) {
-        for other in self.settling.companions(record.identity.id) {
+    /// Judges a session again in the light of its client's other connections. Of a gateway session's other half it counts
+    /// how that is now, live or ended.
+    fn look_beside(&self, record: &mut SessionRecord, paired: bool) {
+        if record.verdict.outcome() != Outcome::Failure {
+            return;
+        }
+        let companions = if paired { self.settling.companions(record.identity.id) } else { Vec::new() };
+        for other in companions {
             if let Some(entry) = self.live.find(other) {
                 self.settling.shown(other, Marks::of(&entry.session.timeline()));
             }
         }
-        self.settling.pair(record);
+        self.settling.look_beside(record);
     }
 
     /// The same for one whose capture, if it has one, tells the verdict that it had at its end.

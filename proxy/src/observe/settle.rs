@@ -124,10 +124,10 @@ impl Settling {
         self.lock().attempts.shown(id.as_u128(), marks);
     }
 
-    /// An ended session in the light of the other connection of its pair.
-    pub(super) fn pair(&self, record: &mut SessionRecord) {
+    /// An ended session in the light of its client's other connections.
+    pub(super) fn look_beside(&self, record: &mut SessionRecord) {
         let id = record.identity.id.as_u128();
-        if let Some(verdict) = self.lock().attempts.in_its_pair(id, &record.verdict, &record.timeline) {
+        if let Some(verdict) = self.lock().attempts.beside(id, &record.verdict, &record.timeline) {
             record.verdict = verdict;
         }
     }

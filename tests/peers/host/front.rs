@@ -9,6 +9,7 @@ use anyhow::Result;
 use socket2::SockRef;
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -81,6 +82,8 @@ pub(crate) enum Front {
     Splice(u16),
     /// Everything passes to a host on this port until the cut.
     Relay(u16, Cut),
+    /// A balancer that leads each connection to the next of two hosts; the count is of connections so far.
+    Balance(Arc<AtomicUsize>, [u16; 2]),
 }
 
 /// How long a host that has refused waits for the client to leave.
@@ -117,6 +120,10 @@ impl Front {
             }
             Front::Hang => return peer.wait_until_closed().await,
             Front::Relay(port, cut) => return peer.relay(*port, Some(*cut)).await,
+            Front::Balance(count, ports) => {
+                let port = ports[count.fetch_add(1, Ordering::Relaxed) % 2];
+                return peer.relay(port, None).await;
+            }
             _ => {}
         }
         peer.read_request().await?;

@@ -39,6 +39,8 @@ pub(crate) enum Host {
     BareTls(TlsServer),
     /// A healthy xrdp behind a wire that is cut.
     CutXrdp(Cut),
+    /// A balancer before two healthy xrdps of TLS 1.2, each with a certificate of its own.
+    Farm,
     /// An RD Gateway with a healthy xrdp behind it.
     Gateway(Gateway),
     /// A port where nothing listens.
@@ -101,6 +103,15 @@ impl Host {
                 let inner = free_port();
                 running.processes.push(Xrdp::tls().start(lab, room, inner)?);
                 running.script(lab, Front::Relay(inner, *cut))?;
+            }
+            Host::Farm => {
+                let ports = [free_port(), free_port()];
+                for ((name, key), port) in [("rsa.crt", "rsa.key"), ("ec.crt", "ec.key")].into_iter().zip(ports) {
+                    let room = lab.room(&format!("{}-{name}", room.file_name().unwrap_or_default().display()))?;
+                    let member = Xrdp::tls().protocols("TLSv1.2").pair(name, key);
+                    running.processes.push(member.start(lab, &room, port)?);
+                }
+                running.script(lab, Front::Balance(Arc::default(), ports))?;
             }
             Host::Gateway(gateway) => {
                 let inner = free_port();

@@ -36,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let nla = |options: &[&'static str]| Client::Xfreerdp([&["/sec:nla", "+auth-only"], options].concat());
     let left =
         || failed("closed_after_tls_unknown", "client|both", "tls_finish|mcs").is("rdpscope.final", json!(false));
+    let changed = || failed("cert_changed_mid_session", "any", "tls_finish|mcs").at_most("possible");
     let refused = || failed("nla_auth_refused", "any", "credssp").at_most("likely");
     let mismatch = || failed("tls_no_common_version", "any", "tls_hello").at_most("likely");
     let xrdp = |protocols| Host::Xrdp(Xrdp::tls().protocols(protocols));
@@ -51,6 +52,15 @@ pub(crate) fn cases() -> Vec<Case> {
             "attempt-prompt-and-no-session",
             xrdp("TLSv1.3"),
             vec![step(tls(&["/cert:deny"]), 143, left(), "closed_after_tls_unknown")],
+        ),
+        // A farm whose members have certificates of their own: who asks about one and is given another leaves again.
+        story(
+            "attempt-two-certificates",
+            Host::Farm,
+            vec![
+                step(tls(&["/cert:deny"]), 143, left(), "closed_after_tls_unknown"),
+                step(tls(&["/cert:deny"]), 143, changed(), "cert_changed_mid_session"),
+            ],
         ),
         // A wrong password was wrong, whatever comes after it.
         story(

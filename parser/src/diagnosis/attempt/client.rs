@@ -1,7 +1,6 @@
 //! One client and target: its recent connections, oldest first.
 
-use super::pair::{self, Half};
-use super::{Attempt, Attempts, MOST_CONNECTIONS, Marks, Placement, Revision, Settled, revise};
+use super::{Attempt, Attempts, MOST_CONNECTIONS, Marks, Placement, Revision, Settled, identity, pair, revise};
 use crate::Timestamp;
 use crate::diagnosis::{Cause, Outcome, Verdict};
 use crate::session::Phase;
@@ -96,13 +95,21 @@ impl Client {
         self.members.iter().rev().filter(move |m| Some(m.attempt) == attempt && m.session != session)
     }
 
-    /// See [`Attempts::in_its_pair`].
-    pub(super) fn in_its_pair(&self, session: u128, verdict: &Verdict, half: &Half) -> Option<Verdict> {
+    /// See [`Attempts::beside`].
+    pub(super) fn beside(&self, session: u128, verdict: &Verdict, marks: Marks) -> Option<Verdict> {
+        self.in_its_pair(session, verdict, marks).or_else(|| {
+            let before = self.companions(session).find(|member| member.ended.is_some())?;
+            identity::changed(verdict, marks, before)
+        })
+    }
+
+    fn in_its_pair(&self, session: u128, verdict: &Verdict, marks: Marks) -> Option<Verdict> {
+        let half = marks.half?;
         let (other, left) = self
             .companions(session)
             .filter_map(|member| Some((member.session, member.marks.half?)))
-            .find_map(|(id, other)| Some((id, other.left_before(half)?)))?;
-        pair::ended_by_client(verdict, half, other, left)
+            .find_map(|(id, other)| Some((id, other.left_before(&half)?)))?;
+        Some(pair::ended_by_client(verdict, &half, other, left))
     }
 
     pub(super) fn end(&mut self, session: u128, verdict: &Verdict, revisable: bool, at: Timestamp) {

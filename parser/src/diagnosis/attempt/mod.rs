@@ -27,7 +27,7 @@
 //!     attempts.shown(other, Marks::of(&timeline));
 //! }
 //! let alone = diagnose(&timeline);
-//! let verdict = attempts.in_its_pair(1, &alone, &timeline).unwrap_or(alone);
+//! let verdict = attempts.beside(1, &alone, &timeline).unwrap_or(alone);
 //! let placement = attempts.ended(1, &verdict, &timeline, at);
 //! assert_eq!((placement.attempt, placement.number), (1, 1));
 //! // About once a second: which verdicts are final by now, and which attempts are over.
@@ -36,10 +36,11 @@
 //! ```
 
 mod client;
+mod identity;
 mod pair;
 mod revise;
 
-use super::{Cause, Verdict};
+use super::{Cause, Outcome, Verdict};
 use crate::Timestamp;
 use crate::session::{Phase, Timeline};
 use crate::wire::HelloShape;
@@ -60,12 +61,13 @@ pub const MOST_CLIENTS: usize = 4_096;
 /// Connections remembered per client and target; an attempt holds at most half as many.
 pub const MOST_CONNECTIONS: usize = 16;
 
-/// What a session has shown of itself: what tells two users behind one address apart, and which half of a gateway session
-/// it is. No text is kept.
+/// What a session has shown of itself: what tells two users behind one address apart, which certificate it was given, and
+/// which half of a gateway session it is. No text is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     user: Option<u64>,
     fingerprint: Option<u64>,
+    certificate: Option<u64>,
     half: Option<Half>,
 }
 
@@ -75,7 +77,8 @@ impl Marks {
     pub fn of(timeline: &Timeline) -> Marks {
         let user = timeline.request.as_ref().and_then(|request| request.cookie.as_deref()).map(hash);
         let fingerprint = timeline.client_hello.as_deref().map(program);
-        Marks { user, fingerprint, half: Half::of(timeline) }
+        let certificate = timeline.certificate.as_ref().map(|c| hash_of(&c.sha256));
+        Marks { user, fingerprint, certificate, half: Half::of(timeline) }
     }
 
     /// What tells clients apart.
@@ -102,6 +105,7 @@ impl Marks {
     fn merge(&mut self, newer: Marks) {
         self.user = newer.user.or(self.user);
         self.fingerprint = newer.fingerprint.or(self.fingerprint);
+        self.certificate = newer.certificate.or(self.certificate);
         self.half = newer.half.or(self.half);
     }
 }
@@ -129,8 +133,12 @@ fn without_grease(list: impl Iterator<Item = u16>, hasher: &mut DefaultHasher) {
 }
 
 fn hash(text: &str) -> u64 {
+    hash_of(&text.to_lowercase())
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    text.to_lowercase().hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -255,9 +263,12 @@ impl Attempts {
     /// To be asked when a session is over, before its verdict goes out, and after [`Attempts::shown`] was told how each
     /// of its [`Attempts::companions`] stands.
     #[must_use]
-    pub fn in_its_pair(&self, session: u128, verdict: &Verdict, timeline: &Timeline) -> Option<Verdict> {
+    pub fn beside(&self, session: u128, verdict: &Verdict, timeline: &Timeline) -> Option<Verdict> {
+        if verdict.outcome() != Outcome::Failure {
+            return None;
+        }
         let client = self.sessions.get(&session).and_then(|key| self.clients.get(key))?;
-        client.in_its_pair(session, verdict, &Half::of(timeline)?)
+        client.beside(session, verdict, Marks::of(timeline))
     }
 
     /// A session is over, with the verdict that goes out now.

@@ -6,7 +6,7 @@
 
 use super::revise::uuid;
 use crate::Timestamp;
-use crate::diagnosis::{Cause, Confidence, End, Missing, Outcome, Side, Verdict};
+use crate::diagnosis::{Cause, Confidence, End, Missing, Side, Verdict};
 use crate::session::{Close, CloseKind, Closer, Opening, Peer, Timeline};
 use core::time::Duration;
 
@@ -84,10 +84,7 @@ fn left(timeline: &Timeline, carries: Peer) -> Option<Left> {
 /// The verdict on one half, whose session the client had ended on the other one (`session`) before.
 ///
 /// Which half is which is told from sizes, so it is never more than likely.
-pub(super) fn ended_by_client(before: &Verdict, half: &Half, session: u128, left: Left) -> Option<Verdict> {
-    if before.outcome() != Outcome::Failure {
-        return None;
-    }
+pub(super) fn ended_by_client(before: &Verdict, half: &Half, session: u128, left: Left) -> Verdict {
     let pause = half.closed.map_or(Duration::ZERO, |closed| closed.since(left.at));
     let mut evidence = before.evidence.clone();
     evidence.push(format!(
@@ -96,7 +93,7 @@ pub(super) fn ended_by_client(before: &Verdict, half: &Half, session: u128, left
         uuid(session),
         pause.as_secs_f64() * 1000.0,
     ));
-    Some(Verdict {
+    Verdict {
         cause: Cause::Ok,
         side: Side::Client,
         phase: before.phase,
@@ -108,5 +105,5 @@ pub(super) fn ended_by_client(before: &Verdict, half: &Half, session: u128, left
         smallest_change: Vec::new(),
         end: Some(left.end),
         message: "Gateway session ended by the client, on the other of its two connections".to_owned(),
-    })
+    }
 }

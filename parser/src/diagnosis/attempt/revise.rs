@@ -18,6 +18,7 @@ pub(super) fn may_be_prompt(verdict: &Verdict) -> bool {
             | Cause::CertNameMismatch
             | Cause::CertWeak
             | Cause::CertWrongEku
+            | Cause::CertChangedMidSession
     );
     refused_certificate || verdict.alternatives.contains(&Cause::ClientPromptProbe)
 }

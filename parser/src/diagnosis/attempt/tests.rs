@@ -1,6 +1,6 @@
 use super::*;
 use crate::diagnosis::{Confidence, End, Missing, Side};
-use crate::session::{Close, CloseKind, Closer, Opening, Peer, Progress, RequestFacts, Traffic};
+use crate::session::{CertificateFacts, Close, CloseKind, Closer, Opening, Peer, Progress, RequestFacts, Traffic};
 
 const TARGET: &str = "rds07.example.net:3389";
 
@@ -257,7 +257,7 @@ fn a_gateway_that_takes_one_connection_down_because_the_client_closed_the_other_
         attempts.shown(id(first), Marks::of(&half(first, Some((Closer::Client, 9)))));
         let timeline = half(second, Some((Closer::Host, 10)));
         let cut = verdict(Cause::HostClosedActive, Phase::Active, &[]);
-        let judged = attempts.in_its_pair(id(second), &cut, &timeline).expect("another verdict");
+        let judged = attempts.beside(id(second), &cut, &timeline).expect("another verdict");
         assert_eq!((judged.cause, judged.side, judged.end), (Cause::Ok, Side::Client, Some(End::UserClosed)));
         assert_eq!((judged.confidence, judged.phase), (Confidence::Likely, Phase::Active));
         let evidence = judged.evidence.last().expect("evidence");
@@ -266,7 +266,7 @@ fn a_gateway_that_takes_one_connection_down_because_the_client_closed_the_other_
             "{evidence}"
         );
         let ok = verdict(Cause::Ok, Phase::Active, &[]);
-        assert_eq!(attempts.in_its_pair(id(second), &ok, &timeline), None, "a good verdict stands");
+        assert_eq!(attempts.beside(id(second), &ok, &timeline), None, "a good verdict stands");
     }
 }
 
@@ -274,7 +274,7 @@ fn a_gateway_that_takes_one_connection_down_because_the_client_closed_the_other_
 fn out_stays_cut(inward: &Timeline, cut: &Verdict) {
     let mut attempts = gateway_session();
     attempts.shown(2, Marks::of(inward));
-    assert_eq!(attempts.in_its_pair(1, cut, &half(Peer::Host, Some((Closer::Host, 10)))), None, "no goodbye yet");
+    assert_eq!(attempts.beside(1, cut, &half(Peer::Host, Some((Closer::Host, 10)))), None, "no goodbye yet");
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_gateway_connection_that_was_cut_first_stays_cut() {
     let asked = |first: Option<&Timeline>| {
         let mut attempts = gateway_session();
         first.into_iter().for_each(|timeline| attempts.shown(1, Marks::of(timeline)));
-        attempts.in_its_pair(2, &cut, &by_host)
+        attempts.beside(2, &cut, &by_host)
     };
     assert_eq!(asked(None), None, "the other one is still open");
     assert_eq!(asked(Some(&half(Peer::Host, Some((Closer::Host, 9))))), None, "cut as well");
@@ -307,4 +307,27 @@ fn a_gateway_connection_that_was_cut_first_stays_cut() {
     let mut whole = half(Peer::Host, Some((Closer::Client, 9)));
     whole.traffic.client = whole.traffic.host;
     assert_eq!(asked(Some(&whole)), None, "no half: a session on one connection");
+}
+
+#[test]
+fn a_client_that_leaves_at_two_different_certificates_may_have_left_because_they_differ() {
+    let shown = |first_byte: u8| {
+        let mut sha256 = [7; 32];
+        sha256[0] = first_byte;
+        Timeline { certificate: Some(CertificateFacts { sha256, ..CertificateFacts::default() }), ..of_user("alice") }
+    };
+    let left = left_at_prompt(Phase::TlsFinish);
+    let judged = |first: &Verdict, second: &Verdict, certificate: u8| {
+        let mut attempts = Attempts::new();
+        connection(&mut attempts, 1, 0, 3, first, &shown(1));
+        attempts.opened(2, client(1), TARGET, seconds(5));
+        attempts.beside(2, second, &shown(certificate))
+    };
+    let changed = judged(&left, &left, 2).expect("another verdict");
+    assert_eq!((changed.cause, changed.confidence), (Cause::CertChangedMidSession, Confidence::Possible));
+    assert_eq!(changed.alternatives, [Cause::ClosedAfterTlsUnknown, Cause::ClientPromptProbe], "who said no twice");
+    assert!(!changed.remedy.is_empty() && changed.evidence.len() == 2, "{changed:?}");
+    assert_eq!(judged(&left, &left, 1), None, "the same certificate");
+    assert_eq!(judged(&left, &verdict(Cause::Ok, Phase::Active, &[]), 2), None, "it worked");
+    assert_eq!(judged(&verdict(Cause::NlaAuthRefused, Phase::Credssp, &[]), &left, 2), None, "the first got further");
 }

@@ -118,7 +118,7 @@ pub(super) static CERT_WRONG_EKU: Entry = Entry {
 pub(super) static CERT_CHANGED_MID_SESSION: Entry = Entry {
     title: "The client met two different certificates within one attempt",
     sees: "Two connections of one attempt with two fingerprints (TLS 1.2 and below).",
-    decided_by: &[Probe, Bridge],
+    decided_by: &[Passthrough, Bridge],
     side: Side::Network,
     phases: &[Phase::TlsFinish, Phase::Credssp],
     remedy: &[
