@@ -144,3 +144,53 @@ impl Settle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture;
+    use parser::diagnosis::{Cause, diagnose};
+    use parser::session::{Close, CloseKind, Closer, Opening, Peer, Progress, Timeline, Traffic};
+
+    fn second(s: u64) -> Timestamp {
+        Timestamp(s * 1_000_000_000)
+    }
+
+    /// A finding on the half of a gateway session that carries what `carries` says.
+    fn half(id: u128, carries: Peer, closed: (Closer, u64)) -> Box<Finding> {
+        let (by, at) = closed;
+        let mut timeline = Timeline { opening: Opening::TlsFirst, ..Timeline::default() };
+        timeline.progress = Progress { active: Some(second(2)), ..Progress::default() };
+        timeline.traffic[carries] = Traffic { bytes: 9_000, records: 40, ..Traffic::default() };
+        (timeline.tail.client.known, timeline.tail.host.known) = (true, true);
+        timeline.closes.push(Close { by, kind: CloseKind::Fin, at: second(at) });
+        let mut record = fixture::record(id, Cause::Ok);
+        record.verdict = diagnose(&timeline);
+        record.timeline = timeline;
+        let attempt = Attempt { id: record.identity.id, number: 1, previous_session: None };
+        Box::new(Finding { stream: id as u64, record, attempt, other_leg: None, is_final: true, revised: false })
+    }
+
+    /// IN is over before OUT is, and was cut by the gateway; what `of_out` is told while OUT goes on.
+    fn in_comes_to(of_out: Closer) -> Cause {
+        let mut settle = Settle::new(false, Duration::ZERO);
+        let (out, inward) = (half(1, Peer::Host, (of_out, 8)), half(2, Peer::Client, (Closer::Host, 9)));
+        let ids = [&out, &inward].map(|finding| finding.record.identity.id.as_u128());
+        for id in ids {
+            let opened = Step::Opened { id, client: IpAddr::from([192, 0, 2, 1]), target: Arc::from("gw:443") };
+            settle.note(second(1), opened);
+        }
+        settle.note(second(8), Step::Shown { id: ids[0], marks: Marks::of(&out.record.timeline) });
+        settle.note(second(9), Step::Ended(inward));
+        settle.note(second(10), Step::Ended(out));
+        let mut causes = BTreeMap::new();
+        settle.finish(&mut |finding| _ = causes.insert(finding.stream, finding.record.verdict.cause));
+        causes[&2]
+    }
+
+    #[test]
+    fn a_gateway_connection_is_judged_beside_the_other_one_of_its_session() {
+        assert_eq!(in_comes_to(Closer::Client), Cause::Ok);
+        assert_eq!(in_comes_to(Closer::Host), Cause::HostClosedActive);
+    }
+}
