@@ -314,7 +314,8 @@ fn a_client_that_leaves_at_two_different_certificates_may_have_left_because_they
     let shown = |first_byte: u8| {
         let mut sha256 = [7; 32];
         sha256[0] = first_byte;
-        Timeline { certificate: Some(CertificateFacts { sha256, ..CertificateFacts::default() }), ..of_user("alice") }
+        let certificate = CertificateFacts { sha256, ..CertificateFacts::default() };
+        Timeline { certificate: Some(Box::new(certificate)), ..of_user("alice") }
     };
     let left = left_at_prompt(Phase::TlsFinish);
     let judged = |first: &Verdict, second: &Verdict, certificate: u8| {
