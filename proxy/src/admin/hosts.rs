@@ -28,13 +28,18 @@ fn host(view: &HostView, now: Timestamp) -> Value {
     let clients = view.shapes.iter().map(|shape| {
         let outcomes: Map<String, Value> =
             shape.outcomes.iter().map(|(cause, count)| ((*cause).to_owned(), Value::from(*count))).collect();
-        value!({ "ja4": shape.ja4, "first": rfc3339(shape.first), "last": rfc3339(shape.last), "outcomes": outcomes })
+        let mut client = value!({ "ja4": shape.ja4, "first": rfc3339(shape.first), "last": rfc3339(shape.last), "outcomes": outcomes });
+        if shape.bridged {
+            client["bridge"] = value!({ "retired_by": shape.retires_bridge });
+        }
+        client
     });
     let age = view.profile.as_ref().map(|profile| now.since(profile.ended).as_millis() as f64 / 1e3);
     value!({
         "address": view.target.address.to_string(),
         "tls_first": view.target.tls_first,
         "upstreams": view.upstreams.iter().map(|label| &**label).collect::<Vec<_>>(),
+        "needs_bridge": view.shapes.iter().any(|shape| shape.bridged),
         "asking": view.asking,
         "outdated": view.outdated,
         "age_s": age,

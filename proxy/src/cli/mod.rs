@@ -31,7 +31,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
         }
     }
     format!(
-        "{}\nfeatures: passthrough, diagnosis, event log, metrics, admin HTTP, probe, captures, demo\nnot in this build: {}",
+        "{}\nfeatures: passthrough, diagnosis, bridge, event log, metrics, admin HTTP, probe, captures, demo\nnot in this build: {}",
         env!("CARGO_PKG_VERSION"),
         missing.join(", "),
     )

@@ -35,6 +35,13 @@ Probing:
 Log level:
   RUST_LOG=warn writes failures alone; RUST_LOG=debug also sessions that hang, and every scanner.
 
+Bridge:
+  `--bridge auto` terminates TLS on both sides for a client and a host that cannot meet, and only
+  for those; every other pair passes untouched. The host is known by `--bridge-pin sha256:HEX`, the
+  hash of its certificate or public key (`rdpscope probe HOST` shows it), or else by the system's
+  certificate authorities. NLA needs the host's own key pair, versions below 1.2 an entry for the
+  one host: both in a file, [listener.bridge]. `rdpscope check --help` lists its keys.
+
 User names:
   In events they are hashed with a random key (`user_names` in the file changes that). The key is
   kept in $STATE_DIRECTORY, which systemd sets by StateDirectory=, so that hashes stay the same over
@@ -44,6 +51,7 @@ Examples:
   rdpscope run --listen 0.0.0.0:3389 --upstream rds07.example.net:3389
   rdpscope run --listen '[::]:3390' --upstream 10.0.0.7 --event-log /var/log/rdpscope/events.jsonl
   rdpscope run --listen 127.0.0.1:0 --upstream rds07 --admin off --log-format json
+  rdpscope run --listen 0.0.0.0:3389 --upstream srv2012 --bridge auto --bridge-pin sha256:…
   rdpscope run --config /etc/rdpscope.toml
 
 Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage\nor configuration.")]

@@ -7,7 +7,7 @@ use super::store::Kept;
 use crate::record::shape_told;
 use parser::Timestamp;
 use parser::diagnosis::Cause;
-use parser::profile::{Completeness, HostProfile};
+use parser::profile::{Ability, Completeness, HostProfile, Offer, smallest_changes};
 use parser::session::{ClientHelloFacts, Timeline};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -81,6 +81,8 @@ struct Shape {
     first: Timestamp,
     last: Timestamp,
     outcomes: BTreeMap<&'static str, u64>,
+    /// What it offers, once the bridge was needed for it.
+    bridged: Option<Offer>,
 }
 
 /// What is to be done for a session that needs a profile.
@@ -115,6 +117,10 @@ pub(crate) struct ShapeView {
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
     pub(crate) outcomes: Vec<(&'static str, u64)>,
+    /// The bridge was needed for it.
+    pub(crate) bridged: bool,
+    /// What would let it meet the host without one. Empty when the host is not known well enough.
+    pub(crate) retires_bridge: Vec<String>,
 }
 
 impl Hosts {
@@ -207,7 +213,9 @@ impl Hosts {
         if !known.upstreams.contains(upstream) && known.upstreams.len() < UPSTREAMS {
             known.upstreams.push(Arc::clone(upstream));
         }
-        if known.profile.as_deref().is_some_and(|profile| contradicts(timeline, profile)) {
+        // Behind a bridge the ServerHello and the certificate that were seen are the bridge's own.
+        let own = timeline.bridge.as_ref().is_some_and(|facts| facts.host.is_some());
+        if !own && known.profile.as_deref().is_some_and(|profile| contradicts(timeline, profile)) {
             known.outdated = true;
         }
     }
@@ -227,6 +235,9 @@ impl Hosts {
         }
         let Some(shape) = known.shapes.get_mut(ja4) else { return };
         shape.last = shape.last.max(at);
+        if needs_bridge(cause) && shape.bridged.is_none() {
+            shape.bridged = Some(Offer::from(hello));
+        }
         let id = cause.id();
         let id = if shape.outcomes.len() < OUTCOMES || shape.outcomes.contains_key(id) { id } else { OTHER };
         *shape.outcomes.entry(id).or_default() += 1;
@@ -299,12 +310,21 @@ impl Known {
         Arc::new(HostProfile { ladder: Vec::new(), ..HostProfile::clone(profile) })
     }
 
+    /// The smallest change of the host, or of the client, after which `offer` needs no bridge.
+    fn without_bridge(&self, offer: &Offer) -> Vec<String> {
+        let Some(profile) = self.profile.as_deref() else { return Vec::new() };
+        let host = Ability::from(profile);
+        smallest_changes(offer, &host).iter().map(|change| change.text(&host)).collect()
+    }
+
     fn view(&self, target: Target) -> HostView {
         let shape = |(ja4, shape): (&String, &Shape)| ShapeView {
             ja4: ja4.clone(),
             first: shape.first,
             last: shape.last,
             outcomes: shape.outcomes.iter().map(|(cause, count)| (*cause, *count)).collect(),
+            bridged: shape.bridged.is_some(),
+            retires_bridge: shape.bridged.as_ref().map(|offer| self.without_bridge(offer)).unwrap_or_default(),
         };
         HostView {
             target,
@@ -316,6 +336,18 @@ impl Known {
             shapes: self.shapes.iter().map(shape).collect(),
         }
     }
+}
+
+/// The session had the bridge because it needed it, or needed it and did not get it.
+fn needs_bridge(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::OkBridged
+            | Cause::BridgeBlockedByNla
+            | Cause::BridgeHostUntrusted
+            | Cause::BridgeLegFailed
+            | Cause::BridgeNeedsLegacyBuild
+    )
 }
 
 /// The host did what the profile says that it does not: it was changed since.

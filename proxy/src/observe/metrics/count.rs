@@ -137,7 +137,9 @@ impl Metrics {
         if host_dropped_the_hello(timeline) {
             upstream.drop_after_hello.inc();
         }
-        if let Some(certificate) = timeline.certificate.as_ref().filter(|c| c.unreadable.is_none()) {
+        // Behind a bridge it is the bridge's own.
+        let own = timeline.bridge.as_ref().is_some_and(|facts| facts.host.is_some());
+        if let Some(certificate) = timeline.certificate.as_ref().filter(|c| !own && c.unreadable.is_none()) {
             self.families.certificate.with_label_values(&[&*upstream.label]).set(certificate.not_after as f64);
         }
     }

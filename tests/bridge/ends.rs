@@ -1,0 +1,241 @@
+//! A host, a client and a proxy between them. TLS at the ends is rustls; X.224 is the bytes of real peers.
+
+use config::{
+    Bridge, BridgeMode, BridgeRules, EventPath, Events, Limits, Listener, PairFiles, Pin, Settings, Timeouts, Upstream,
+    UserNames, Verify,
+};
+use rdpscope::observe::Observer;
+use rdpscope::record::SessionRecord;
+use rdpscope::run::Proxy;
+use rdpscope::tls_provider::provider;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme, SupportedProtocolVersion};
+use sha2::{Digest, Sha256};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+/// No test should ever need this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A Connection Request for TLS, as xfreerdp sends it. [MS-RDPBCGR] 2.2.1.1
+const REQUEST: &[u8] = b"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x03\x00\x00\x00";
+/// A Connection Confirm that selects TLS, as xrdp sends it. [MS-RDPBCGR] 2.2.1.2
+const CONFIRM: &[u8] = b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x00\x08\x00\x01\x00\x00\x00";
+
+pub(crate) const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+pub(crate) const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+pub(crate) const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// `future`, or a failed test.
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: nothing for {PATIENCE:?}"))
+}
+
+/// A certificate and its key.
+pub(crate) struct Identity {
+    certificate: CertificateDer<'static>,
+    text: String,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Identity {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let text = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+        Identity { certificate: made.cert.der().clone(), text }
+    }
+
+    pub(crate) fn pin(&self) -> Pin {
+        Pin(Sha256::digest(&self.certificate).into())
+    }
+
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// In a file that only its owner can read.
+    pub(crate) fn files(&self, name: &str) -> PairFiles {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.pem", std::process::id()));
+        std::fs::write(&path, &self.text).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("mode");
+        PairFiles { certificate: Some(path.clone()), private_key: path, password_file: None }
+    }
+
+    fn server(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
+        let key = PrivateKeyDer::from_pem_slice(self.text.as_bytes()).expect("a key");
+        let config =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("versions");
+        let config = config.with_no_client_auth().with_single_cert(vec![self.certificate.clone()], key);
+        TlsAcceptor::from(Arc::new(config.expect("a pair")))
+    }
+}
+
+/// A host that speaks TLS after X.224.
+pub(crate) struct Host {
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    confirm: Vec<u8>,
+}
+
+impl Host {
+    pub(crate) async fn new(identity: &Identity, versions: &[&'static SupportedProtocolVersion]) -> Host {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        Host { listener, tls: identity.server(versions), confirm: CONFIRM.to_vec() }
+    }
+
+    /// It selects `protocol` instead of TLS.
+    pub(crate) fn selecting(mut self, protocol: u8) -> Host {
+        self.confirm[15] = protocol;
+        self
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("address")
+    }
+
+    /// The next connection, its request answered. A handshake that fails is an answer too.
+    pub(crate) async fn next(&self) -> std::io::Result<server::TlsStream<TcpStream>> {
+        let (mut socket, _) = within("a connection to the host", self.listener.accept()).await?;
+        let mut request = vec![0; REQUEST.len()];
+        socket.read_exact(&mut request).await?;
+        assert_eq!(request, REQUEST, "the host gets the client's own request");
+        socket.write_all(&self.confirm).await?;
+        within("the host's handshake", self.tls.accept(socket)).await
+    }
+
+    /// The next connection whose handshake succeeds.
+    pub(crate) async fn served(&self) -> server::TlsStream<TcpStream> {
+        loop {
+            if let Ok(stream) = self.next().await {
+                return stream;
+            }
+        }
+    }
+}
+
+/// Connects, negotiates, and begins TLS.
+pub(crate) async fn connect(
+    to: SocketAddr,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<client::TlsStream<TcpStream>> {
+    let mut socket = TcpStream::connect(to).await?;
+    socket.write_all(REQUEST).await?;
+    let mut confirm = vec![0; CONFIRM.len()];
+    within("an answer", socket.read_exact(&mut confirm)).await?;
+    let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("versions");
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
+    let name = ServerName::try_from("127.0.0.1").expect("a name");
+    within("the client's handshake", TlsConnector::from(Arc::new(config)).connect(name, socket)).await
+}
+
+/// A proxy with one listener.
+pub(crate) struct Bench {
+    pub(crate) front: SocketAddr,
+    records: UnboundedReceiver<Arc<SessionRecord>>,
+    /// It serves as long as it is kept.
+    _proxy: Proxy,
+}
+
+/// A bridge that knows the host by `pin`.
+pub(crate) fn bridged(mode: BridgeMode, pin: Pin) -> BridgeRules {
+    BridgeRules { mode, verify: Verify::Pin, pin: vec![pin], ..BridgeRules::default() }
+}
+
+impl Bench {
+    pub(crate) async fn new(upstream: SocketAddr, rules: BridgeRules) -> Bench {
+        Bench::try_new(upstream, rules).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Or why it does not start.
+    pub(crate) async fn try_new(upstream: SocketAddr, rules: BridgeRules) -> Result<Bench, String> {
+        let observer = Observer::quiet();
+        let records = observer.records();
+        let proxy = Proxy::start(settings(upstream, rules), observer).await.map_err(|error| error.to_string())?;
+        let front = proxy.address("front").await.expect("the listener has an address");
+        Ok(Bench { front, records, _proxy: proxy })
+    }
+
+    /// The record of the next session that ended.
+    pub(crate) async fn record(&mut self) -> Arc<SessionRecord> {
+        within("a record", self.records.recv()).await.expect("a record")
+    }
+}
+
+pub(crate) fn settings(upstream: SocketAddr, rules: BridgeRules) -> Settings {
+    Settings {
+        listeners: vec![Listener {
+            name: "front".to_owned(),
+            listen: "127.0.0.1:0".parse().expect("address"),
+            upstream: Upstream { host: upstream.ip().to_string(), port: upstream.port() },
+            max_sessions: 1000,
+            max_sessions_per_client: 1000,
+            bridge: Bridge { common: rules, hosts: Vec::new() },
+        }],
+        timeouts: Timeouts::default(),
+        probe: config::Probe { mode: config::ProbeMode::Off, ..config::Probe::default() },
+        events: Events { path: EventPath::Off, user_names: UserNames::Drop, live: false },
+        admin: None,
+        limits: Limits::default(),
+        capture: None,
+        state_directory: None,
+    }
+}
+
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Bytes without a pattern that a mix-up could hide in.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}

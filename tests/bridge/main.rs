@@ -1,0 +1,8 @@
+//! The bridge between scripted ends that speak real TLS: what is carried across, what is refused, and that no attacker
+//! gets a pair to anything weaker than it can do by itself.
+
+mod attacker;
+mod carried;
+mod downgrade;
+mod ends;
+mod start;
