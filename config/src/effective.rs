@@ -221,6 +221,7 @@ fn of_limits(limits: &Limits, name: &str) -> Option<String> {
         "drain_timeout" => quoted(&write_duration(limits.drain_timeout)),
         "opening_memory" => quoted(&write_size(limits.opening_memory as u64)),
         "event_queue" => quoted(&write_size(limits.event_queue as u64)),
+        "threads" => limits.threads.to_string(),
         _ => return None,
     })
 }
@@ -289,6 +290,7 @@ listen = "127.0.0.1:9389"                       # default
 drain_timeout = "12h"                           # default
 opening_memory = "64MiB"                        # default
 event_queue = "8MiB"                            # default
+threads = 0                                     # default
 "#;
         assert_eq!(effective(&settings), expected);
         assert_eq!(crate::parse("f", expected).unwrap(), settings);

@@ -37,6 +37,8 @@ pub struct Flags<'a> {
     pub event_log: Option<&'a str>,
     /// `--admin`
     pub admin: Option<&'a str>,
+    /// `--threads`
+    pub threads: Option<usize>,
 }
 
 impl Flags<'_> {
@@ -88,7 +90,7 @@ impl Flags<'_> {
             capture: capture.map(Capture::into),
             events: Events { path, ..Events::default() },
             admin,
-            limits: Limits::default(),
+            limits: Limits { threads: self.threads.unwrap_or_default(), ..Limits::default() },
             state_directory: None,
         })
     }
@@ -155,8 +157,10 @@ mod tests {
             capture: Some("captures"),
             event_log: Some("/var/log/rdpscope/events.jsonl"),
             admin: Some("off"),
+            threads: Some(3),
         };
         let settings = flags.settings().unwrap();
+        assert_eq!(settings.limits.threads, 3);
         assert_eq!(settings.events.path, EventPath::File("/var/log/rdpscope/events.jsonl".into()));
         assert_eq!(settings.probe.mode, ProbeMode::Off);
         assert_eq!(settings.capture, Some(Capture::into("captures".into())));
@@ -185,6 +189,7 @@ mod tests {
             capture: Some(" "),
             event_log: Some(""),
             admin: Some("9389"),
+            threads: None,
         };
         let expected = "\
 error: `--listen` is a name; listening takes an address

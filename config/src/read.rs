@@ -49,6 +49,8 @@ const MAX_CAPTURE_AGE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
 const MAX_DISK: u64 = 1 << 50;
 /// Past this it is not a bound.
 const MAX_MEMORY: u64 = 64 << 30;
+/// More cores than this in one machine would be news.
+const MOST_THREADS: usize = 1_024;
 
 /// Reads and checks a file.
 ///
@@ -180,6 +182,7 @@ fn settings(reader: &mut Reader, root: &DeTable<'_>) -> Option<Settings> {
             .or(defaults.drain_timeout),
         opening_memory: memory(reader, &limits, "opening_memory", MIN_OPENING_MEMORY, defaults.opening_memory),
         event_queue: memory(reader, &limits, "event_queue", MIN_EVENT_QUEUE, defaults.event_queue),
+        threads: reader.count(&limits, "threads", 0..=MOST_THREADS, 4).or(defaults.threads),
     };
 
     let placed_admin = admin.as_ref().map(|admin| (admin.listen, admin_at));
@@ -217,7 +220,7 @@ fn probe(reader: &mut Reader, root: &DeTable<'_>) -> Probe {
     }
     let min_interval = min_interval.or(defaults.min_interval);
     let usual = usize::from(defaults.max_handshakes);
-    let most = reader.count(&section, "max_handshakes", MAX_PROBE_HANDSHAKES, usual).or(usual);
+    let most = reader.count(&section, "max_handshakes", 1..=MAX_PROBE_HANDSHAKES, usual).or(usual);
     let max_handshakes = u16::try_from(most).unwrap_or(u16::MAX);
     Probe {
         mode: reader.text(&section, "mode", probe_mode).or(defaults.mode),
@@ -244,7 +247,7 @@ fn capture(reader: &mut Reader, root: &DeTable<'_>) -> Option<Capture> {
         directory: PathBuf::new(),
         max_bytes_per_session: usize::try_from(per_session).unwrap_or(usual.max_bytes_per_session),
         max_total_bytes: total.or(usual.max_total_bytes),
-        max_files: reader.count(&section, "max_files", MAX_CAPTURE_FILES, usual.max_files).or(usual.max_files),
+        max_files: reader.count(&section, "max_files", 1..=MAX_CAPTURE_FILES, usual.max_files).or(usual.max_files),
         max_age: reader
             .text(&section, "max_age", |text| between(text, Duration::from_secs(60), MAX_CAPTURE_AGE))
             .or(usual.max_age),

@@ -313,6 +313,7 @@ pub const KEYS: &[Key] = &[
         "\"8MiB\"",
         "events waiting to be written; past it they are dropped and counted",
     ),
+    with_default(Table::Limits, "threads", "0", "threads that relay; 0 is one per core this process may use"),
 ];
 
 #[cfg(test)]

@@ -179,6 +179,8 @@ pub struct Limits {
     pub opening_memory: usize,
     /// Bytes of events waiting to be written; past it events are dropped and counted.
     pub event_queue: usize,
+    /// Threads that relay; 0 is one for each core that the process may use.
+    pub threads: usize,
 }
 
 /// The RDP port, taken when an upstream names none.
@@ -242,7 +244,12 @@ impl Default for Admin {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { drain_timeout: Duration::from_secs(12 * 60 * 60), opening_memory: 64 << 20, event_queue: 8 << 20 }
+        Limits {
+            drain_timeout: Duration::from_secs(12 * 60 * 60),
+            opening_memory: 64 << 20,
+            event_queue: 8 << 20,
+            threads: 0,
+        }
     }
 }
 

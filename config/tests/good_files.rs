@@ -65,6 +65,7 @@ listen = "off"
 drain_timeout = "0s"
 opening_memory = "128MiB"
 event_queue = "16MiB"
+threads = 3
 "#;
 
 fn whole() -> Settings {
@@ -99,6 +100,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.limits.drain_timeout, Duration::ZERO);
     assert_eq!(settings.limits.opening_memory, 128 << 20);
     assert_eq!(settings.limits.event_queue, 16 << 20);
+    assert_eq!(settings.limits.threads, 3);
 }
 
 #[test]

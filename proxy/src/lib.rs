@@ -18,6 +18,7 @@ pub mod terminal;
 pub mod tls_provider;
 pub mod upstream;
 
+mod cores;
 mod listen;
 mod relay;
 mod session;

@@ -102,12 +102,6 @@ impl OpeningBudget {
         self.limit.store(limit, Relaxed);
     }
 
-    /// Bytes that may still be held.
-    #[must_use]
-    pub fn left(&self) -> usize {
-        self.limit.load(Relaxed).saturating_sub(self.used())
-    }
-
     /// Bytes held now.
     #[must_use]
     pub fn used(&self) -> usize {
@@ -135,10 +129,15 @@ impl Charge {
         &self.budget
     }
 
-    /// Bytes that the budget has left for all sessions.
+    /// Takes up to `more` bytes on top of what is held, as much as the budget has left, and says how many.
     #[must_use]
-    pub fn left(&self) -> usize {
-        self.budget.left()
+    pub fn reserve(&mut self, more: usize) -> usize {
+        let limit = self.budget.limit.load(Relaxed);
+        let room = |used: usize| more.min(limit.saturating_sub(used));
+        let before = self.budget.used.fetch_update(Relaxed, Relaxed, |used| Some(used + room(used)));
+        let taken = before.map_or(0, room);
+        self.held += taken;
+        taken
     }
 
     /// The session now holds `bytes`. False when that exceeds the budget: the caller then lets go of its memory and
@@ -220,6 +219,8 @@ mod tests {
         assert!(two.set(40));
         drop(one);
         assert_eq!(budget.used(), 40);
+        assert_eq!((two.reserve(50), two.reserve(50)), (50, 10), "60 of 100 bytes are left");
+        assert_eq!(budget.used(), 100);
         drop(two);
         assert_eq!(budget.used(), 0);
     }

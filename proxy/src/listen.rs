@@ -1,26 +1,34 @@
 //! One listening address: bind, accept, admit, hand to the session.
 //!
+//! Each core has a socket of its own on the address (SO_REUSEPORT, socket(7)), and the kernel spreads connections over
+//! them: nobody is woken for a connection that another core takes.
+//!
 //! Accepting never stops for an error: what goes wrong with one connection is that connection's business, and when no
 //! descriptor is left the connection is taken with a spare one and refused, so that the queue behind it moves.
 
 use crate::bridge::Bridge;
 use crate::clock;
+use crate::cores::Cores;
 use crate::limits::{Admission, OpeningBudget};
 use crate::observe::{Observer, Rejection};
 use crate::record::SessionIdentity;
+use crate::relay::{Form, set_options};
 use crate::session;
 use crate::shutdown::Sessions;
+use crate::sys;
 use crate::upstream::{self, Resolver};
 use config::{Settings, Timeouts, Upstream};
-use futures_util::FutureExt;
 use parser::Timestamp;
-use socket2::{Domain, Protocol, Socket, Type};
+use rustix::net::SocketFlags;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -40,6 +48,9 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<Observer>,
     pub(crate) budget: Arc<OpeningBudget>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) cores: Arc<Cores>,
+    /// How bytes are moved.
+    pub(crate) form: Arc<Form>,
 }
 
 /// What to do with connections of one listener. A reload replaces it whole; a session keeps the one it began with.
@@ -49,7 +60,7 @@ pub(crate) struct Plan {
     pub(crate) upstream: Upstream,
     pub(crate) label: Arc<str>,
     pub(crate) resolver: Arc<Resolver>,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) timeouts: Arc<Timeouts>,
     /// `None`: off.
     pub(crate) bridge: Option<Arc<Bridge>>,
     max_sessions: usize,
@@ -68,7 +79,7 @@ impl Plan {
             upstream: listener.upstream.clone(),
             label: upstream::label(&listener.upstream),
             resolver: Arc::clone(resolver),
-            timeouts: settings.timeouts.clone(),
+            timeouts: Arc::new(settings.timeouts.clone()),
             bridge,
             max_sessions: listener.max_sessions,
             max_sessions_per_client: listener.max_sessions_per_client,
@@ -81,27 +92,45 @@ impl Plan {
     }
 }
 
-/// A bound socket that nobody accepts from yet. The kernel queues connections to it already.
+/// A bound address that nobody accepts from yet. The kernel queues connections to it already.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    socket: TcpListener,
+    /// One for each core.
+    sockets: Vec<Socket>,
     pub(crate) address: SocketAddr,
 }
 
-/// Binds `address`. With `only_v6` an IPv6 wildcard leaves IPv4 to another listener.
-pub(crate) fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Bound> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of an earlier run in TIME_WAIT must not keep a restart from its port.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(only_v6)?;
+/// Binds `address`, with a socket for each of `cores`. With `only_v6` an IPv6 wildcard leaves IPv4 to another listener.
+pub(crate) fn bind(address: SocketAddr, only_v6: bool, cores: usize) -> io::Result<Bound> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        // Connections of an earlier run in TIME_WAIT must not keep a restart from its port.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(only_v6)?;
+        }
+        set_options(&SockRef::from(&socket))?;
+        Ok::<Socket, io::Error>(socket)
+    };
+    // The first is bound as if it were the only one, and shares the port afterwards: so a port that another process has
+    // is in use, even if that one would share it.
+    let first = open()?;
+    first.bind(&address.into())?;
+    let address = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut sockets = vec![first];
+    if cores > 1 {
+        sockets[0].set_reuse_port(true)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    let socket = TcpListener::from_std(socket.into())?;
-    let address = socket.local_addr()?;
-    Ok(Bound { socket, address })
+    for _ in 1..cores {
+        let socket = open()?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        sockets.push(socket);
+    }
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(Bound { sockets, address })
 }
 
 /// A listener at work, until it is closed; its sessions go on.
@@ -114,7 +143,7 @@ pub(crate) struct Listening {
     pub(crate) resolver: Arc<Resolver>,
     plan: Arc<RwLock<Arc<Plan>>>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    acceptors: Vec<JoinHandle<()>>,
 }
 
 impl Listening {
@@ -124,16 +153,21 @@ impl Listening {
         let resolver = Arc::clone(&plan.resolver);
         let plan = Arc::new(RwLock::new(Arc::new(plan)));
         let address = bound.address;
-        let acceptor = Acceptor {
-            socket: bound.socket,
-            plan: Arc::clone(&plan),
-            shared: Arc::clone(shared),
-            admission: Arc::default(),
-            spare: File::open("/dev/null").ok(),
-            warned: None,
-        };
-        let task = tokio::spawn(acceptor.run(stop.clone()));
-        Listening { configured, address, resolver, plan, stop, task }
+        let admission = Arc::default();
+        let acceptors = bound.sockets.into_iter().enumerate().map(|(core, socket)| {
+            let acceptor = Acceptor {
+                core,
+                address,
+                plan: Arc::clone(&plan),
+                shared: Arc::clone(shared),
+                admission: Arc::clone(&admission),
+                spare: File::open("/dev/null").ok(),
+                warned: None,
+            };
+            shared.cores.spawn(core, acceptor.run(socket, stop.clone()))
+        });
+        let acceptors = acceptors.collect();
+        Listening { configured, address, resolver, plan, stop, acceptors }
     }
 
     /// What is done with connections accepted now.
@@ -149,13 +183,18 @@ impl Listening {
     /// Stops accepting; when this returns the port is free.
     pub(crate) async fn close(self) {
         self.stop.cancel();
-        // Fails only when the task has panicked, and then the socket is closed as well.
-        let _ = self.task.await;
+        for acceptor in self.acceptors {
+            // Fails only when the task has panicked, and then the socket is closed as well.
+            let _ = acceptor.await;
+        }
     }
 }
 
+/// Accepts on one core.
 struct Acceptor {
-    socket: TcpListener,
+    core: usize,
+    /// The address it really listens on.
+    address: SocketAddr,
     plan: Arc<RwLock<Arc<Plan>>>,
     shared: Arc<Shared>,
     admission: Arc<Admission>,
@@ -165,16 +204,20 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(mut self, stop: CancellationToken) {
+    async fn run(mut self, socket: Socket, stop: CancellationToken) {
+        let socket = match sys::watch_listener(socket) {
+            Ok(socket) => socket,
+            Err(error) => return self.warn("this address is not served by one of the threads", &error),
+        };
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                accepted = self.socket.accept() => accepted,
+                accepted = socket.async_io(Interest::READABLE, accept) => accepted,
             };
             match accepted {
-                Ok((socket, client)) => self.admit(socket, client),
-                Err(error) => self.accept_failed(&error).await,
+                Ok((client, address)) => self.admit(client, address),
+                Err(error) => self.accept_failed(&socket, &error).await,
             }
         }
     }
@@ -183,48 +226,60 @@ impl Acceptor {
         Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn admit(&self, socket: TcpStream, client: SocketAddr) {
+    fn admit(&self, socket: OwnedFd, client: SocketAddr) {
         let plan = self.plan();
-        // An IPv4 client of a dual-stack socket is the same client as one of an IPv4 socket.
-        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let place = match self.admission.enter(client.ip(), plan.max_sessions, plan.max_sessions_per_client) {
             Ok(place) => place,
             Err(why) => return self.refuse(socket, client, &plan, why),
         };
+        let socket = TcpStream::from(socket);
         let identity = self.identity(&socket, client, &plan);
-        let (presence, stop) = self.shared.sessions.enter();
+        let mut stop = self.shared.sessions.enter();
+        let seat = self.shared.cores.seat(self.core);
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            session::serve(socket, identity, &plan, &shared, stop).await;
+        self.shared.cores.spawn(seat.core(), async move {
+            match tokio::net::TcpStream::from_std(socket) {
+                Ok(socket) => session::serve(socket, identity, &plan, &shared, &mut stop).await,
+                // epoll_ctl(2): too many descriptors are watched, or there is no memory.
+                Err(error) => {
+                    tracing::debug!(%error, "a connection could not be watched");
+                    shared.observer.rejected(&identity, Rejection::Descriptors);
+                }
+            }
             // In this order: who sees no session left may count on the places being free.
             drop(place);
-            drop(presence);
+            drop(seat);
+            drop(stop);
         });
     }
 
     /// Closed with RST: the client knows at once, and nothing of it stays here.
-    fn refuse(&self, socket: TcpStream, client: SocketAddr, plan: &Plan, why: Rejection) {
+    fn refuse(&self, socket: OwnedFd, client: SocketAddr, plan: &Plan, why: Rejection) {
+        let socket = TcpStream::from(socket);
         let identity = self.identity(&socket, client, plan);
-        let _ = socket.set_zero_linger();
+        let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         drop(socket);
         self.shared.observer.rejected(&identity, why);
     }
 
-    fn identity(&self, socket: &TcpStream, client: SocketAddr, plan: &Plan) -> SessionIdentity {
+    fn identity(&self, socket: &TcpStream, client: SocketAddr, plan: &Plan) -> Arc<SessionIdentity> {
         let accepted: Timestamp = clock::now();
-        // Only a client that has reset already leaves its socket without a local address.
-        let local = socket.local_addr().or_else(|_| self.socket.local_addr()).unwrap_or(client);
-        SessionIdentity {
+        let local = match self.address.ip().is_unspecified() {
+            // Only a client that has reset already leaves its socket without a local address.
+            true => socket.local_addr().unwrap_or(self.address),
+            false => self.address,
+        };
+        Arc::new(SessionIdentity {
             id: Uuid::now_v7(),
             listener: Arc::clone(&plan.name),
             upstream: Arc::clone(&plan.label),
             client,
             local: SocketAddr::new(local.ip().to_canonical(), local.port()),
             accepted,
-        }
+        })
     }
 
-    async fn accept_failed(&mut self, error: &io::Error) {
+    async fn accept_failed(&mut self, socket: &AsyncFd<Socket>, error: &io::Error) {
         match error.raw_os_error() {
             // Errors of the one connection that was about to be accepted (accept(2)): it is gone, the next may be fine.
             Some(
@@ -242,7 +297,7 @@ impl Acceptor {
             ) => tracing::debug!(%error, "a connection was lost before it was accepted"),
             Some(libc::EMFILE | libc::ENFILE) => {
                 self.warn("no file descriptor is left: connections are refused; raise LimitNOFILE", error);
-                if !self.refuse_with_spare() {
+                if !self.refuse_with_spare(socket) {
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
@@ -254,18 +309,16 @@ impl Acceptor {
     }
 
     /// Takes one connection with the spare descriptor and refuses it. False when that did not help.
-    fn refuse_with_spare(&mut self) -> bool {
+    fn refuse_with_spare(&mut self, socket: &AsyncFd<Socket>) -> bool {
         let had_spare = self.spare.take().is_some();
-        let accepted = self.socket.accept().now_or_never();
-        let refused = match accepted {
-            Some(Ok((socket, client))) => {
-                let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-                self.refuse(socket, client, &self.plan(), Rejection::Descriptors);
+        // Without a descriptor accept(2) does not even say that nobody waits; with this one it does, and that is noted.
+        let refused = match socket.try_io(Interest::READABLE, accept) {
+            Ok((client, address)) => {
+                self.refuse(client, address, &self.plan(), Rejection::Descriptors);
                 true
             }
             // Nobody is waiting any more.
-            None => true,
-            Some(Err(_)) => false,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
         self.spare = File::open("/dev/null").ok();
         had_spare && refused && self.spare.is_some()
@@ -277,4 +330,13 @@ impl Acceptor {
             tracing::warn!(listener = %self.plan().name, %error, "{what}");
         }
     }
+}
+
+/// The next connection and its client. It is not registered with the core that accepts, for it may live on another.
+fn accept(socket: &Socket) -> io::Result<(OwnedFd, SocketAddr)> {
+    let (client, address) = rustix::net::acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+    let address = address.ok_or_else(|| io::Error::other("a client without an internet address"))?;
+    // An IPv4 client of a dual-stack socket is the same client as one of an IPv4 socket.
+    Ok((client, SocketAddr::new(address.ip().to_canonical(), address.port())))
 }

@@ -5,9 +5,11 @@
 
 mod error;
 
+pub use crate::relay::Form;
 pub use error::RunError;
 
 use crate::bridge::Bridge;
+use crate::cores::Cores;
 use crate::limits::OpeningBudget;
 use crate::listen::{Bound, Listening, Plan, Shared, bind};
 use crate::observe::{Drain, Observer, Readiness, sessions};
@@ -38,7 +40,8 @@ pub struct RunOptions {
 
 /// A running proxy.
 ///
-/// Dropping it leaves listeners and sessions to the runtime they live in; [`Proxy::stop`] ends them.
+/// Its sessions live on threads of their own, one per core. Dropping it ends those at once; [`Proxy::stop`] ends sessions in
+/// order.
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -60,7 +63,7 @@ impl Proxy {
     /// # Errors
     /// The first address that could not be bound; nothing is left listening then.
     pub async fn start(settings: Settings, observer: Arc<Observer>) -> Result<Proxy, RunError> {
-        Proxy::start_asking(settings, observer, probe::over_the_wire()).await
+        Proxy::begin(settings, observer, probe::over_the_wire(), Form::default()).await
     }
 
     /// The same, with another way to ask hosts what they accept.
@@ -68,10 +71,23 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::start`].
     pub async fn start_asking(settings: Settings, observer: Arc<Observer>, ask: Asker) -> Result<Proxy, RunError> {
+        Proxy::begin(settings, observer, ask, Form::default()).await
+    }
+
+    /// The same, with another way to move bytes.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub async fn start_moving(settings: Settings, observer: Arc<Observer>, form: Form) -> Result<Proxy, RunError> {
+        Proxy::begin(settings, observer, probe::over_the_wire(), form).await
+    }
+
+    async fn begin(settings: Settings, observer: Arc<Observer>, ask: Asker, form: Form) -> Result<Proxy, RunError> {
         observer.readiness(Readiness::Starting);
         observer.configured(&settings);
         let bridges = bridges(&settings)?;
-        let bound = bind_all(settings.listeners.iter(), &settings)?;
+        let cores = Cores::start(settings.limits.threads).map_err(RunError::Threads)?;
+        let bound = bind_all(settings.listeners.iter(), &settings, cores.count())?;
         let admin = match &settings.admin {
             Some(admin) => {
                 let started = crate::admin::start(admin.listen, Arc::clone(&observer)).await;
@@ -83,6 +99,8 @@ impl Proxy {
             observer,
             budget: Arc::new(OpeningBudget::new(settings.limits.opening_memory)),
             sessions: Sessions::new(),
+            cores,
+            form: Arc::new(form),
         });
         let prober = Prober::start(ask, &settings, &shared.observer);
         shared.observer.attach(Arc::clone(&prober));
@@ -125,6 +143,12 @@ impl Proxy {
         self.shared.sessions.live()
     }
 
+    /// Tasks on the threads that relay: sessions, acceptors, lookups.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.shared.cores.tasks()
+    }
+
     /// Bytes that all openings together hold in memory now.
     #[must_use]
     pub fn opening_memory(&self) -> usize {
@@ -145,7 +169,7 @@ impl Proxy {
         let mut old: Vec<Option<Listening>> = state.listeners.drain(..).map(Some).collect();
         let kept: Vec<Option<usize>> = match_listeners(&old, &settings.listeners);
         let fresh = settings.listeners.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(l, _)| l);
-        let bound = match bind_all(fresh, &settings) {
+        let bound = match bind_all(fresh, &settings, self.shared.cores.count()) {
             Ok(bound) => bound,
             Err(error) => {
                 state.listeners = old.into_iter().flatten().collect();
@@ -168,6 +192,9 @@ impl Proxy {
         let old = &state.settings;
         if settings.admin != old.admin || settings.events != old.events || settings.capture != old.capture {
             tracing::warn!("changes of [admin], [events] and [capture] take effect after a restart");
+        }
+        if settings.limits.threads != state.settings.limits.threads {
+            tracing::warn!("a change of `threads` in [limits] takes effect after a restart");
         }
         if settings.probe.state != state.settings.probe.state {
             tracing::warn!("a change of `state` in [probe] takes effect after a restart");
@@ -206,6 +233,13 @@ impl Proxy {
 
     async fn drain_timeout(&self) -> Duration {
         self.state.lock().await.settings.limits.drain_timeout
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Sessions hold what is shared, so its own drop would come too late.
+        self.shared.cores.stop();
     }
 }
 
@@ -328,13 +362,17 @@ fn start_listener(
     Listening::start(bound, listener.listen, plan, shared)
 }
 
-fn bind_all<'a>(listeners: impl Iterator<Item = &'a Listener>, all: &Settings) -> Result<Vec<Bound>, RunError> {
+fn bind_all<'a>(
+    listeners: impl Iterator<Item = &'a Listener>,
+    all: &Settings,
+    cores: usize,
+) -> Result<Vec<Bound>, RunError> {
     listeners
         .map(|listener| {
             let port = listener.listen.port();
             // `[::]` takes IPv4 too, as everywhere on Linux, unless another listener has that port on IPv4.
             let only_v6 = port != 0 && all.listeners.iter().any(|l| l.listen.is_ipv4() && l.listen.port() == port);
-            bind(listener.listen, only_v6)
+            bind(listener.listen, only_v6, cores)
                 .map_err(|error| RunError::listen(&format!("listener {}", listener.name), listener.listen, error))
         })
         .collect()

@@ -2,96 +2,102 @@
 //!
 //! A drain waits for [`Sessions::empty`]; the end of its patience is [`Sessions::stop_all`].
 
-use crate::relay::Stop;
-use std::collections::HashMap;
+use slab::Slab;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{oneshot, watch};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
 
-/// The sessions of the process. Taken at the beginning and the end of each, never in between.
-#[derive(Debug)]
-pub(crate) struct Sessions {
-    inner: Mutex<Inner>,
-    live: watch::Sender<usize>,
-}
-
+/// The sessions of the process. Its lock is taken twice by each, at the beginning and at the end, never in between.
 #[derive(Debug, Default)]
-struct Inner {
-    next: u64,
-    /// Once set, who comes is told to stop at once.
-    stopping: bool,
-    stop: HashMap<u64, oneshot::Sender<()>>,
+pub(crate) struct Sessions {
+    live: AtomicUsize,
+    /// Once set, who comes stops at once.
+    stopping: AtomicBool,
+    /// The tasks to be woken when they are to stop.
+    tasks: Mutex<Slab<Waker>>,
+    none_left: Notify,
 }
 
 impl Sessions {
     pub(crate) fn new() -> Arc<Sessions> {
-        Arc::new(Sessions { inner: Mutex::default(), live: watch::Sender::new(0) })
+        Arc::default()
     }
 
-    /// A session begins. It is here until the [`Presence`] is dropped.
-    pub(crate) fn enter(self: &Arc<Self>) -> (Presence, Stop) {
-        let (sender, stop) = Stop::pair();
-        let mut inner = self.lock();
-        let number = inner.next;
-        inner.next += 1;
-        if inner.stopping {
-            // Fails only if the session has gone already.
-            let _ = sender.send(());
-        } else {
-            inner.stop.insert(number, sender);
-        }
-        drop(inner);
-        self.live.send_modify(|live| *live += 1);
-        (Presence { sessions: Arc::clone(self), number }, stop)
+    /// A session begins. It is here until the [`Stop`] is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Stop {
+        self.live.fetch_add(1, SeqCst);
+        Stop { sessions: Arc::clone(self), task: None }
     }
 
     /// Sessions now.
     pub(crate) fn live(&self) -> usize {
-        *self.live.borrow()
+        self.live.load(SeqCst)
     }
 
     /// Ends every session, those to come included.
     pub(crate) fn stop_all(&self) {
-        let mut inner = self.lock();
-        inner.stopping = true;
-        for (_, sender) in inner.stop.drain() {
-            let _ = sender.send(());
-        }
+        self.stopping.store(true, SeqCst);
+        // Under the lock: who is not in here yet sees the flag when it comes.
+        self.lock().iter().for_each(|(_, task)| task.wake_by_ref());
     }
 
     /// Returns when no session is left.
     pub(crate) async fn empty(&self) {
-        // Fails only when the sender is gone, and it is a field of ours.
-        let _ = self.live.subscribe().wait_for(|live| *live == 0).await;
+        loop {
+            // Before the look, so that the last one to leave between the two is heard.
+            let none_left = self.none_left.notified();
+            if self.live() == 0 {
+                return;
+            }
+            none_left.await;
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Slab<Waker>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One session is here; dropped when it is over.
+/// The word to stop, for one session. While this exists the session is here, and is waited for.
 #[derive(Debug)]
-pub(crate) struct Presence {
+pub(crate) struct Stop {
     sessions: Arc<Sessions>,
-    number: u64,
+    task: Option<usize>,
 }
 
-impl Drop for Presence {
+impl Stop {
+    /// Ready when the session is to stop. To be polled by its task alone, and costs one load after the first time.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.task.is_none() {
+            self.task = Some(self.sessions.lock().insert(cx.waker().clone()));
+        }
+        if self.sessions.stopping.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Stop {
     fn drop(&mut self) {
-        self.sessions.lock().stop.remove(&self.number);
-        self.sessions.live.send_modify(|live| *live -= 1);
+        if let Some(task) = self.task {
+            // The waker is dropped outside of the lock: it may be the last thing that holds its task.
+            let waker = self.sessions.lock().try_remove(task);
+            drop(waker);
+        }
+        if self.sessions.live.fetch_sub(1, SeqCst) == 1 {
+            self.sessions.none_left.notify_waiters();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
 
     #[tokio::test]
     async fn the_last_one_to_leave_ends_the_wait() {
         let sessions = Sessions::new();
-        let (first, _stop) = sessions.enter();
-        let (second, _stop) = sessions.enter();
+        let (first, second) = (sessions.enter(), sessions.enter());
         assert_eq!(sessions.live(), 2);
         let waiting = tokio::spawn({
             let sessions = Arc::clone(&sessions);
@@ -101,5 +107,22 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(second);
         waiting.await.expect("the wait ends");
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_to_stop_and_who_comes_later_stops_at_once() {
+        let sessions = Sessions::new();
+        let mut here = sessions.enter();
+        let stopped = tokio::spawn(async move { poll_fn(|cx| here.poll(cx)).await });
+        while sessions.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        sessions.stop_all();
+        stopped.await.expect("the session stops");
+        let mut late = sessions.enter();
+        poll_fn(|cx| late.poll(cx)).await;
+        drop(late);
+        sessions.empty().await;
+        assert!(sessions.lock().is_empty(), "nothing is left behind");
     }
 }

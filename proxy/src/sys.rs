@@ -2,12 +2,15 @@
 #![allow(unsafe_code)]
 
 use parser::session::TcpFacts;
+use socket2::Socket;
 use std::ffi::CString;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// `TCP_INFO` of a socket (tcp(7)), or `None` when the kernel will not say. It still answers after a reset.
 #[must_use]
@@ -42,6 +45,17 @@ pub fn tcp_facts(socket: &impl AsFd) -> Option<TcpFacts> {
         pmtu: info.tcpi_pmtu,
         last_data_received_ms: info.tcpi_last_data_recv,
     })
+}
+
+/// Watches a listening socket with the runtime of this thread.
+///
+/// # Errors
+/// What epoll_ctl(2) says.
+pub(crate) fn watch_listener(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a `Socket` owns its descriptor and closes it when dropped and not before; it is moved in, and lent out by
+    // shared reference only, through which it cannot be replaced. So the descriptor is that of the same open socket for
+    // as long as the `AsyncFd` lives.
+    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(|error| error.into_parts().1)
 }
 
 /// Bytes in the send queue that the peer has not acknowledged: `SIOCOUTQ` (tcp(7)).

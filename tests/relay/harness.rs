@@ -46,7 +46,7 @@ pub(crate) fn settings_for(host: &str, port: u16) -> Settings {
         probe: config::Probe { mode: config::ProbeMode::Off, ..config::Probe::default() },
         events: Events { path: EventPath::Off, user_names: UserNames::Drop, live: false },
         admin: None,
-        limits: Limits { drain_timeout: PATIENCE, opening_memory: 64 << 20, event_queue: 1 << 20 },
+        limits: Limits { drain_timeout: PATIENCE, opening_memory: 64 << 20, event_queue: 1 << 20, threads: 2 },
         capture: None,
         state_directory: None,
     }
@@ -78,6 +78,11 @@ impl Bench {
 
     pub(crate) async fn connect(&self) -> TcpStream {
         within("connect", TcpStream::connect(self.front)).await.expect("connect")
+    }
+
+    /// A client that is turned away without a byte.
+    pub(crate) async fn turned_away(&self) {
+        turned_away(TcpStream::connect(self.front)).await;
     }
 
     pub(crate) async fn accept(&self) -> TcpStream {
@@ -118,6 +123,14 @@ pub(crate) async fn read_until_reset(socket: &mut TcpStream) -> Vec<u8> {
     let error = end.expect_err("the connection was to be reset, not closed in order");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     bytes
+}
+
+/// The connection is reset, without a byte; at once perhaps, so that its own end takes it for a connect that failed.
+pub(crate) async fn turned_away(connecting: impl Future<Output = io::Result<TcpStream>>) {
+    match within("connect", connecting).await {
+        Ok(mut client) => assert!(read_until_reset(&mut client).await.is_empty()),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+    }
 }
 
 /// Closes with RST once the peer has acknowledged everything: SO_LINGER 0 would drop what is still queued.

@@ -1,6 +1,6 @@
 //! What a stranger may use of us.
 
-use crate::harness::{Bench, in_own_process, read_all, read_until_reset, within};
+use crate::harness::{Bench, in_own_process, read_all, read_until_reset, turned_away, within};
 use parser::diagnosis::{Cause, Side};
 use parser::session::{ConnectFailure, Upstream};
 use std::fs::File;
@@ -17,8 +17,7 @@ async fn speaks(client: &mut TcpStream, host: &mut TcpStream) {
 async fn one_at_a_time(mut bench: Bench) {
     let (mut client, mut host) = bench.session().await;
     speaks(&mut client, &mut host).await;
-    let mut refused = bench.connect().await;
-    assert!(read_until_reset(&mut refused).await.is_empty());
+    bench.turned_away().await;
     speaks(&mut client, &mut host).await;
     drop((client, host));
     bench.record().await;
@@ -50,8 +49,7 @@ async fn without_descriptors_connections_are_refused_and_accepting_goes_on() {
         assert!(held.len() < 64, "the limit is not in force");
     }
     // No descriptor is needed to connect a socket that exists.
-    let mut starved = within("connect", starved.connect(bench.front)).await.expect("connect");
-    assert!(read_until_reset(&mut starved).await.is_empty());
+    turned_away(starved.connect(bench.front)).await;
     drop(held);
     let (mut client, mut host) = bench.session().await;
     speaks(&mut client, &mut host).await;
@@ -70,7 +68,7 @@ async fn five_hundred_connections_leave_nothing_behind() {
     bench.record().await;
     within("no session left", bench.proxy.idle()).await;
     let before = descriptors();
-    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let tasks = bench.proxy.tasks();
     for number in 0..500 {
         let (mut client, mut host) = bench.session().await;
         speaks(&mut client, &mut host).await;
@@ -93,7 +91,7 @@ async fn five_hundred_connections_leave_nothing_behind() {
     within("no session left", bench.proxy.idle()).await;
     assert_eq!(bench.proxy.opening_memory(), 0);
     let gone = async {
-        while descriptors() > before || tokio::runtime::Handle::current().metrics().num_alive_tasks() > tasks {
+        while descriptors() > before || bench.proxy.tasks() > tasks {
             tokio::task::yield_now().await;
         }
     };
@@ -114,8 +112,7 @@ async fn without_a_descriptor_for_the_host_the_verdict_blames_this_machine() {
     }
     // One is left, and the accept takes it.
     held.pop();
-    let mut client = within("connect", client.connect(bench.front)).await.expect("connect");
-    assert!(read_until_reset(&mut client).await.is_empty());
+    turned_away(client.connect(bench.front)).await;
     let record = bench.record().await;
     drop(held);
     let Upstream::ConnectFailed { failure, errno, .. } = record.timeline.upstream else {
@@ -133,11 +130,12 @@ async fn a_storm_of_clients_that_leave_at_once_leaves_nothing_behind() {
     let descriptors = || std::fs::read_dir("/proc/self/fd").expect("proc").count();
     let bench = Bench::with(|s| {
         s.listeners[0].max_sessions = 100;
+        s.limits.threads = 1;
         s.listeners[0].upstream.port = 9;
     })
     .await;
     let before = descriptors();
-    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let tasks = bench.proxy.tasks();
     for number in 0..5_000 {
         // The reset may come before the connect is noticed here.
         let connected = within("connect", TcpStream::connect(bench.front)).await;
@@ -151,7 +149,7 @@ async fn a_storm_of_clients_that_leave_at_once_leaves_nothing_behind() {
     }
     within("no session left", bench.proxy.idle()).await;
     let gone = async {
-        while descriptors() > before || tokio::runtime::Handle::current().metrics().num_alive_tasks() > tasks {
+        while descriptors() > before || bench.proxy.tasks() > tasks {
             tokio::task::yield_now().await;
         }
     };

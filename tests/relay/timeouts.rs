@@ -128,6 +128,7 @@ async fn past_the_opening_budget_bytes_pass_unparsed() {
     assert_eq!(timeline.gave_up.map(|(why, _)| why), Some(GiveUp::Budget));
     assert!(timeline.request.is_some(), "what was read before is kept");
     assert_eq!(timeline.traffic.client.bytes, (REQUEST.len() + hello.len()) as u64);
+    within("the end", bench.proxy.idle()).await;
     assert_eq!(bench.proxy.opening_memory(), 0);
 }
 
@@ -144,5 +145,6 @@ async fn a_hello_in_pieces_is_charged_while_it_is_held_and_given_back() {
     say(&mut client, &mut host, rest).await;
     drop((client, host));
     assert!(bench.record().await.timeline.client_hello.is_some());
+    within("the end", bench.proxy.idle()).await;
     assert_eq!(bench.proxy.opening_memory(), 0);
 }

@@ -71,12 +71,12 @@ fn listener(reader: &mut Reader, value: &Spanned<DeValue<'_>>) -> Option<Placed>
     let name = reader.text(&section, "name", listener_name);
     let listen = reader.text(&section, "listen", listen);
     let upstream = reader.text(&section, "upstream", address::upstream);
-    let sessions = reader.count(&section, "max_sessions", MOST_SESSIONS, MAX_SESSIONS);
+    let sessions = reader.count(&section, "max_sessions", 1..=MOST_SESSIONS, MAX_SESSIONS);
     let max_sessions = match sessions {
         Read::Good(number, _) => number,
         _ => MAX_SESSIONS,
     };
-    let per_client = reader.count(&section, "max_sessions_per_client", MOST_SESSIONS, MAX_SESSIONS_PER_CLIENT);
+    let per_client = reader.count(&section, "max_sessions_per_client", 1..=MOST_SESSIONS, MAX_SESSIONS_PER_CLIENT);
     let max_sessions_per_client = match per_client {
         Read::Good(number, at) => {
             if number > max_sessions {

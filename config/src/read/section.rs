@@ -5,7 +5,7 @@ use crate::problem::{Fault, Place, Problem, shown};
 use crate::quantity::{duration, size};
 use crate::reference::{Built, Key, Table};
 use crate::suggest::nearest;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -114,12 +114,12 @@ impl Reader {
         Read::Faulty
     }
 
-    /// A whole number from 1 to `most`.
+    /// A whole number within `range`; `usual` is shown where another one stands.
     pub(super) fn count(
         &mut self,
         section: &Section<'_>,
         name: &'static str,
-        most: usize,
+        range: RangeInclusive<usize>,
         usual: usize,
     ) -> Read<usize> {
         let Some(value) = section.value(name) else { return Read::Absent };
@@ -129,14 +129,15 @@ impl Reader {
             return Read::Faulty;
         };
         match usize::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) if (1..=most).contains(&number) => Read::Good(number, value.span()),
+            Ok(number) if range.contains(&number) => Read::Good(number, value.span()),
             _ => {
+                let (least, most) = range.into_inner();
                 self.problems.push(Problem {
                     title: format!("`{name}` is out of range"),
                     at: value.span(),
-                    label: format!("not from 1 to {most}"),
+                    label: format!("not from {least} to {most}"),
                     also: None,
-                    help: vec![format!("write a whole number from 1 to {most}, such as `{right}`")],
+                    help: vec![format!("write a whole number from {least} to {most}, such as `{right}`")],
                 });
                 Read::Faulty
             }

@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::LazyLock;
+use tokio::runtime::{Builder, Runtime};
 
 /// Something went wrong while running.
 const RUN_TIME_FAILURE: u8 = 1;
@@ -119,12 +120,12 @@ fn complain(line: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
-/// The tokio runtime for what runs for long.
-fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
-    tokio::runtime::Builder::new_multi_thread()
+/// The tokio runtime of this thread. Sessions have threads of their own, so it never has much to do.
+fn runtime() -> Result<Runtime, ExitCode> {
+    Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| failure(RUN_TIME_FAILURE, format_args!("cannot start worker threads: {error}")))
+        .map_err(|error| failure(RUN_TIME_FAILURE, format_args!("cannot start a runtime: {error}")))
 }
 
 #[cfg(test)]

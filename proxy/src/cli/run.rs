@@ -57,7 +57,8 @@ Examples:
 Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage\nor configuration.")]
 pub(super) struct Run {
     /// The configuration file; `rdpscope check --help` lists its keys
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["upstream", "bridge", "bridge_pin", "probe", "capture", "event_log", "admin"])]
+    #[arg(long, short, value_name = "FILE",
+          conflicts_with_all = ["upstream", "bridge", "bridge_pin", "probe", "capture", "event_log", "admin", "threads"])]
     config: Option<PathBuf>,
 
     /// Address and port to accept clients on, such as 0.0.0.0:3389 or [::]:3389; port 0 takes a free one
@@ -91,6 +92,10 @@ pub(super) struct Run {
     /// Address of metrics, health and live sessions over HTTP; `off` for none [default: 127.0.0.1:9389]
     #[arg(long, value_name = "ADDR", requires = "listen")]
     admin: Option<String>,
+
+    /// Threads that relay; 0 is one per core this process may use [default: 0]
+    #[arg(long, value_name = "N", requires = "listen", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    threads: Option<u16>,
 
     /// How the log on standard error is written; session events are JSON always
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -126,6 +131,7 @@ impl Run {
                 Ok(settings)
             })
         });
+        // Sessions have threads of their own; on this one live signals, the admin endpoint and the prober.
         let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(code) => return code,
@@ -151,6 +157,7 @@ impl Run {
             capture: self.capture.as_deref(),
             event_log: self.event_log.as_deref(),
             admin: self.admin.as_deref(),
+            threads: self.threads.map(usize::from),
         };
         flags.settings()
     }

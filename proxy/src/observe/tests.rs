@@ -25,7 +25,11 @@ pub(crate) fn settings(path: EventPath) -> config::Settings {
         probe: config::Probe { mode: config::ProbeMode::Off, ..config::Probe::default() },
         events: config::Events { path, user_names: config::UserNames::Hash, live: false },
         admin: None,
-        limits: config::Limits { drain_timeout: Duration::from_secs(1), opening_memory: 1 << 20, event_queue: 1 << 20 },
+        limits: config::Limits {
+            drain_timeout: Duration::from_secs(1),
+            opening_memory: 1 << 20,
+            ..config::Limits::default()
+        },
         capture: None,
         state_directory: None,
     }

@@ -43,19 +43,32 @@ pub(crate) struct Break {
     pub(crate) at: Timestamp,
 }
 
+/// What every socket of a session is set to. A listening socket hands its settings on to those it accepts, so for
+/// clients this is done once. Small messages matter more to RDP than full segments, hence `TCP_NODELAY`; urgent data,
+/// which RDP has not, would leave a byte out of the stream, so it stays in its place (RFC 6093 6).
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEP_ALIVE)?;
+    socket.set_out_of_band_inline(true)
+}
+
 impl Leg {
-    /// The leg to `peer`. Small messages matter more to RDP than full segments, hence `TCP_NODELAY`.
-    pub(crate) fn new(peer: Peer, socket: TcpStream) -> Leg {
-        // Neither can fail on a connected socket, and without them the session still works.
-        let _ = socket.set_nodelay(true);
-        let _ = SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE);
-        // Urgent data, which RDP has not, would leave a byte out of the stream; so it stays in its place (RFC 6093 6).
-        let _ = SockRef::from(&socket).set_out_of_band_inline(true);
+    fn new(peer: Peer, socket: TcpStream) -> Leg {
         Leg { peer, socket: Arc::new(socket), ended: false, fin: false, broken: None, noted: false }
+    }
+
+    /// The leg to a client that was accepted, with the settings of the listening socket.
+    pub(crate) fn of_client(socket: TcpStream) -> Leg {
+        Leg::new(Peer::Client, socket)
     }
 
     /// The leg to a host that was reached. Was it reset meanwhile, what it sent is read all the same.
     pub(crate) fn of_host(reached: Reached) -> Leg {
+        // They cannot fail on a connected socket, and without them the session still works.
+        let _ = set_options(&SockRef::from(&reached.socket));
         let mut leg = Leg::new(Peer::Host, reached.socket);
         if let Some(error) = &reached.reset {
             leg.break_by(error);
@@ -142,18 +155,24 @@ fn close_kind(error: &io::Error) -> CloseKind {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_leg_is_probed_when_idle_and_sends_small_messages_at_once() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let socket = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
-        let leg = Leg::new(Peer::Client, socket);
-        let socket = SockRef::from(&*leg.socket);
+    fn is_set(socket: &SockRef<'_>) {
         assert!(socket.keepalive().expect("SO_KEEPALIVE") && socket.tcp_nodelay().expect("TCP_NODELAY"));
         assert_eq!(socket.tcp_keepalive_time().expect("TCP_KEEPIDLE"), Duration::from_secs(60));
         assert_eq!(socket.tcp_keepalive_interval().expect("TCP_KEEPINTVL"), Duration::from_secs(15));
         assert_eq!(socket.tcp_keepalive_retries().expect("TCP_KEEPCNT"), 4);
         assert_eq!(socket.tcp_user_timeout().expect("TCP_USER_TIMEOUT"), None);
         assert!(socket.out_of_band_inline().expect("SO_OOBINLINE"));
+    }
+
+    #[tokio::test]
+    async fn both_legs_are_probed_when_idle_and_send_small_messages_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        set_options(&SockRef::from(&listener)).expect("options");
+        let socket = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let host = Leg::of_host(Reached { socket, reset: None });
+        is_set(&SockRef::from(&*host.socket));
+        let client = Leg::of_client(listener.accept().await.expect("accept").0);
+        is_set(&SockRef::from(&*client.socket));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A [`Relay`] begins with the client alone and keeps what it says while the host is being found ([`Relay::meanwhile`]);
 //! with the host attached it moves bytes until the session is over ([`Relay::run`]) and says how it ended. What moves
-//! the bytes of one direction is behind [`copy::Pipe::step`].
+//! the bytes of one direction is behind [`Direction::step`].
 //!
 //! How an end is read: FIN becomes FIN on the other leg, and the other direction goes on. A reset, or a connection the
 //! kernel gave up, is known by an error of a read or a write; the bytes that came before it are still read, shown to
@@ -11,33 +11,43 @@
 //! for an error by readiness alone.
 
 mod copy;
+mod direction;
+mod form;
 mod leg;
 mod opening;
+mod splice;
 mod timer;
 mod witness;
 
-pub(crate) use copy::{is_transient, read_once};
-pub(crate) use leg::Leg;
-pub(crate) use timer::Stop;
+pub use form::Form;
+
+pub(crate) use crate::shutdown::Stop;
+pub(crate) use copy::read_once;
+pub(crate) use leg::{Leg, set_options};
 pub(crate) use witness::Witness;
 
 use crate::sys;
 use config::Timeouts;
-use copy::{Pipe, Step};
+use direction::{Direction, Step};
 use parser::session::{Awaiting, CloseKind, Peer};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use timer::PhaseTimer;
-use tokio::io::{Interest, Ready};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 /// Client bytes kept while the host is being connected: the longest message a client may open with (the tracker's bound
 /// of a ClientHello).
 const EARLY_BYTES: usize = 64 * 1024;
+
+/// A session that has moved this many bytes in one turn lets the others of its core have theirs. (At 4 GB/s, 1 ms.)
+const TURN: usize = 4 << 20;
 
 /// After a reset the other leg gets what was read before it. It is given up when nothing has moved for this long,
 const HAND_OVER_PAUSE: Duration = Duration::from_millis(200);
@@ -66,15 +76,17 @@ pub(crate) enum Ending {
 pub(crate) struct Relay {
     client: Leg,
     host: Option<Leg>,
-    up: Pipe,
-    down: Pipe,
+    up: Direction,
+    down: Direction,
     timer: PhaseTimer,
+    form: Arc<Form>,
 }
 
 impl Relay {
     /// A session whose host is not connected yet.
-    pub(crate) fn new(client: Leg, timeouts: Timeouts) -> Relay {
-        Relay { client, host: None, up: Pipe::default(), down: Pipe::default(), timer: PhaseTimer::new(timeouts) }
+    pub(crate) fn new(client: Leg, timeouts: &Arc<Timeouts>, form: &Arc<Form>) -> Relay {
+        let (up, down) = Default::default();
+        Relay { client, host: None, up, down, timer: PhaseTimer::new(timeouts), form: Arc::clone(form) }
     }
 
     /// Waits for `future` (a lookup, a connect) while the client may already speak, or leave.
@@ -111,16 +123,14 @@ impl Relay {
     /// Moves bytes until the session is over.
     pub(crate) async fn run(&mut self, witness: &mut Witness, stop: &mut Stop) -> Ending {
         let Some(host) = &mut self.host else { return Ending::Closed };
-        let (client_socket, host_socket) = (Arc::clone(&self.client.socket), Arc::clone(&host.socket));
-        let client_errors = pin!(client_socket.ready(Interest::ERROR));
-        let host_errors = pin!(host_socket.ready(Interest::ERROR));
         let mut both = Both {
             client: &mut self.client,
             host,
             up: &mut self.up,
             down: &mut self.down,
-            client_errors: ErrorWatch::new(client_errors),
-            host_errors: ErrorWatch::new(host_errors),
+            form: &self.form,
+            client_errors: ErrorWatch::default(),
+            host_errors: ErrorWatch::default(),
             hand_over: None,
         };
         poll_fn(|cx| {
@@ -160,14 +170,7 @@ impl Relay {
     }
 
     fn listen_early(&mut self, witness: &mut Witness, cx: &mut Context<'_>) -> Option<Ending> {
-        loop {
-            // What the budget has no room for waits in the client's socket, however often it is asked.
-            let bound = EARLY_BYTES.min(self.up.waiting() + witness.early_room());
-            if self.up.fill(&mut self.client, witness, bound, cx) != Step::Moved {
-                break;
-            }
-            witness.early(self.up.waiting());
-        }
+        while self.up.fill(&mut self.client, witness, &self.form, EARLY_BYTES, cx) == Step::Moved {}
         if self.client.broken.is_some() {
             return Some(Ending::Broken(Peer::Client));
         }
@@ -179,25 +182,24 @@ impl Relay {
 }
 
 /// A relay with both legs, for the length of [`Relay::run`].
-struct Both<'a, C, H> {
+struct Both<'a> {
     client: &'a mut Leg,
     host: &'a mut Leg,
-    up: &'a mut Pipe,
-    down: &'a mut Pipe,
-    client_errors: ErrorWatch<'a, C>,
-    host_errors: ErrorWatch<'a, H>,
+    up: &'a mut Direction,
+    down: &'a mut Direction,
+    form: &'a Form,
+    client_errors: ErrorWatch,
+    host_errors: ErrorWatch,
     hand_over: Option<HandOver>,
 }
 
-impl<C, H> Both<'_, C, H>
-where
-    C: Future<Output = std::io::Result<Ready>>,
-    H: Future<Output = std::io::Result<Ready>>,
-{
+impl Both<'_> {
     fn poll(&mut self, witness: &mut Witness, cx: &mut Context<'_>) -> Option<Ending> {
+        let mut moved = 0;
         loop {
-            let up = self.up.step(self.client, self.host, witness, cx);
-            let down = self.down.step(self.host, self.client, witness, cx);
+            let up = self.up.step(self.client, self.host, witness, self.form, &mut moved, cx);
+            let down = self.down.step(self.host, self.client, witness, self.form, &mut moved, cx);
+            self.send_fin();
             if let Some(ending) = self.ending() {
                 return Some(ending);
             }
@@ -206,6 +208,23 @@ where
             if up != Step::Moved && down != Step::Moved && !watched {
                 return None;
             }
+            if moved >= TURN {
+                // Wakes this task after all that is ready now, and after a look at what else has become ready.
+                let _ = pin!(yield_now()).poll(cx);
+                return None;
+            }
+        }
+    }
+
+    /// FIN follows the last byte of a direction. When both are over the sockets are closed now, which says the same.
+    fn send_fin(&mut self) {
+        let whole = self.client.broken.is_none() && self.host.broken.is_none();
+        let over = self.up.done && self.down.done && whole;
+        if std::mem::take(&mut self.up.fin_due) && !over {
+            self.host.shut_down_writing();
+        }
+        if std::mem::take(&mut self.down.fin_due) && !over {
+            self.client.shut_down_writing();
         }
     }
 
@@ -223,10 +242,10 @@ where
     /// Legs that nobody reads from now. True when something came to light.
     fn watch_for_errors(&mut self, up: Step, down: Step, cx: &mut Context<'_>) -> bool {
         let mut news = false;
-        if (self.client.ended || up == Step::Blocked) && self.client_errors.fired(cx) {
+        if (self.client.ended || up == Step::Blocked) && self.client_errors.fired(self.client, cx) {
             news |= Self::error_on(self.client, &mut self.hand_over);
         }
-        if (self.host.ended || down == Step::Blocked) && self.host_errors.fired(cx) {
+        if (self.host.ended || down == Step::Blocked) && self.host_errors.fired(self.host, cx) {
             news |= Self::error_on(self.host, &mut self.hand_over);
         }
         news
@@ -260,7 +279,7 @@ where
     /// The other leg did not take what the broken one had sent in the time it has.
     fn give_up_hand_over(&mut self, witness: &mut Witness, cx: &mut Context<'_>) -> Poll<Ending> {
         let from = self.hand_over.take().map_or(Peer::Client, |h| h.from);
-        let (leg, pipe) = match from {
+        let (leg, direction) = match from {
             Peer::Client => (&mut *self.client, &mut *self.up),
             Peer::Host => (&mut *self.host, &mut *self.down),
         };
@@ -269,7 +288,7 @@ where
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        pipe.abandon();
+        direction.abandon();
         leg.finish_reading(witness);
         Poll::Ready(Ending::Broken(from))
     }
@@ -293,22 +312,35 @@ impl HandOver {
     }
 }
 
-/// Readiness for an error, asked for at most until it comes.
-struct ErrorWatch<'a, F> {
-    ready: Pin<&'a mut F>,
+/// Readiness for an error of one leg, asked for when it is not being read from, and at most until it comes.
+#[derive(Default)]
+struct ErrorWatch {
+    /// Boxed, for few sessions ever need it.
+    ready: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     fired: bool,
 }
 
-impl<'a, F: Future<Output = std::io::Result<Ready>>> ErrorWatch<'a, F> {
-    fn new(ready: Pin<&'a mut F>) -> Self {
-        ErrorWatch { ready, fired: false }
-    }
-
+impl ErrorWatch {
     /// True once there was an error, and ever after.
-    fn fired(&mut self, cx: &mut Context<'_>) -> bool {
-        self.fired = self.fired || self.ready.as_mut().poll(cx).is_ready();
+    fn fired(&mut self, leg: &Leg, cx: &mut Context<'_>) -> bool {
+        if self.fired {
+            return true;
+        }
+        let ready = self.ready.get_or_insert_with(|| {
+            let socket = Arc::clone(&leg.socket);
+            Box::pin(async move {
+                // It fails only when the runtime is going, and the session with it.
+                let _ = socket.ready(Interest::ERROR).await;
+            })
+        });
+        self.fired = ready.as_mut().poll(cx).is_ready();
         self.fired
     }
+}
+
+/// A system call that has to be made again, now or when the socket is ready.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// Waits until the peer has acknowledged everything, within the time for handing over.

@@ -3,10 +3,9 @@
 //! What was read is in the hands of the caller until it gives it back ([`Relay::resume`]) and the relay goes on as it
 //! would have from the start: bytes in their order, each end after the last byte before it.
 
-use super::copy::Pipe;
-use super::timer::Stop;
+use super::direction::Direction;
 use super::witness::Witness;
-use super::{Ending, Leg, Relay, is_transient, read_once};
+use super::{Ending, Leg, Relay, Stop, is_transient, read_once};
 use parser::session::{Peer, PerPeer};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -113,8 +112,8 @@ impl Relay {
             witness.data(Peer::Host, &kept.host);
         }
         witness.early(0);
-        self.up = Pipe::holding(kept.client);
-        self.down = Pipe::holding(kept.host);
+        self.up = Direction::holding(kept.client);
+        self.down = Direction::holding(kept.host);
         for leg in [Some(&mut self.client), self.host.as_mut()].into_iter().flatten() {
             if leg.ended {
                 leg.finish_reading(witness);

@@ -1,4 +1,4 @@
-//! What can end a session from outside of its sockets: the per-phase time-outs, and the word to stop.
+//! What can end a session from outside of its sockets: the per-phase time-outs.
 
 use super::witness::Witness;
 use crate::clock;
@@ -7,14 +7,14 @@ use parser::Timestamp;
 use parser::session::Awaiting;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The time-outs of one session. A timer exists only while one is running, so never after the ServerHello.
 pub(super) struct PhaseTimer {
-    timeouts: Timeouts,
+    timeouts: Arc<Timeouts>,
     /// The host is connected: before that it cannot be late with an answer, and the connect has its own time-out.
     connected: bool,
     timed: (Awaiting, Timestamp),
@@ -23,9 +23,9 @@ pub(super) struct PhaseTimer {
 }
 
 impl PhaseTimer {
-    pub(super) fn new(timeouts: Timeouts) -> PhaseTimer {
+    pub(super) fn new(timeouts: &Arc<Timeouts>) -> PhaseTimer {
         PhaseTimer {
-            timeouts,
+            timeouts: Arc::clone(timeouts),
             connected: false,
             timed: (Awaiting::Nothing, Timestamp::default()),
             deadline: None,
@@ -83,28 +83,6 @@ impl PhaseTimer {
             Awaiting::ClientHello => Some(self.timeouts.client_hello),
             Awaiting::ServerHello => Some(self.timeouts.server_hello),
             Awaiting::Nothing => None,
-        }
-    }
-}
-
-/// The word to stop now, for one session. Private to it: a signal that all sessions share would be a lock they share.
-#[derive(Debug)]
-pub(crate) struct Stop(oneshot::Receiver<()>);
-
-impl Stop {
-    /// The word, and who may give it. When the giver is dropped without giving it, the session simply goes on.
-    pub(crate) fn pair() -> (oneshot::Sender<()>, Stop) {
-        let (sender, receiver) = oneshot::channel();
-        (sender, Stop(receiver))
-    }
-
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.is_terminated() {
-            return Poll::Pending;
-        }
-        match Pin::new(&mut self.0).poll(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(()),
-            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
     }
 }

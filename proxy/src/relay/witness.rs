@@ -102,7 +102,7 @@ pub(crate) struct Witness {
 impl Witness {
     /// A session that was accepted, announced to the observer.
     pub(crate) fn new(
-        identity: SessionIdentity,
+        identity: Arc<SessionIdentity>,
         client: &Arc<TcpStream>,
         observer: &Arc<Observer>,
         budget: &Arc<OpeningBudget>,
@@ -116,7 +116,7 @@ impl Witness {
             entered: AtomicU64::new(identity.accepted.0),
             client: Arc::downgrade(client),
             tape: tape.as_ref().map_or_else(Weak::new, Arc::downgrade),
-            identity: Arc::new(identity),
+            identity,
             host: Mutex::default(),
         });
         observer.started(Arc::clone(&live) as Arc<dyn LiveSession>);
@@ -194,9 +194,27 @@ impl Witness {
         self.tell(at, |session| session.close_notify(from, at));
     }
 
-    /// Bytes of the client that the opening budget still has room for.
-    pub(crate) fn early_room(&self) -> usize {
-        self.charge.left()
+    /// The tracker has let go: bytes need not be shown any more.
+    pub(crate) fn has_let_go(&self) -> bool {
+        self.let_go
+    }
+
+    /// `bytes` of `from` passed by without being looked at. Only after [`Witness::has_let_go`].
+    pub(crate) fn unseen(&mut self, from: Peer, bytes: u64) {
+        let at = clock::now();
+        self.tell(at, |session| session.passed_unseen(from, bytes, at));
+    }
+
+    /// Takes room for up to `more` bytes of the client from the opening budget, and says for how many. What of it is
+    /// used is told with [`Witness::early`].
+    pub(crate) fn early_room(&mut self, more: usize) -> usize {
+        self.charge.reserve(more)
+    }
+
+    /// Bytes were read from the client before there is a host; `waiting` are kept now.
+    pub(crate) fn early_data(&mut self, bytes: &[u8], waiting: usize) {
+        self.early = waiting;
+        self.data(Peer::Client, bytes);
     }
 
     /// `bytes` of the client wait for the host to be connected.
@@ -386,7 +404,7 @@ mod tests {
             accepted: clock::now(),
         };
         let client = Arc::new(client);
-        (Witness::new(identity, &client, observer, &Arc::new(OpeningBudget::new(1 << 20))), client)
+        (Witness::new(Arc::new(identity), &client, observer, &Arc::new(OpeningBudget::new(1 << 20))), client)
     }
 
     #[tokio::test]

@@ -71,6 +71,9 @@ pub enum RunError {
         /// The file and what is wrong with it.
         why: String,
     },
+    /// A thread that relays, or its epoll instance, could not be made.
+    #[error("cannot start the threads that relay: {0}")]
+    Threads(#[source] io::Error),
     /// The proxy is draining or has stopped.
     #[error("the proxy is stopping")]
     Stopping,
