@@ -1,5 +1,6 @@
 //! A proxy with scripted ends.
 
+use crate::forms;
 use config::{EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
 use rdpscope::observe::Observer;
 use rdpscope::record::SessionRecord;
@@ -71,7 +72,7 @@ impl Bench {
         adjust(&mut settings);
         let observer = Observer::quiet();
         let records = observer.records();
-        let proxy = Proxy::start(settings, observer).await.expect("the proxy starts");
+        let proxy = Proxy::start_moving(settings, observer, forms::asked()).await.expect("the proxy starts");
         let front = proxy.address("front").await.expect("the listener has an address");
         Bench { proxy, front, host, records }
     }

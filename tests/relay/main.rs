@@ -5,6 +5,7 @@
 mod bytes;
 mod differential;
 mod ends;
+mod forms;
 mod gateway;
 mod harness;
 mod life;
