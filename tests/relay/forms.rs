@@ -1,27 +1,8 @@
 //! Bytes, ends and openings again, each time with the relay forced into one form and with a kernel that makes it hard.
 
-use crate::harness::{Bench, noise, within};
-use rdpscope::run::Form;
+use crate::harness::{ASKED, Bench, noise, within};
 use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// Names the form that the proxies of this process take.
-const ASKED: &str = "RDPSCOPE_TEST_FORM";
-
-const FORMS: [(&str, Form); 4] = [
-    ("copy", Form { splice_from: usize::MAX, pipe_size: 0, at_most: usize::MAX, stumbles: 0 }),
-    ("splice", Form { splice_from: 0, pipe_size: 1 << 20, at_most: usize::MAX, stumbles: 0 }),
-    // Short reads, short writes, interruptions.
-    ("copy-hard", Form { splice_from: usize::MAX, pipe_size: 0, at_most: 1_000, stumbles: 3 }),
-    // And a pipe of one page.
-    ("splice-hard", Form { splice_from: 0, pipe_size: 4_096, at_most: 3_000, stumbles: 3 }),
-];
-
-/// The form that was asked for, or the one that adapts.
-pub(crate) fn asked() -> Form {
-    let Ok(asked) = std::env::var(ASKED) else { return Form::default() };
-    FORMS.iter().find(|(name, _)| *name == asked).unwrap_or_else(|| panic!("no form {asked}")).1
-}
 
 /// Runs the tests of what passes in processes of their own, whose proxies all have this form.
 fn all_is_as_before(form: &str) {

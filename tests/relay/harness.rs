@@ -1,10 +1,9 @@
 //! A proxy with scripted ends.
 
-use crate::forms;
 use config::{EventPath, Events, Limits, Listener, Settings, Timeouts, Upstream, UserNames};
 use rdpscope::observe::Observer;
 use rdpscope::record::SessionRecord;
-use rdpscope::run::Proxy;
+use rdpscope::run::{Form, Proxy};
 use rdpscope::sys;
 use std::future::Future;
 use std::io;
@@ -53,6 +52,24 @@ pub(crate) fn settings_for(host: &str, port: u16) -> Settings {
     }
 }
 
+/// Names the form that the proxies of this process take.
+pub(crate) const ASKED: &str = "RDPSCOPE_TEST_FORM";
+
+const FORMS: [(&str, Form); 4] = [
+    ("copy", Form { splice_from: usize::MAX, pipe_size: 0, at_most: usize::MAX, stumbles: 0 }),
+    ("splice", Form { splice_from: 0, pipe_size: 1 << 20, at_most: usize::MAX, stumbles: 0 }),
+    // Short reads, short writes, interruptions.
+    ("copy-hard", Form { splice_from: usize::MAX, pipe_size: 0, at_most: 1_000, stumbles: 3 }),
+    // And a pipe of one page.
+    ("splice-hard", Form { splice_from: 0, pipe_size: 4_096, at_most: 3_000, stumbles: 3 }),
+];
+
+/// The form that was asked for, or the one that adapts.
+pub(crate) fn asked_form() -> Form {
+    let Ok(asked) = std::env::var(ASKED) else { return Form::default() };
+    FORMS.iter().find(|(name, _)| *name == asked).unwrap_or_else(|| panic!("no form {asked}")).1
+}
+
 /// A proxy, a host socket behind it, and the records it makes.
 pub(crate) struct Bench {
     pub(crate) proxy: Proxy,
@@ -72,7 +89,7 @@ impl Bench {
         adjust(&mut settings);
         let observer = Observer::quiet();
         let records = observer.records();
-        let proxy = Proxy::start_moving(settings, observer, forms::asked()).await.expect("the proxy starts");
+        let proxy = Proxy::start_moving(settings, observer, asked_form()).await.expect("the proxy starts");
         let front = proxy.address("front").await.expect("the listener has an address");
         Bench { proxy, front, host, records }
     }
