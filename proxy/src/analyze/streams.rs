@@ -15,8 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Connections that are followed at once; when there are more, the one that was silent for the longest is let go. Each
-/// costs some ten kilobytes.
-const LIVE: usize = 8_192;
+/// costs some forty kilobytes until its handshake is over: 160 MiB at the most.
+const LIVE: usize = 4_096;
 /// Connections that are over and whose addresses are remembered.
 const REMEMBERED: usize = 65_536;
 /// A SYN that was not answered, or a close that the other side did not answer, for so long will not be: systems send
