@@ -9,8 +9,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Bytes that tell what a file is: the header of a pcap file, the longest of them.
+/// Bytes that tell what a file is: the header of a pcap file, or of the first block of a pcapng file with its length.
 const BEGINNING: usize = 24;
+/// First bytes of pcapng, the same in either byte order. draft-ietf-opsawg-pcapng 4.1
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// The byte-order magic of a section whose numbers are little-endian.
+const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
+/// Longest first block of a pcapng file that is read; it holds a comment and names of the capturing machine.
+const SECTION_MAX: usize = 1 << 20;
 /// First bytes of gzip. RFC 1952 2.3.1
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of one read of standard input.
@@ -124,7 +130,9 @@ impl Source {
         let whole = Cursor::new(head).chain(counted);
         let reader: Box<dyn Read + Send> =
             if compressed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
-        let reader = Box::new(Told { reader, held_back: None, state: Arc::clone(&state) });
+        let mut reader = Told { reader, held_back: None, state: Arc::clone(&state) };
+        let beginning = first_block(&mut reader);
+        let reader = Box::new(Cursor::new(beginning).chain(reader));
         Ok(Source { name, reader, state, size })
     }
 
@@ -143,6 +151,30 @@ impl Source {
     pub(super) fn into_parts(self) -> (PathBuf, Box<dyn Read + Send>, Arc<State>) {
         (self.name, self.reader, self.state)
     }
+}
+
+/// The header of a pcap file, or the first block of a pcapng one, as far as there is one: the reader of blocks wants it by
+/// its first read, and a pipe or a decompressor gives what it has.
+fn first_block(reader: &mut Told) -> Vec<u8> {
+    let mut block = Vec::new();
+    let mut wanted = BEGINNING;
+    while block.len() < wanted {
+        let had = block.len();
+        block.resize(wanted, 0);
+        // What fails is kept by `Told`, for the read behind these bytes.
+        let read = reader.read(&mut block[had..]).unwrap_or(0);
+        block.truncate(had + read);
+        if read == 0 {
+            break;
+        }
+        if block.len() == BEGINNING && block.starts_with(&SECTION) {
+            let length = [block[4], block[5], block[6], block[7]];
+            let little = block[8..12] == LITTLE_ENDIAN;
+            let length = if little { u32::from_le_bytes(length) } else { u32::from_be_bytes(length) };
+            wanted = (length as usize).clamp(BEGINNING, SECTION_MAX);
+        }
+    }
+    block
 }
 
 impl State {
