@@ -88,6 +88,9 @@ async fn a_gateway_that_answers_the_end_of_out_by_closing_in_has_not_cut_the_ses
     let (mut out, mut inward) = session(&bench).await;
     within("goodbye", out.client.shutdown()).await.expect("shutdown");
     read_to_end(&mut out.gateway).await;
+    // The close_notify ends the reading of TLS; the FIN behind it says that the proxy has seen the client's end.
+    let end = within("the client's FIN", out.gateway.get_mut().0.read(&mut [0; 1])).await;
+    assert_eq!(end.expect("the client's FIN"), 0);
     // FIN without close_notify, before the client has come to this connection; OUT is not over yet.
     within("FIN", inward.gateway.get_mut().0.shutdown()).await.expect("shutdown");
     read_to_end(&mut inward.client).await;
