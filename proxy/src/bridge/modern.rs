@@ -160,7 +160,7 @@ impl<C: Connection> Tls for Modern<C> {
                     true
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(out, |room| match data.encode(room) {
+                    append(out, 0, |room| match data.encode(room) {
                         Ok(written) => Ok(written),
                         Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
                             Err(Short::By(required_size))
@@ -241,8 +241,7 @@ impl<C: Connection> Modern<C> {
             let UnbufferedStatus { state, .. } = self.connection.process(&mut self.rest);
             match state.map_err(failure)? {
                 ConnectionState::WriteTraffic(mut traffic) => {
-                    out.reserve(room);
-                    return append(out, |room| match write(&mut traffic, room) {
+                    return append(out, room, |room| match write(&mut traffic, room) {
                         Ok(written) => Ok(written),
                         Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
                             Err(Short::By(required_size))
@@ -250,7 +249,7 @@ impl<C: Connection> Modern<C> {
                         Err(error) => Err(Short::Never(error.to_string())),
                     });
                 }
-                ConnectionState::EncodeTlsData(mut data) => append(out, |room| match data.encode(room) {
+                ConnectionState::EncodeTlsData(mut data) => append(out, 0, |room| match data.encode(room) {
                     Ok(written) => Ok(written),
                     Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
                         Err(Short::By(required_size))
@@ -274,9 +273,14 @@ enum Short {
 }
 
 /// Writes behind what `out` holds, in as much room as it takes.
-fn append(out: &mut Vec<u8>, mut write: impl FnMut(&mut [u8]) -> Result<usize, Short>) -> Result<(), Failure> {
+fn append(
+    out: &mut Vec<u8>,
+    room: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, Short>,
+) -> Result<(), Failure> {
     let begin = out.len();
-    out.resize(out.capacity().max(begin), 0);
+    // No more than is needed: what is made room for is zeroed first.
+    out.resize(begin + room, 0);
     loop {
         match write(&mut out[begin..]) {
             Ok(written) => {
@@ -298,7 +302,7 @@ fn last_words<C: Connection>(connection: &mut C, wire: &mut [u8], out: &mut Vec<
     while let Ok(state) = connection.process(wire).state {
         match state {
             ConnectionState::EncodeTlsData(mut data) => {
-                let written = append(out, |room| match data.encode(room) {
+                let written = append(out, 0, |room| match data.encode(room) {
                     Ok(written) => Ok(written),
                     Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
                         Err(Short::By(required_size))
