@@ -597,6 +597,56 @@ fn analyze_reads_gzip_and_says_where_a_cut_one_ends() {
     assert!(err(&output).contains("it cannot be read further: "), "{}", err(&output));
 }
 
+/// A pcap file, little-endian with microseconds, as the smallest pcapng. draft-ietf-opsawg-pcapng 4
+fn as_pcapng(pcap: &[u8]) -> Vec<u8> {
+    let block = |kind: u32, body: &[u8]| {
+        let length = (body.len().next_multiple_of(4) as u32 + 12).to_le_bytes();
+        let mut block = [&kind.to_le_bytes()[..], &length, body].concat();
+        block.resize(block.len().next_multiple_of(4), 0);
+        [block, length.to_vec()].concat()
+    };
+    let word = |at: usize| u32::from_le_bytes(pcap[at..at + 4].try_into().expect("four bytes"));
+    let mut pcapng = block(0x0a0d_0d0a, &[&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
+    pcapng.extend(block(1, &[word(20).to_le_bytes(), [0; 4]].concat()));
+    let mut at = 24;
+    while at + 16 <= pcap.len() {
+        let data = &pcap[at + 16..at + 16 + word(at + 8) as usize];
+        let time = u64::from(word(at)) * 1_000_000 + u64::from(word(at + 4));
+        let words = [0, (time >> 32) as u32, time as u32, word(at + 8), word(at + 12)].map(u32::to_le_bytes);
+        pcapng.extend(block(6, &[&words.concat(), data].concat()));
+        at += 16 + data.len();
+    }
+    pcapng
+}
+
+#[test]
+fn analyze_reads_pcapng_from_a_file_from_gzip_and_from_a_pipe_that_gives_little_at_a_time() {
+    use std::io::Write;
+    let wanted = events(&[&capture("ok-xrdp-tls")])[0]["event"].clone();
+    let pcapng = as_pcapng(&std::fs::read(capture("ok-xrdp-tls")).expect("a capture"));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&pcapng).expect("memory");
+    for (name, bytes) in [("whole.pcapng", &pcapng), ("whole.pcapng.gz", &gzip.finish().expect("memory"))] {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, bytes).expect("written");
+        assert_eq!(events(&[path.to_str().expect("UTF-8")])[0]["event"], wanted, "{name}");
+    }
+    let mut command = Command::new(PROGRAM);
+    command.args(["analyze", "--json", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("started");
+    let mut input = child.stdin.take().expect("a pipe");
+    let (header, rest) = pcapng.split_at(40);
+    for byte in header {
+        input.write_all(&[*byte]).and_then(|()| input.flush()).expect("written");
+    }
+    input.write_all(rest).expect("written");
+    drop(input);
+    let output = child.wait_with_output().expect("ended");
+    let event: serde_json::Value =
+        serde_json::from_str(out(&output).lines().next().expect("a line")).expect("an event");
+    assert_eq!(event["event"], wanted);
+}
+
 #[test]
 fn analyze_of_a_pipe_tells_of_a_connection_while_the_pipe_is_open() {
     use std::io::Write;
