@@ -19,6 +19,7 @@ pub mod session;
 pub mod stream;
 pub mod wire;
 
+mod pack;
 mod time;
 
 pub use time::Timestamp;

@@ -7,6 +7,7 @@
 use super::shapes::{ALERT, Plain};
 use super::{Peer, TlsProgress};
 use crate::Timestamp;
+use crate::pack::pack_fields;
 use crate::wire::{CipherSuite, ContentType, RecordHeader, TlsVersion};
 
 /// Certificate, CertificateVerify and Finished: a client whose third record still is no Finished packs its flight
@@ -32,6 +33,8 @@ pub(super) struct Handshake {
     finished: u16,
     client_flight: u8,
 }
+
+pack_fields!(Handshake { tls13, finished, client_flight });
 
 impl Handshake {
     pub(super) fn new(version: TlsVersion, suite: CipherSuite) -> Handshake {

@@ -6,7 +6,7 @@
 //! In the order of a connection: `tracker` takes bytes and closes and hands the former to the streams; `reading` turns
 //! their messages into facts; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
 //! `clear_rdp`, `plain` (behind a bridge) and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting`
-//! says what may be timed; `release` when to stop; `tail` keeps what came last; `bridge` is what a bridge tells of itself,
+//! says what may be timed; `release` when to stop; `tail` keeps what came last; `resting` is a session that is up, in few bytes; `bridge` is what a bridge tells of itself,
 //! `told` what was said where it could be read.
 
 mod advance;
@@ -22,6 +22,7 @@ mod phase;
 mod plain;
 mod reading;
 mod release;
+mod resting;
 mod shapes;
 mod split;
 mod tail;
@@ -33,6 +34,7 @@ mod tracker;
 pub use bridge::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
 pub use packets::{PacketFacts, PathError, PathFacts, RepeatedSegment, ResetFacts, SentFacts};
 pub use phase::{Phase, PhaseLog};
+pub use resting::Resting;
 pub use timeline::*;
 pub use told::{McsStep, Told};
 pub use tracker::{Limits, Session, UpstreamEvent, Watch};

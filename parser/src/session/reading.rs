@@ -35,6 +35,17 @@ pub(super) struct Tls {
 }
 
 impl Tls {
+    /// What it is once the tracker has let go.
+    pub(super) fn beyond_opening(handshake: Handshake, hello: &ServerHelloFacts) -> Tls {
+        Tls { handshake, sizes: Sizes::of(hello), inside: None }
+    }
+
+    /// The handshake, when nothing more is followed inside of it.
+    pub(super) fn handshake_alone(&self) -> Option<Handshake> {
+        let Tls { handshake, sizes: _, inside } = self;
+        inside.is_none().then_some(*handshake)
+    }
+
     /// Only sealed alerts are told from here on.
     pub(super) fn let_go(&mut self) {
         self.inside = None;

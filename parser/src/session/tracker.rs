@@ -81,7 +81,7 @@ pub enum UpstreamEvent {
 #[derive(Clone, Debug)]
 pub struct Session {
     pub(super) timeline: Timeline,
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(super) client: ClientStream,
     pub(super) host: HostStream,
     /// Until the tracker lets go.
@@ -97,7 +97,7 @@ pub struct Session {
     /// From the end of the handshake on.
     pub(super) release: Option<Release>,
     /// The streams are not fed any more.
-    stopped: bool,
+    pub(super) stopped: bool,
     /// Records only feed the tail.
     pub(super) let_go: bool,
 }

@@ -5,6 +5,7 @@ use super::pdus::{PduReader, PduStep};
 use super::tls::{TlsReader, TlsStep};
 use super::{Event, PendingHandshake};
 use crate::Timestamp;
+use crate::pack::{Pack, Packer, Unpacker, pack_variants};
 use crate::session::{ClientHelloFacts, Peer};
 use crate::wire::{Outcome, RecordHeader, SessionId, Sslv2Hello, TPKT_VERSION};
 
@@ -41,6 +42,8 @@ enum Inside {
     /// Nothing more is read.
     Lost,
 }
+
+pack_variants!(Inside { Undecided, Sslv2, Tls, TlsWithPdu, TlsAfterPdu, Pdus, Resync, Lost });
 
 /// The first up to 16 bytes that were not understood.
 #[derive(Clone, Copy, Debug, Default)]
@@ -169,6 +172,15 @@ impl Body {
         }
     }
 
+    /// It follows records, and holds nothing of a message.
+    pub(crate) fn only_follows(&self) -> bool {
+        matches!(self.inside, Inside::Tls | Inside::Resync)
+            && self.tls.is_between_messages()
+            && self.sslv2.is_empty()
+            && self.pdus.is_between()
+            && self.first.length == 0
+    }
+
     pub(crate) fn pending(&self) -> Option<PendingHandshake> {
         self.tls.pending()
     }
@@ -275,5 +287,21 @@ impl Body {
             None => *input = &[],
         }
         found.is_some()
+    }
+}
+
+/// Only when it [follows records](Body::only_follows).
+impl Pack for Body {
+    fn pack(&self, to: &mut Packer) {
+        let Body { from, client_hello_bound, inside, tls, pdus: _, sslv2: _, first: _, guessing } = self;
+        (*from, *client_hello_bound).pack(to);
+        inside.pack(to);
+        tls.pack(to);
+        guessing.pack(to);
+    }
+    fn unpack(unpacker: &mut Unpacker<'_>) -> Body {
+        let (from, bound) = Pack::unpack(unpacker);
+        let (inside, tls, guessing) = (Pack::unpack(unpacker), Pack::unpack(unpacker), Pack::unpack(unpacker));
+        Body { inside, tls, guessing, ..Body::new(from, bound) }
     }
 }

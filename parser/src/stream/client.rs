@@ -5,6 +5,7 @@ use super::buffer::Buffer;
 use super::opening::read;
 use super::{Event, PendingHandshake};
 use crate::Timestamp;
+use crate::pack::{Pack, Packer, Unpacker};
 use crate::session::{Opening, Peer, RequestFacts};
 use crate::wire::{ConnectionRequest, FirstBytes, Malformed, Preconnection};
 
@@ -127,6 +128,11 @@ impl ClientStream {
         }
     }
 
+    /// Records are followed, and nothing is held.
+    pub(crate) fn only_follows(&self) -> bool {
+        self.state == State::Body && self.buffer.is_empty() && self.oddity.is_none() && self.body.only_follows()
+    }
+
     /// The handshake message of which a part has come.
     #[must_use]
     pub fn pending_handshake(&self) -> Option<PendingHandshake> {
@@ -181,5 +187,17 @@ impl ClientStream {
         self.buffer.free();
         // The rest of the first sixteen bytes, before an event is told.
         let _ = self.body.next(input, Timestamp(0));
+    }
+}
+
+/// Only when it [follows records](ClientStream::only_follows).
+impl Pack for ClientStream {
+    fn pack(&self, to: &mut Packer) {
+        // A preconnection blob is a part of the request, which has been told.
+        let ClientStream { state: _, buffer: _, replayed: _, preconnection: _, oddity: _, body } = self;
+        body.pack(to);
+    }
+    fn unpack(from: &mut Unpacker<'_>) -> ClientStream {
+        ClientStream { state: State::Body, body: Pack::unpack(from), ..ClientStream::new(0) }
     }
 }

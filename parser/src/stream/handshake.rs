@@ -2,6 +2,7 @@
 
 use super::PendingHandshake;
 use super::buffer::Buffer;
+use crate::pack::{Pack, Packer, Unpacker};
 use crate::wire::tls::HANDSHAKE_HEADER;
 use crate::wire::{HandshakeHeader, Outcome};
 
@@ -107,6 +108,18 @@ impl HandshakeJoiner {
         if self.handed_out {
             self.clear();
         }
+    }
+}
+
+/// Only between messages: see [`HandshakeJoiner::is_between`].
+impl Pack for HandshakeJoiner {
+    fn pack(&self, to: &mut Packer) {
+        let HandshakeJoiner { buffer: _, handed_out, records } = self;
+        let records = if *handed_out { 0 } else { *records };
+        records.pack(to);
+    }
+    fn unpack(from: &mut Unpacker<'_>) -> HandshakeJoiner {
+        HandshakeJoiner { records: Pack::unpack(from), ..HandshakeJoiner::new() }
     }
 }
 

@@ -6,6 +6,7 @@ use super::opening::read;
 use super::tls::HANDSHAKE_MAX;
 use super::{Event, PendingHandshake};
 use crate::Timestamp;
+use crate::pack::{Pack, Packer, Unpacker};
 use crate::session::{Answer, Peer};
 use crate::wire::{ConnectionAnswer, Malformed, Outcome};
 
@@ -108,6 +109,11 @@ impl HostStream {
         }
     }
 
+    /// Records are followed, and nothing is held.
+    pub(crate) fn only_follows(&self) -> bool {
+        self.answered && self.buffer.is_empty() && self.oddity.is_none() && self.body.only_follows()
+    }
+
     /// The handshake message of which a part has come.
     #[must_use]
     pub fn pending_handshake(&self) -> Option<PendingHandshake> {
@@ -148,5 +154,16 @@ fn oddity(answer: &ConnectionAnswer) -> Option<Malformed> {
     match answer {
         ConnectionAnswer::Confirm { oddity, .. } => *oddity,
         _ => None,
+    }
+}
+
+/// Only when it [follows records](HostStream::only_follows).
+impl Pack for HostStream {
+    fn pack(&self, to: &mut Packer) {
+        let HostStream { answered: _, buffer: _, oddity: _, body } = self;
+        body.pack(to);
+    }
+    fn unpack(from: &mut Unpacker<'_>) -> HostStream {
+        HostStream { answered: true, body: Pack::unpack(from), ..HostStream::new() }
     }
 }

@@ -45,6 +45,11 @@ impl Default for PduReader {
 }
 
 impl PduReader {
+    /// Nothing was read yet, or a PDU has just ended of which nothing is kept.
+    pub(crate) fn is_between(&self) -> bool {
+        self.have == 0 && self.remaining == 0 && self.reading.is_none() && self.io_channel == IO_CHANNEL
+    }
+
     /// The next step; `None` when `input` is used up.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<PduStep> {
         while let Some(reading) = &mut self.reading {

@@ -1,5 +1,6 @@
 //! Follows record headers through a stream: five bytes of state, whatever the records hold.
 
+use crate::pack::pack_fields;
 use crate::wire::tls::RECORD_HEADER;
 use crate::wire::{Malformed, Outcome, RecordHeader};
 
@@ -21,6 +22,8 @@ pub struct RecordReader {
     have: u8,
     remaining: u16,
 }
+
+pack_fields!(RecordReader { header, have, remaining });
 
 impl RecordReader {
     /// The next step; `None` when `input` is used up.

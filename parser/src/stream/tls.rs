@@ -4,6 +4,7 @@ use super::handshake::{HandshakeJoiner, Joined};
 use super::records::RecordReader;
 use super::{Event, PendingHandshake};
 use crate::Timestamp;
+use crate::pack::{pack_fields, pack_variants};
 use crate::session::{CertificateFacts, ClientHelloFacts, Peer, ServerHelloFacts};
 use crate::wire::{
     Alert, CertificateChain, CipherSuite, ClientHello, ContentType, HandshakeHeader, HandshakeType, Malformed, Outcome,
@@ -53,6 +54,21 @@ struct Meaning {
     hello_retry: bool,
     suite: CipherSuite,
 }
+
+pack_fields!(TlsReader {
+    records,
+    joiner,
+    inside,
+    record,
+    peeked,
+    peeked_len,
+    first_version,
+    meaning,
+    client_hello_bound,
+});
+pack_fields!(Meaning { from, change_cipher_spec, hello_retry, suite });
+pack_fields!(RecordHeader { content_type, version, length });
+pack_variants!(Inside { Opaque, Handshake, Alert, Peek });
 
 /// What the reader made of its input.
 #[derive(Debug)]
@@ -114,6 +130,11 @@ impl TlsReader {
     /// Heap bytes held.
     pub(crate) fn held(&self) -> usize {
         self.joiner.held()
+    }
+
+    /// No handshake message has begun.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.joiner.is_between()
     }
 
     pub(crate) fn missing(&self) -> usize {

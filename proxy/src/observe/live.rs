@@ -19,7 +19,7 @@ pub(crate) struct Entry {
     pub(crate) listener: Arc<ListenerMetrics>,
     pub(crate) upstream: Arc<UpstreamMetrics>,
     /// How many of [`HANGING`] were told of which phase.
-    told: (Phase, usize),
+    told: (Phase, u8),
     /// Bytes that are in the counters already.
     counted: PerPeer<u64>,
 }
@@ -72,7 +72,7 @@ impl Live {
                 continue;
             }
             let waited = now.since(entry.session.entered());
-            let steps = HANGING.iter().filter(|step| waited >= **step).count();
+            let steps = HANGING.iter().filter(|step| waited >= **step).count() as u8;
             let told = if entry.told.0 == phase { entry.told.1 } else { 0 };
             entry.told = (phase, steps.max(told));
             if steps > told {
@@ -92,6 +92,13 @@ impl Live {
                 entry.carried(bytes);
             }
         }
+    }
+
+    /// Sessions that have been silent may rest.
+    pub(crate) fn rest(&self, now: Timestamp) {
+        let sessions: Vec<Arc<dyn LiveSession>> =
+            self.lock().values().map(|entry| Arc::clone(&entry.session)).collect();
+        sessions.iter().for_each(|session| session.rest(now));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// Fine enough for a hang of five seconds, cheap enough for 20,000 live sessions.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Byte counters of live sessions are brought up to date once in so many ticks, and at each scrape.
+/// Byte counters of live sessions are brought up to date once in so many ticks, and at each scrape; those that are silent
+/// rest.
 const BYTES_EVERY: u32 = 10;
 
 /// Runs as long as the observer lives.
@@ -28,6 +29,7 @@ fn run(observer: &Weak<Observer>) {
         observer.settle(now);
         if tick == 0 {
             observer.live.count_bytes();
+            observer.live.rest(now);
         }
     }
 }

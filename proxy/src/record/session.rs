@@ -83,6 +83,10 @@ pub trait LiveSession: Send + Sync {
         let timeline = self.timeline();
         PerPeer { client: timeline.traffic.client.bytes, host: timeline.traffic.host.bytes }
     }
+    /// May take less memory until its next byte, if it has been silent. Asked every few seconds.
+    fn rest(&self, now: Timestamp) {
+        let _ = now;
+    }
     /// Its opening as it passed, while that is kept.
     fn tape(&self) -> Option<Arc<Tape>> {
         None

@@ -1,7 +1,8 @@
 //! The session tracker as the relay feeds it and as the outputs look at it while the session lives.
 //!
 //! It stands behind a mutex that only this session's task and somebody asking about this session ever take: a read pays
-//! some nanoseconds for it, and an idle session holds what is known of it once.
+//! some nanoseconds for it, and an idle session holds what is known of it once, packed once the tracker has let go. The
+//! next bytes wake it, and a silence of [`QUIET`] sends it to rest again.
 
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
@@ -12,19 +13,22 @@ use crate::sys;
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Confidence, Marks, Missing, Side, Verdict, diagnose};
 use parser::session::{
-    Awaiting, BridgeFacts, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Session,
-    TcpFacts, Timeline, UpstreamEvent, Watch,
+    Awaiting, BridgeFacts, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Resting,
+    Session, TcpFacts, Timeline, UpstreamEvent, Watch,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::net::TcpStream;
+
+/// A session that was woken rests again when nothing has come for this long.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// A live session, for those who look.
 pub(crate) struct Live {
     identity: Arc<SessionIdentity>,
-    /// `None` once its record is on the way.
-    session: Mutex<Option<Session>>,
+    session: Mutex<Tracked>,
     phase: AtomicU8,
     /// When it entered that phase, in nanoseconds.
     entered: AtomicU64,
@@ -34,15 +38,61 @@ pub(crate) struct Live {
     host: Mutex<Weak<TcpStream>>,
 }
 
+/// The tracker of a session.
+enum Tracked {
+    Awake(Box<Session>),
+    /// It has let go, and nothing has come since.
+    Resting(Resting),
+    /// Its record is on the way.
+    Over,
+}
+
+impl Tracked {
+    /// The session, woken when it rests.
+    fn wake(&mut self) -> Option<&mut Session> {
+        if let Tracked::Resting(_) = self
+            && let Tracked::Resting(resting) = std::mem::replace(self, Tracked::Over)
+        {
+            *self = Tracked::Awake(resting.wake());
+        }
+        match self {
+            Tracked::Awake(session) => Some(session),
+            Tracked::Resting(_) | Tracked::Over => None,
+        }
+    }
+
+    /// Packs the session, if it is one that can rest.
+    fn rest(&mut self) {
+        *self = match std::mem::replace(self, Tracked::Over) {
+            Tracked::Awake(session) => session.rest().map_or_else(Tracked::Awake, Tracked::Resting),
+            other => other,
+        };
+    }
+
+    fn take(&mut self) -> Option<Box<Session>> {
+        match std::mem::replace(self, Tracked::Over) {
+            Tracked::Awake(session) => Some(session),
+            Tracked::Resting(resting) => Some(resting.wake()),
+            Tracked::Over => None,
+        }
+    }
+}
+
 impl Live {
-    fn lock(&self) -> MutexGuard<'_, Option<Session>> {
+    fn lock(&self) -> MutexGuard<'_, Tracked> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look<T>(&self, at: impl FnOnce(&Timeline) -> T) -> T {
-        match &*self.lock() {
-            Some(session) => at(session.timeline()),
-            None => at(&Timeline { opened: self.identity.accepted, ..Timeline::default() }),
+        let held = self.lock();
+        match &*held {
+            Tracked::Awake(session) => at(session.timeline()),
+            Tracked::Resting(resting) => {
+                let resting = resting.clone();
+                drop(held);
+                at(resting.wake().timeline())
+            }
+            Tracked::Over => at(&Timeline { opened: self.identity.accepted, ..Timeline::default() }),
         }
     }
 }
@@ -69,7 +119,24 @@ impl LiveSession for Live {
     }
 
     fn traffic(&self) -> PerPeer<u64> {
-        self.look(|timeline| PerPeer { client: timeline.traffic.client.bytes, host: timeline.traffic.host.bytes })
+        match &*self.lock() {
+            Tracked::Awake(session) => {
+                let traffic = &session.timeline().traffic;
+                PerPeer { client: traffic.client.bytes, host: traffic.host.bytes }
+            }
+            Tracked::Resting(resting) => resting.traffic(),
+            Tracked::Over => PerPeer::default(),
+        }
+    }
+
+    fn rest(&self, now: Timestamp) {
+        let mut held = self.lock();
+        if let Tracked::Awake(session) = &*held
+            && session.watch() == Watch::Tail
+            && now.since(session.timeline().last_event()) >= QUIET
+        {
+            held.rest();
+        }
     }
 
     fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
@@ -107,11 +174,11 @@ impl Witness {
         observer: &Arc<Observer>,
         budget: &Arc<OpeningBudget>,
     ) -> Witness {
-        let session = Session::new(identity.accepted, Limits::default());
+        let session = Box::new(Session::new(identity.accepted, Limits::default()));
         let phase = session.phase();
         let tape = observer.tape(budget);
         let live = Arc::new(Live {
-            session: Mutex::new(Some(session)),
+            session: Mutex::new(Tracked::Awake(session)),
             phase: AtomicU8::new(phase as u8),
             entered: AtomicU64::new(identity.accepted.0),
             client: Arc::downgrade(client),
@@ -226,7 +293,9 @@ impl Witness {
     /// What is known so far, for whoever decides on it; `None` when the tracker no longer reads.
     pub(crate) fn look<T>(&self, at: impl FnOnce(&Timeline) -> T) -> Option<T> {
         match &*self.live.lock() {
-            Some(session) if !self.let_go && session.timeline().gave_up.is_none() => Some(at(session.timeline())),
+            Tracked::Awake(session) if !self.let_go && session.timeline().gave_up.is_none() => {
+                Some(at(session.timeline()))
+            }
             _ => None,
         }
     }
@@ -276,7 +345,9 @@ impl Witness {
             return nothing;
         }
         match &*self.live.lock() {
-            Some(session) if session.timeline().gave_up.is_none() && session.timeline().opening != Opening::NotRdp => {
+            Tracked::Awake(session)
+                if session.timeline().gave_up.is_none() && session.timeline().opening != Opening::NotRdp =>
+            {
                 session.awaiting()
             }
             _ => nothing,
@@ -291,7 +362,7 @@ impl Witness {
     /// Tells the tracker something, and draws the consequences: memory, letting go, phase.
     fn tell(&mut self, at: Timestamp, something: impl FnOnce(&mut Session)) {
         let mut held = self.live.lock();
-        let Some(session) = &mut *held else { return };
+        let Some(session) = held.wake() else { return };
         contained(&self.live.identity, session, at, something);
         if !self.charge.set(session.buffered() + self.early) && !self.let_go {
             session.give_up(GiveUp::Budget, at);
@@ -301,12 +372,13 @@ impl Witness {
         if session.timeline().plaintext.is_some() || session.timeline().bridge.is_some() {
             self.tape = None;
         }
+        let phase = session.phase();
         if !self.let_go && session.watch() == Watch::Tail {
             self.let_go = true;
             self.tape = self.tape.take().filter(|tape| tape.let_go(session.timeline()));
             session.share_shape(shared_shape);
+            held.rest();
         }
-        let phase = session.phase();
         drop(held);
         if phase != self.phase {
             let before = std::mem::replace(&mut self.phase, phase);

@@ -22,15 +22,19 @@ impl Fingerprints {
         if shape.sslv2_form {
             return Fingerprints::default();
         }
-        Fingerprints { ja3: hex(&Md5::digest(ja3_text(shape))), ja4: ja4(shape) }
+        Fingerprints { ja3: hex(&Md5::digest(ja3_bytes(shape))), ja4: ja4(shape) }
     }
 }
 
 /// The text that JA3 hashes: `version,suites,extensions,groups,point_formats`, decimal, GREASE left out.
 #[must_use]
 pub fn ja3_text(shape: &HelloShape) -> String {
+    String::from_utf8(ja3_bytes(shape)).unwrap_or_default()
+}
+
+fn ja3_bytes(shape: &HelloShape) -> Vec<u8> {
     let values = shape.suites.len() + shape.extensions.len() + shape.groups.len() + shape.point_formats.len();
-    let mut text = String::with_capacity(6 * values + 10);
+    let mut text = Vec::with_capacity(6 * values + 10);
     decimal(&mut text, shape.legacy_version.0);
     decimals(&mut text, shape.suites.iter().map(|s| s.0));
     decimals(&mut text, shape.extensions.iter().copied());
@@ -42,33 +46,37 @@ pub fn ja3_text(shape: &HelloShape) -> String {
 /// JA3S, md5 in hex of `version,suite,extensions`; the version is `legacy_version`.
 #[must_use]
 pub fn ja3s(version: TlsVersion, suite: CipherSuite, extensions: &[u16]) -> String {
-    let mut text = String::with_capacity(6 * extensions.len() + 12);
+    let mut text = Vec::with_capacity(6 * extensions.len() + 12);
     decimal(&mut text, version.0);
-    text.push(',');
+    text.push(b',');
     decimal(&mut text, suite.0);
     decimals(&mut text, extensions.iter().copied());
     hex(&Md5::digest(text))
 }
 
 /// A comma, then the values joined by dashes.
-fn decimals(text: &mut String, values: impl Iterator<Item = u16>) {
-    text.push(',');
+fn decimals(text: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
+    text.push(b',');
     for (place, value) in values.filter(|v| !is_grease(*v)).enumerate() {
         if place > 0 {
-            text.push('-');
+            text.push(b'-');
         }
         decimal(text, value);
     }
 }
 
 /// The value in decimal. Some sixty of them per hello make the machinery of `write!` the larger part of the cost.
-fn decimal(text: &mut String, value: u16) {
-    for power in [10_000, 1_000, 100, 10] {
-        if value >= power {
-            text.push(char::from(b'0' + (value / power % 10) as u8));
-        }
-    }
-    text.push(char::from(b'0' + (value % 10) as u8));
+#[inline]
+fn decimal(text: &mut Vec<u8>, value: u16) {
+    let digits = [10_000, 1_000, 100, 10, 1].map(|power| b'0' + (value / power % 10) as u8);
+    let first = match value {
+        10_000.. => 0,
+        1_000.. => 1,
+        100.. => 2,
+        10.. => 3,
+        _ => 4,
+    };
+    text.extend_from_slice(&digits[first..]);
 }
 
 fn ja4(shape: &HelloShape) -> String {
@@ -126,23 +134,24 @@ fn ja4_hash(values: &[u16], schemes: &[u16]) -> String {
         return "000000000000".to_owned();
     }
     let mut text = Vec::with_capacity(5 * (values.len() + schemes.len()));
-    for (list, first) in [(values, None), (schemes, Some(b'_'))] {
+    for (list, first) in [(values, b','), (schemes, b'_')] {
         for (place, value) in list.iter().enumerate() {
-            text.extend(if place == 0 { first } else { Some(b',') });
-            text.extend([value >> 12, value >> 8, value >> 4, *value].map(|v| DIGITS[usize::from(v & 0x0f)]));
+            let [a, b, c, d] = [value >> 12, value >> 8, value >> 4, *value].map(|v| DIGITS[usize::from(v & 0x0f)]);
+            text.extend_from_slice(&[if place == 0 { first } else { b',' }, a, b, c, d]);
         }
     }
-    hex(&Sha256::digest(text)[..6])
+    // The first value stands alone, unless there is none.
+    let begin = usize::from(!values.is_empty());
+    hex(&Sha256::digest(&text[begin..])[..6])
 }
 
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.extend([byte >> 4, byte & 0x0f].map(|d| char::from(DIGITS[usize::from(d)])));
-    }
-    text
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).map(|d| DIGITS[usize::from(d)]);
+    let mut text = Vec::with_capacity(2 * bytes.len());
+    text.extend(digits);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -191,9 +200,9 @@ mod tests {
     #[test]
     fn decimals_are_those_of_the_standard_library() {
         for value in [0, 9, 10, 99, 100, 999, 1_000, 9_999, 10_000, 10_203, 65_535] {
-            let mut text = String::new();
+            let mut text = Vec::new();
             decimal(&mut text, value);
-            assert_eq!(text, value.to_string());
+            assert_eq!(text, value.to_string().as_bytes());
         }
     }
 
