@@ -147,8 +147,7 @@ pub async fn reach(address: SocketAddr, deadline: Instant) -> Result<Reached, Co
 
 /// `TcpStream::connect` takes a reset for a connect that failed, and drops the socket with what the host has sent.
 async fn establish(address: SocketAddr) -> io::Result<Reached> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     match socket.connect(&address.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
