@@ -28,7 +28,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SESSIONS: usize = 100;
 
 /// Bytes of an idle session, at most.
-const MOST: usize = 2_560;
+const MOST: usize = 2_112;
 
 /// From the Connection Request to the font map.
 fn whole_opening() -> Vec<(Peer, Vec<u8>)> {

@@ -8,13 +8,13 @@
 
 use crate::bridge::Bridge;
 use crate::clock;
-use crate::cores::Cores;
-use crate::limits::{Admission, OpeningBudget};
+use crate::cores::{Cores, Seat};
+use crate::limits::{Admission, OpeningBudget, Place};
 use crate::observe::{Observer, Rejection};
 use crate::record::SessionIdentity;
 use crate::relay::{Form, set_options};
 use crate::session;
-use crate::shutdown::Sessions;
+use crate::shutdown::{Sessions, Stop};
 use crate::sys;
 use crate::upstream::{self, Resolver};
 use config::{Settings, Timeouts, Upstream};
@@ -192,6 +192,14 @@ impl Listening {
     }
 }
 
+/// What a session holds while it is here. Given back in this order: who sees no session left may count on the places being
+/// free.
+struct Here {
+    _place: Place,
+    _seat: Seat,
+    stop: Stop,
+}
+
 /// Accepts on one core.
 struct Acceptor {
     core: usize,
@@ -236,22 +244,22 @@ impl Acceptor {
         };
         let socket = TcpStream::from(socket);
         let identity = self.identity(&socket, client, &plan);
-        let mut stop = self.shared.sessions.enter();
+        let stop = self.shared.sessions.enter();
         let seat = self.shared.cores.seat(self.core);
         let shared = Arc::clone(&self.shared);
-        self.shared.cores.spawn(seat.core(), async move {
-            match tokio::net::TcpStream::from_std(socket) {
-                Ok(socket) => session::serve(socket, identity, &plan, &shared, &mut stop).await,
+        let core = seat.core();
+        let mut here = Here { _place: place, _seat: seat, stop };
+        self.shared.cores.spawn(core, async move {
+            let socket = match tokio::net::TcpStream::from_std(socket) {
+                Ok(socket) => socket,
                 // epoll_ctl(2): too many descriptors are watched, or there is no memory.
                 Err(error) => {
                     tracing::debug!(%error, "a connection could not be watched");
-                    shared.observer.rejected(&identity, Rejection::Descriptors);
+                    return shared.observer.rejected(&identity, Rejection::Descriptors);
                 }
-            }
-            // In this order: who sees no session left may count on the places being free.
-            drop(place);
-            drop(seat);
-            drop(stop);
+            };
+            session::serve(socket, identity, &plan, &shared, &mut here.stop).await;
+            drop(here);
         });
     }
 

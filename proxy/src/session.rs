@@ -5,39 +5,41 @@ use crate::record::SessionIdentity;
 use crate::relay::{Ending, Leg, Relay, Stop, Witness};
 use crate::upstream::{Attempts, reach};
 use parser::session::{CloseKind, Closer, ConnectFailure, Peer, ProxyAct, ResolveFailure, Upstream, UpstreamEvent};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 /// Serves a client that was accepted and admitted, until both sides are closed and the record is handed over.
-pub(crate) async fn serve(
+///
+/// No `async fn`, which would keep its arguments beside what is made of them, for days.
+pub(crate) fn serve<'a>(
     socket: TcpStream,
     identity: Arc<SessionIdentity>,
-    plan: &Plan,
-    shared: &Shared,
-    stop: &mut Stop,
-) {
+    plan: &'a Plan,
+    shared: &'a Shared,
+    stop: &'a mut Stop,
+) -> impl Future<Output = ()> + Send + 'a {
     let client = Leg::of_client(socket);
     let mut witness = Witness::new(identity, client.socket(), &shared.observer, &shared.budget);
     let mut relay = Relay::new(client, &plan.timeouts, &shared.form);
 
-    // In a box of its own, which is gone once there is a host: an idle session does not pay for it.
-    let reached = Box::pin(reach_host(&mut relay, &mut witness, plan, stop)).await;
-    let ending = match reached {
-        Ok(host) => {
-            relay.attach(host, &mut witness);
-            match &plan.bridge {
+    async move {
+        // In a box of its own, which is gone once there is a host: an idle session does not pay for it.
+        let reached = Box::pin(reach_host(&mut relay, &mut witness, plan, stop)).await;
+        let ending = match reached.map(|host| relay.attach(host, &mut witness)) {
+            Ok(()) => match &plan.bridge {
                 None => relay.run(&mut witness, stop).await,
                 // On the heap: what a bridge needs is no burden of a session without one.
                 Some(bridge) => Box::pin(bridge.serve(&mut relay, &mut witness, plan, shared, stop)).await,
-            }
-        }
-        Err(ending) => ending,
-    };
+            },
+            Err(ending) => ending,
+        };
 
-    Box::pin(close(relay, ending, &mut witness)).await;
-    witness.finish();
+        Box::pin(close(relay, ending, &mut witness)).await;
+        witness.finish();
+    }
 }
 
 /// Name, address, connection; meanwhile the client may speak already, or leave.
@@ -114,7 +116,7 @@ async fn close(mut relay: Relay, ending: Ending, witness: &mut Witness) {
 mod tests {
     use super::*;
 
-    fn future_size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+    fn future_size<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -123,9 +125,7 @@ mod tests {
         // No buffer is in here; what is, is paid for every session for as long as it lives.
         let size = future_size::<TcpStream, Arc<SessionIdentity>, &Plan, &Shared, &mut Stop, _>(serve);
         println!("task of a session: {size} bytes, without those of the runtime");
-        assert!(size <= 1024, "{size} bytes per task");
-        let tracker = size_of::<parser::session::Session>() + size_of::<parser::session::Timeline>();
-        assert!(size <= 4096, "{size} bytes per task");
-        assert!(tracker <= 8192, "{tracker} bytes of tracker and timeline");
+        // A little more, and with what the runtime adds it is no longer a block of 640.
+        assert!(size <= 432, "{size} bytes per task");
     }
 }

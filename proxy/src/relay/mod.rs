@@ -121,28 +121,34 @@ impl Relay {
     }
 
     /// Moves bytes until the session is over.
-    pub(crate) async fn run(&mut self, witness: &mut Witness, stop: &mut Stop) -> Ending {
-        let Some(host) = &mut self.host else { return Ending::Closed };
-        let mut both = Both {
+    ///
+    /// An idle session waits in this, so it keeps no more than it needs then: an `async fn` would keep its arguments twice.
+    pub(crate) fn run<'a>(
+        &'a mut self,
+        witness: &'a mut Witness,
+        stop: &'a mut Stop,
+    ) -> impl Future<Output = Ending> + Send + 'a {
+        let timer = &mut self.timer;
+        let mut both = self.host.as_mut().map(|host| Both {
             client: &mut self.client,
             host,
             up: &mut self.up,
             down: &mut self.down,
             form: &self.form,
-            client_errors: ErrorWatch::default(),
-            host_errors: ErrorWatch::default(),
+            client_errors: ErrorWatch::Idle,
+            host_errors: ErrorWatch::Idle,
             hand_over: None,
-        };
-        poll_fn(|cx| {
+        });
+        poll_fn(move |cx| {
             // First, for a busy relay may use up the task's share of this turn.
             if stop.poll(cx).is_ready() {
                 return Poll::Ready(Ending::Stopped);
             }
+            let Some(both) = &mut both else { return Poll::Ready(Ending::Closed) };
             if let Some(ending) = both.poll(witness, cx) {
                 return Poll::Ready(ending);
             }
-            let timer = &mut self.timer;
-            match both.hand_over.as_ref().map(HandOver::deadline) {
+            match both.hand_over.as_ref().map(|hand_over| hand_over.deadline()) {
                 Some(deadline) => match timer.poll_until(deadline, cx) {
                     Poll::Ready(()) => both.give_up_hand_over(witness, cx),
                     Poll::Pending => Poll::Pending,
@@ -150,7 +156,6 @@ impl Relay {
                 None => timer.poll_phase(witness, cx).map(Ending::TimedOut),
             }
         })
-        .await
     }
 
     /// The leg to `peer`, if there is one.
@@ -190,7 +195,8 @@ struct Both<'a> {
     form: &'a Form,
     client_errors: ErrorWatch,
     host_errors: ErrorWatch,
-    hand_over: Option<HandOver>,
+    /// Boxed, for few sessions end so.
+    hand_over: Option<Box<HandOver>>,
 }
 
 impl Both<'_> {
@@ -253,7 +259,7 @@ impl Both<'_> {
 
     /// With nothing left to read the error itself is the news. Otherwise it is left where it is, for the read that
     /// comes to it after the last byte; but the time for handing over runs.
-    fn error_on(leg: &mut Leg, hand_over: &mut Option<HandOver>) -> bool {
+    fn error_on(leg: &mut Leg, hand_over: &mut Option<Box<HandOver>>) -> bool {
         if leg.ended {
             return leg.broken.is_none() && leg.break_by_pending_error();
         }
@@ -302,9 +308,9 @@ struct HandOver {
 }
 
 impl HandOver {
-    fn of(from: Peer) -> HandOver {
+    fn of(from: Peer) -> Box<HandOver> {
         let now = Instant::now();
-        HandOver { from, begun: now, moved: now }
+        Box::new(HandOver { from, begun: now, moved: now })
     }
 
     fn deadline(&self) -> Instant {
@@ -313,28 +319,29 @@ impl HandOver {
 }
 
 /// Readiness for an error of one leg, asked for when it is not being read from, and at most until it comes.
-#[derive(Default)]
-struct ErrorWatch {
+enum ErrorWatch {
+    Idle,
     /// Boxed, for few sessions ever need it.
-    ready: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    fired: bool,
+    Waiting(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Fired,
 }
 
 impl ErrorWatch {
     /// True once there was an error, and ever after.
     fn fired(&mut self, leg: &Leg, cx: &mut Context<'_>) -> bool {
-        if self.fired {
-            return true;
-        }
-        let ready = self.ready.get_or_insert_with(|| {
+        if let ErrorWatch::Idle = self {
             let socket = Arc::clone(&leg.socket);
-            Box::pin(async move {
+            *self = ErrorWatch::Waiting(Box::pin(async move {
                 // It fails only when the runtime is going, and the session with it.
                 let _ = socket.ready(Interest::ERROR).await;
-            })
-        });
-        self.fired = ready.as_mut().poll(cx).is_ready();
-        self.fired
+            }));
+        }
+        if let ErrorWatch::Waiting(ready) = self
+            && ready.as_mut().poll(cx).is_ready()
+        {
+            *self = ErrorWatch::Fired;
+        }
+        matches!(self, ErrorWatch::Fired)
     }
 }
 

@@ -40,13 +40,13 @@ struct Pool {
 pub(super) struct Held {
     /// Always there, until the drop takes it out.
     pipe: Option<Pipe>,
-    bytes: usize,
+    bytes: u32,
 }
 
 struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
-    size: usize,
+    size: u32,
 }
 
 /// What came of looking for a way through the kernel.
@@ -72,16 +72,17 @@ pub(super) fn take(source: &TcpStream, form: &Form) -> io::Result<Taken> {
     let Some(mut held) = Held::get(form) else { return Ok(Taken::Copy) };
     form.may_stumble()?;
     let Some(pipe) = &held.pipe else { return Ok(Taken::Copy) };
-    let most = pipe.size.min(form.at_most);
+    let most = (pipe.size as usize).min(form.at_most);
     // What waits had arrived when it was counted. If it is all in the pipe, whatever else there is came later and is a
     // new event. If it is not, the pipe is full, or there is an urgent byte, which only a read passes over.
     let moved = source.try_io(Interest::READABLE, || {
         match splice(source, &pipe.write, most) {
-            Ok(n) => held.bytes = n,
+            // No more than the pipe has room for.
+            Ok(n) => held.bytes = n as u32,
             Err(error) if is_transient(&error) => {}
             Err(error) => return Err(error),
         }
-        if held.bytes >= waiting { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        if held.bytes as usize >= waiting { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
     });
     match moved {
         _ if held.bytes > 0 => Ok(Taken::Bytes(held)),
@@ -99,7 +100,7 @@ impl Held {
 
     /// Bytes in the pipe.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes as usize
     }
 
     /// Moves what `destination` takes out of the pipe; how much that was, 0 when there is no room.
@@ -108,7 +109,7 @@ impl Held {
     /// What splice(2) says of the socket.
     pub(super) fn give(&mut self, destination: &TcpStream, form: &Form) -> io::Result<usize> {
         let Some(pipe) = &self.pipe else { return Ok(0) };
-        let most = self.bytes.min(form.at_most);
+        let most = self.bytes().min(form.at_most);
         // A short count may have other reasons than a full socket (a signal, older kernels), so it is not taken for one.
         let given = form
             .may_stumble()
@@ -117,7 +118,7 @@ impl Held {
             Err(error) if is_transient(&error) => Ok(0),
             Err(error) => Err(error),
             Ok(n) => {
-                self.bytes -= n.min(self.bytes);
+                self.bytes -= n.min(self.bytes()) as u32;
                 Ok(n)
             }
         }
@@ -148,7 +149,7 @@ impl Pool {
             return None;
         }
         match Pipe::open(form.pipe_size) {
-            Ok(pipe) if pipe.size >= LEAST_SIZE.min(form.pipe_size) => {
+            Ok(pipe) if pipe.size as usize >= LEAST_SIZE.min(form.pipe_size) => {
                 self.pipes += 1;
                 self.refused = None;
                 Some(pipe)
@@ -167,7 +168,8 @@ impl Pipe {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         // Whether it was granted is said by what the pipe has afterwards.
         let _ = rustix::pipe::fcntl_setpipe_size(&write, size);
-        let size = rustix::pipe::fcntl_getpipe_size(&write)?;
+        // Some pages: a size is an `int` in pipe(7).
+        let size = rustix::pipe::fcntl_getpipe_size(&write)? as u32;
         Ok(Pipe { read, write, size })
     }
 }

@@ -17,8 +17,9 @@ pub(super) struct PhaseTimer {
     timeouts: Arc<Timeouts>,
     /// The host is connected: before that it cannot be late with an answer, and the connect has its own time-out.
     connected: bool,
-    timed: (Awaiting, Timestamp),
-    deadline: Option<Instant>,
+    /// What is being timed, and since when.
+    awaiting: Awaiting,
+    since: Timestamp,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -27,8 +28,8 @@ impl PhaseTimer {
         PhaseTimer {
             timeouts: Arc::clone(timeouts),
             connected: false,
-            timed: (Awaiting::Nothing, Timestamp::default()),
-            deadline: None,
+            awaiting: Awaiting::Nothing,
+            since: Timestamp::default(),
             sleep: None,
         }
     }
@@ -41,30 +42,38 @@ impl PhaseTimer {
     /// Ready with what was awaited when its time-out has struck.
     pub(super) fn poll_phase(&mut self, witness: &Witness, cx: &mut Context<'_>) -> Poll<Awaiting> {
         let timed = self.timeable(witness.awaiting());
-        if timed != self.timed {
-            self.timed = timed;
-            self.deadline = self.limit(timed.0).map(|limit| {
-                let spent = clock::now().since(timed.1);
-                Instant::now() + limit.saturating_sub(spent)
-            });
-        }
-        match self.deadline {
-            Some(deadline) => self.poll_until(deadline, cx).map(|()| timed.0),
-            None => {
-                self.sleep = None;
-                Poll::Pending
+        if timed != (self.awaiting, self.since) {
+            (self.awaiting, self.since) = timed;
+            match self.limit(self.awaiting) {
+                Some(limit) => {
+                    let spent = clock::now().since(self.since);
+                    self.set(Instant::now() + limit.saturating_sub(spent));
+                }
+                None => self.sleep = None,
             }
         }
+        self.poll(cx).map(|()| self.awaiting)
     }
 
-    /// Ready at `deadline`.
+    /// Ready at `deadline`, whatever is awaited.
     pub(super) fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        // Should a phase be timed again after this, its time is reckoned anew.
+        (self.awaiting, self.since) = (Awaiting::Nothing, Timestamp::default());
+        self.set(deadline);
+        self.poll(cx)
+    }
+
+    fn set(&mut self, deadline: Instant) {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() != deadline {
             sleep.as_mut().reset(deadline);
         }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
         // The clock is asked too: a busy task is not told of its timers until it pauses.
-        if Instant::now() >= deadline {
+        if Instant::now() >= sleep.deadline() {
             return Poll::Ready(());
         }
         sleep.as_mut().poll(cx)
