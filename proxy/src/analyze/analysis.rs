@@ -5,8 +5,8 @@ use super::packet::Packet;
 use super::pairs::{Leg, Pairs};
 use super::replay::Replay;
 use super::settle::{Settle, Step};
-use super::streams::{Event, Stream, Streams};
-use crate::record::{Attempt, SessionIdentity, SessionRecord};
+use super::streams::{Event, State, Stream, Streams};
+use crate::record::{Attempt, SessionIdentity, SessionRecord, shared_shape};
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Marks, diagnose};
 use parser::session::{Opening, Phase};
@@ -86,8 +86,16 @@ struct Track {
     phase: Phase,
     opening: Opening,
     other_leg: Option<Leg>,
+    /// Its hello is one of those that are kept once for all.
+    shares_shape: bool,
     /// Closes so far, and whether the client has said goodbye inside of TLS.
     ending: (usize, bool),
+}
+
+impl State for Track {
+    fn memory(&self) -> usize {
+        self.replay.memory()
+    }
 }
 
 impl Analysis {
@@ -124,7 +132,11 @@ impl Analysis {
     /// The capture is at its end: tells all that was not told.
     pub fn finish(&mut self, tell: &mut impl FnMut(Finding)) {
         let Analysis { streams, rest } = self;
-        streams.finish(&mut |stream, track, at, event| rest.event(stream, track, at, event));
+        streams.finish(&mut |stream, track, at, event| {
+            rest.event(stream, track, at, event);
+            // What there is no room for; all else in the order of its time, when all is known.
+            rest.settle.pass_time(Timestamp(0), tell);
+        });
         rest.settle.finish(tell);
     }
 
@@ -139,6 +151,11 @@ impl Rest {
     fn event(&mut self, stream: &Stream, track: &mut Track, at: Timestamp, event: Event<'_>) {
         let over = matches!(event, Event::Ended(_));
         track.replay.event(stream, at, event);
+        if !track.shares_shape && track.replay.session(stream).timeline().client_hello.is_some() {
+            // Thousands of connections show a handful of hellos.
+            track.replay.session(stream).share_shape(shared_shape);
+            track.shares_shape = true;
+        }
         let id = *track.id.get_or_insert_with(|| {
             let id = session_id(stream);
             let target = Arc::from(stream.host.to_string());

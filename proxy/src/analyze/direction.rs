@@ -159,6 +159,11 @@ impl Direction {
         self.acknowledged
     }
 
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     /// Gives back what is held.
     pub(super) fn free(&mut self, held: &mut Held) {
         held.0 = held.0.saturating_sub(self.held);
@@ -206,9 +211,11 @@ impl Direction {
     fn remember(&mut self, new: &[u8], held: &mut Held) {
         let whole = self.recent.len() as i64 + new.len() as i64 == self.delivered;
         if whole && self.delivered <= RECENT as i64 && held.0 + new.len() <= HELD_IN_ALL {
+            let before = self.recent.capacity();
             self.recent.extend_from_slice(new);
-            self.held += new.len();
-            held.0 += new.len();
+            let more = self.recent.capacity() - before;
+            self.held += more;
+            held.0 += more;
         } else {
             self.forget_recent(held);
         }
@@ -216,7 +223,7 @@ impl Direction {
 
     fn forget_recent(&mut self, held: &mut Held) {
         if !self.recent.is_empty() {
-            self.release(self.recent.len(), held);
+            self.release(self.recent.capacity(), held);
             self.recent = Vec::new();
         }
     }

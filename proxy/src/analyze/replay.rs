@@ -11,6 +11,9 @@ const ENETUNREACH: i32 = 101;
 const ECONNREFUSED: i32 = 111;
 const EHOSTUNREACH: i32 = 113;
 
+/// What a tracker and its timeline hold beside what waits to be put together: lists of a hello, a certificate, phases.
+const FACTS: usize = 2 << 10;
+
 /// One connection on its way through the tracker.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
@@ -52,6 +55,11 @@ impl Replay {
                 session.packet_facts(*facts);
             }
         }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.session.as_ref().map_or(0, |session| size_of::<Session>() + FACTS + session.buffered())
     }
 
     /// The session, at the end.

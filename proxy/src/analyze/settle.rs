@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Findings that wait for the client's next connection, and steps that wait for their turn. Past it they are told as they
-/// are.
+/// Findings that wait for the client's next connection. One has some six kilobytes. Past it they are told as they are.
 const WAITING: usize = 1_024;
+/// Steps that wait for their turn, and findings among them. Past it they are taken at once.
 const STEPS: usize = 65_536;
+const FINDINGS: usize = 2_048;
 
 /// What happened.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(super) enum Step {
 pub(super) struct Settle {
     attempts: Attempts,
     steps: BTreeMap<(Timestamp, u64), Step>,
+    /// Findings among `steps`.
+    findings: usize,
     count: u64,
     /// Ended; the next connection of their client may change what is said of them.
     waiting: BTreeMap<u128, Finding>,
@@ -62,6 +65,7 @@ impl Settle {
     /// Notes that something happened at this time.
     pub(super) fn note(&mut self, at: Timestamp, step: Step) {
         self.count += 1;
+        self.findings += usize::from(matches!(step, Step::Ended(_)));
         self.steps.insert((at, self.count), step);
     }
 
@@ -70,10 +74,11 @@ impl Settle {
         let until = Timestamp(now.0.saturating_sub(self.behind.as_nanos() as u64));
         while let Some(first) = self.steps.first_entry() {
             let at = first.key().0;
-            if at > until && self.steps.len() <= STEPS {
+            if at > until && self.steps.len() <= STEPS && self.findings <= FINDINGS {
                 return;
             }
             let Some((_, step)) = self.steps.pop_first() else { return };
+            self.findings -= usize::from(matches!(step, Step::Ended(_)));
             self.expire(at, tell);
             self.take(at, step, tell);
         }

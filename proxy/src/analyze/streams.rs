@@ -1,7 +1,7 @@
 //! Segments to connections: bytes in order, each given when it was complete on the wire, and closes as they were seen.
 //!
-//! A connection is let go when it is over, so memory does not grow with the file: [`LIVE`] connections are followed at
-//! once, and of [`REMEMBERED`] past ones it is known that their late segments are nothing new.
+//! A connection is let go when it is over, so memory does not grow with the file: all that are followed at once share
+//! [`MEMORY`], and of [`REMEMBERED`] past ones it is known that their late segments are nothing new.
 
 use super::direction::{Direction, Held, Piece};
 use super::observed::Observed;
@@ -14,9 +14,14 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Connections that are followed at once; when there are more, the one that was silent for the longest is let go. Each
-/// costs some forty kilobytes until its handshake is over: 160 MiB at the most.
-const LIVE: usize = 4_096;
+/// Bytes that the connections which are followed at once may take: what waits of them to be put in order, what they began
+/// with, and what their trackers hold. Past it the one that would be let go next by its time is let go now. One costs from
+/// four to eighty kilobytes, so that some thousands are followed whatever they hold.
+const MEMORY: usize = 80 << 20;
+/// What one costs beside its own bytes: places in tables, and what an allocator adds.
+const PLACES: usize = 512;
+/// Entries of the heap of times that may be of connections that are over, beside two for each that is followed.
+const STALE: usize = 4_096;
 /// Connections that are over and whose addresses are remembered.
 const REMEMBERED: usize = 65_536;
 /// A SYN that was not answered, or a close that the other side did not answer, for so long will not be: systems send
@@ -59,10 +64,22 @@ pub struct Stream {
     pub last: Timestamp,
 }
 
+/// What the listener keeps of a connection.
+pub trait State: Default {
+    /// Bytes that it takes.
+    fn memory(&self) -> usize;
+}
+
+impl State for () {
+    fn memory(&self) -> usize {
+        0
+    }
+}
+
 /// All connections of a capture, each with a state of its own that the listener keeps.
 #[derive(Debug)]
 pub struct Streams<S> {
-    flows: Vec<Option<Flow<S>>>,
+    flows: Vec<Option<Box<Flow<S>>>>,
     free: Vec<u32>,
     live: HashMap<Key, u32>,
     /// The connection of the segment before: often that of the next one too.
@@ -72,6 +89,8 @@ pub struct Streams<S> {
     /// When a connection is to be looked at, and which (slot, number). What was due may have been put off since.
     due: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
     held: Held,
+    /// Bytes that all of `flows` take.
+    memory: usize,
     count: u64,
     linger: Duration,
 }
@@ -101,6 +120,8 @@ struct Flow<S> {
     early: Option<Vec<(Timestamp, Early)>>,
     /// When it is looked at next.
     due: Timestamp,
+    /// Bytes that it was counted with.
+    memory: usize,
     state: S,
 }
 
@@ -110,7 +131,7 @@ enum Early {
     Rst(Peer),
 }
 
-impl<S: Default> Streams<S> {
+impl<S: State> Streams<S> {
     /// None yet. A connection that is over is kept for `linger` in case of late segments: retransmissions, the reset that
     /// follows a FIN, the sender that goes on because the reset was not its own.
     #[must_use]
@@ -124,6 +145,7 @@ impl<S: Default> Streams<S> {
             oldest: VecDeque::new(),
             due: BinaryHeap::new(),
             held: Held::default(),
+            memory: 0,
             count: 0,
             linger,
         }
@@ -146,17 +168,17 @@ impl<S: Default> Streams<S> {
         };
         let opening = segment.syn && !segment.ack;
         let another = |syn: Option<u32>| opening && syn != Some(segment.sequence);
-        let flow = slot.and_then(|slot| self.flows.get(slot as usize)?.as_ref());
+        let flow = slot.and_then(|slot| self.flows.get(slot as usize)?.as_deref());
         let slot = match (slot, flow) {
             (Some(slot), Some(flow)) if !another(flow.client_syn) => slot,
             (Some(slot), _) => {
                 self.end(slot, tell);
-                self.open(segment, key, tell)
+                self.open(segment, key)
             }
             (None, _) => match self.past.get(&key) {
                 // A late segment of a connection that was told already.
                 Some(past) if !another(past.syn) => return,
-                _ => self.open(segment, key, tell),
+                _ => self.open(segment, key),
             },
         };
         self.latest = Some((key, slot));
@@ -167,6 +189,9 @@ impl<S: Default> Streams<S> {
             flow.due = due;
             self.due.push(Reverse((due, slot, flow.stream.number)));
         }
+        let memory = flow.memory();
+        self.memory = self.memory - std::mem::replace(&mut flow.memory, memory) + memory;
+        while self.memory > MEMORY && self.make_room(tell) {}
     }
 
     fn report(&mut self, report: &PathReport) {
@@ -205,12 +230,14 @@ impl<S: Default> Streams<S> {
         }
     }
 
-    /// The capture is at its end: all connections are told as they stand.
+    /// The capture is at its end: all connections are told as they stand, in the order in which they fell silent.
     pub fn finish(&mut self, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
-        let mut left: Vec<(u64, u32)> =
-            self.flows.iter().zip(0..).filter_map(|(flow, slot)| Some((flow.as_ref()?.stream.number, slot))).collect();
+        let live = self.flows.iter().zip(0..);
+        let mut left: Vec<(Timestamp, u64, u32)> = live
+            .filter_map(|(flow, slot)| flow.as_ref().map(|flow| (flow.stream.last, flow.stream.number, slot)))
+            .collect();
         left.sort_unstable();
-        for (_, slot) in left {
+        for (_, _, slot) in left {
             self.end(slot, tell);
         }
     }
@@ -221,23 +248,15 @@ impl<S: Default> Streams<S> {
         self.count
     }
 
-    fn open(
-        &mut self,
-        first: &Segment<'_>,
-        key: Key,
-        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
-    ) -> u32 {
-        if self.live.len() >= LIVE {
-            self.make_room(tell);
-        }
-        if self.due.len() > 4 * LIVE {
+    fn open(&mut self, first: &Segment<'_>, key: Key) -> u32 {
+        if self.due.len() > 2 * self.live.len() + STALE {
             // Of connections that have ended meanwhile; time may stand still in a capture.
-            self.due.retain(|Reverse((_, slot, number))| {
-                let flow = self.flows.get(*slot as usize).and_then(Option::as_ref);
-                flow.is_some_and(|flow| flow.stream.number == *number)
+            self.due.retain(|Reverse((due, slot, number))| {
+                let flow = self.flows.get(*slot as usize).and_then(Option::as_deref);
+                flow.is_some_and(|flow| flow.stream.number == *number && flow.due == *due)
             });
         }
-        let flow = Flow::new(self.count, key, first);
+        let flow = Box::new(Flow::new(self.count, key, first));
         self.count += 1;
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -253,22 +272,28 @@ impl<S: Default> Streams<S> {
         slot
     }
 
-    /// Lets go of a connection: the one that would be next by its time, which is the one silent for the longest.
-    fn make_room(&mut self, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+    /// Lets go of a connection: the one that would be next by its time, which is one that is over, or else the one that was
+    /// silent for the longest. False when there is none.
+    fn make_room(&mut self, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) -> bool {
         while let Some(Reverse((due, slot, number))) = self.due.pop() {
             let flow = self.flows.get_mut(slot as usize).and_then(Option::as_mut);
             let Some(flow) = flow.filter(|flow| flow.stream.number == number) else { continue };
             flow.due = flow.due(self.linger);
             match flow.due {
                 later if later > due => self.due.push(Reverse((later, slot, number))),
-                _ => return self.end(slot, tell),
+                _ => {
+                    self.end(slot, tell);
+                    return true;
+                }
             }
         }
+        false
     }
 
     fn end(&mut self, slot: u32, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
         let Some(mut flow) = self.flows.get_mut(slot as usize).and_then(Option::take) else { return };
         self.free.push(slot);
+        self.memory -= flow.memory;
         self.live.remove(&flow.key);
         self.latest = None;
         flow.end(&mut self.held, tell);
@@ -305,7 +330,7 @@ impl Key {
     }
 }
 
-impl<S: Default> Flow<S> {
+impl<S: State> Flow<S> {
     /// No SYN on record: who sends the first payload is the client, and until then who sent the first segment.
     fn new(number: u64, key: Key, first: &Segment<'_>) -> Flow<S> {
         let reply = first.syn && first.ack;
@@ -321,8 +346,14 @@ impl<S: Default> Flow<S> {
             seen_rst: [false; 2],
             early: (!first.syn).then(Vec::new),
             due: Timestamp(u64::MAX),
+            memory: 0,
             state: S::default(),
         }
+    }
+
+    fn memory(&self) -> usize {
+        let held: usize = self.directions.iter().map(Direction::held).sum();
+        size_of::<Flow<S>>() + PLACES + held + self.state.memory()
     }
 }
 
@@ -564,11 +595,11 @@ mod tests {
     }
 
     #[test]
-    fn connections_beyond_the_bound_push_out_those_that_were_silent_for_the_longest() {
+    fn connections_that_there_is_no_room_for_push_out_those_that_were_silent_for_the_longest() {
         let mut streams = Streams::<()>::new(Duration::ZERO);
         let mut ended = Vec::new();
         let from = |n: u64, segment: Segment<'static>| {
-            let from = SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], CLIENT));
+            let from = SocketAddr::from(([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], CLIENT));
             Segment { from, at: Timestamp(SECOND + n), ..segment }
         };
         let mut take = |segment: Segment<'static>| {
@@ -577,14 +608,31 @@ mod tests {
                     ended.push(stream.number);
                 }
             });
-            (streams.live.len(), streams.due.len(), streams.past.len())
+            assert!(streams.memory <= MEMORY && streams.past.len() <= REMEMBERED, "{}", streams.memory);
+            assert!(streams.due.len() <= 2 * streams.live.len() + STALE + 1, "{}", streams.due.len());
+            streams.live.len()
         };
         take(from(0, segment(CLIENT, 1, b"a session")));
-        for n in 1..40_000 {
-            let (live, due, past) = take(from(n, syn(CLIENT, 1)));
-            assert!(live <= LIVE && due <= 4 * LIVE + 1 && past <= REMEMBERED, "{live} {due} {past}");
+        let live = (1..120_000).map(|n| take(from(n, syn(CLIENT, 1)))).last().unwrap();
+        assert!((10_000..110_000).contains(&live), "{live}");
+        assert_eq!(ended.len(), 120_000 - live);
+        assert_eq!((ended.first(), ended.last()), (Some(&1), Some(&(120_000 - live as u64))), "the session stays");
+    }
+
+    #[test]
+    fn what_waits_behind_lost_segments_counts_and_is_given_back() {
+        static LARGE: [u8; 60_000] = [7; 60_000];
+        let mut streams = Streams::<()>::new(Duration::ZERO);
+        let mut tell = |_: &Stream, (): &mut (), _: Timestamp, _: Event<'_>| {};
+        for n in 0..4_000u16 {
+            let from = SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], CLIENT));
+            for segment in [syn(CLIENT, 1), segment(CLIENT, 100, &LARGE)] {
+                streams.packet(&Packet::Segment(Segment { from, ..segment }), &mut tell);
+                assert!(streams.memory <= MEMORY, "{}", streams.memory);
+            }
         }
-        assert_eq!(ended.len(), 40_000 - LIVE);
-        assert_eq!((ended.first(), ended.last()), (Some(&1), Some(&(40_000 - LIVE as u64))), "the session stays");
+        assert!(streams.memory > MEMORY / 8, "{}", streams.memory);
+        streams.finish(&mut tell);
+        assert_eq!((streams.memory, streams.held.0), (0, 0));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::super::capture::{self, Step};
 use super::super::source::Source;
-use super::super::streams::{Event, Stream, Streams};
+use super::super::streams::{Event, State, Stream, Streams};
 use super::*;
 use crate::limits::OpeningBudget;
 use crate::record::capture::{Tape, file, is_wanted};
@@ -29,6 +29,12 @@ struct Seen {
     host: SocketAddr,
     opened: Timestamp,
     whole: bool,
+}
+
+impl State for Option<Seen> {
+    fn memory(&self) -> usize {
+        0
+    }
 }
 
 impl Seen {

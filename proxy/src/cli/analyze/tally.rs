@@ -3,14 +3,16 @@
 use parser::diagnosis::{Cause, Outcome};
 use parser::session::Opening;
 use rdpscope::analyze::analysis::Finding;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// Where RDP hosts listen.
 const RDP_PORT: u16 = 3389;
-/// Hosts, and clients of one cause, that are told apart.
+/// Hosts that are told apart, and clients of all causes together: a few megabytes of each.
 const HOSTS: usize = 10_000;
-const CLIENTS: usize = 10_000;
+const CLIENTS: usize = 100_000;
+/// Findings that may still be told again: as many wait for their client's next connection at most, and as many more.
+const OPEN: usize = 2_048;
 
 /// What a connection is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +31,12 @@ pub(super) struct Tally {
     pub(super) hosts: HashMap<SocketAddr, Host>,
     /// Addresses of hosts that have spoken RDP.
     speak_rdp: BTreeSet<SocketAddr>,
-    /// What was counted of connections that may still be told again.
-    open: HashMap<u64, (Kind, Cause)>,
+    /// Connections of hosts that there was no place for.
+    pub(super) elsewhere: u64,
+    /// Entries of all [`Count::clients`].
+    clients: usize,
+    /// What was counted of connections that may still be told again, the latest last.
+    open: VecDeque<(u64, (Kind, Cause))>,
 }
 
 /// One cause.
@@ -38,6 +44,8 @@ pub(super) struct Tally {
 pub(super) struct Count {
     pub(super) connections: u64,
     pub(super) clients: BTreeSet<IpAddr>,
+    /// There were more clients than are told apart.
+    pub(super) more: bool,
 }
 
 /// One host. Other connections than RDP and TLS are left out.
@@ -54,22 +62,33 @@ impl Tally {
         let cause = finding.record.verdict.cause;
         let kind = self.kind(finding, host);
         if finding.revised
-            && let Some(before) = self.open.remove(&finding.stream)
+            && let Some(place) = self.open.iter().rposition(|(stream, _)| *stream == finding.stream)
+            && let Some((_, before)) = self.open.remove(place)
         {
             self.take_back(before, host);
         }
         if !finding.is_final {
-            self.open.insert(finding.stream, (kind, cause));
+            self.open.push_back((finding.stream, (kind, cause)));
+            if self.open.len() > OPEN {
+                self.open.pop_front();
+            }
         }
         let count = self.causes.entry((kind, cause)).or_default();
         count.connections += 1;
-        if count.clients.len() < CLIENTS {
-            count.clients.insert(finding.record.identity.client.ip());
+        let client = finding.record.identity.client.ip();
+        match self.clients < CLIENTS {
+            true => self.clients += usize::from(count.clients.insert(client)),
+            false => count.more |= !count.clients.contains(&client),
         }
-        if kind != Kind::Other && (self.hosts.len() < HOSTS || self.hosts.contains_key(&host)) {
-            let counted = self.hosts.entry(host).or_default();
-            counted.connections += 1;
-            *counted.causes.entry(cause).or_default() += 1;
+        if kind != Kind::Other {
+            match self.hosts.len() < HOSTS || self.hosts.contains_key(&host) {
+                true => {
+                    let counted = self.hosts.entry(host).or_default();
+                    counted.connections += 1;
+                    *counted.causes.entry(cause).or_default() += 1;
+                }
+                false => self.elsewhere += 1,
+            }
         }
         match kind {
             Kind::Rdp => true,
@@ -97,6 +116,7 @@ impl Tally {
         if let Some(count) = self.causes.get_mut(&(kind, cause)) {
             count.connections -= 1;
             if count.connections == 0 {
+                self.clients -= count.clients.len();
                 self.causes.remove(&(kind, cause));
             }
         }

@@ -94,7 +94,8 @@ fn causes(out: &mut dyn Write, title: &str, kind: Kind, tally: &Tally) -> io::Re
             Outcome::Success => (GOOD, '✓'),
             Outcome::Unknown => (DIM, '·'),
         };
-        let (id, clients) = (cause.id(), count.clients.len());
+        let (id, more) = (cause.id(), if count.more { ">" } else { "" });
+        let clients = format!("{more}{}", count.clients.len());
         writeln!(out, " {style}{mark}{style:#} {id:<34} {:>11} {clients:>8}", count.connections)?;
     }
     Ok(())
@@ -131,6 +132,9 @@ fn hosts(out: &mut dyn Write, tally: &Tally) -> io::Result<()> {
     }
     if rows.len() > MOST_HOSTS {
         writeln!(out, "   {DIM}and {} more{DIM:#}", rows.len() - MOST_HOSTS)?;
+    }
+    if tally.elsewhere > 0 {
+        writeln!(out, "   {DIM}and still others (connections: {}){DIM:#}", tally.elsewhere)?;
     }
     Ok(())
 }
