@@ -581,6 +581,22 @@ fn analyze_says_what_is_wrong_with_a_file_and_reads_the_others() {
 }
 
 #[test]
+fn analyze_names_a_link_type_that_it_cannot_read_and_those_that_it_can() {
+    let mut bytes = std::fs::read(capture("ok-xrdp-tls")).expect("a capture");
+    // LINKTYPE_USER0
+    bytes[20..24].copy_from_slice(&147u32.to_le_bytes());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("user0.pcap");
+    std::fs::write(&path, &bytes).expect("written");
+    let output = rdpscope(&["analyze", path.to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = err(&output);
+    assert!(
+        said.contains("user0.pcap: no packet can be read: link type 147; those that are read: Ethernet (1)"),
+        "{said}"
+    );
+}
+
+#[test]
 fn analyze_reads_gzip_and_says_where_a_cut_one_ends() {
     use std::io::Write;
     let whole = std::fs::read(capture("ok-xrdp-tls")).expect("a capture");

@@ -5,6 +5,7 @@
 //! * [`lab`]: captures of real RDP peers against the verdict that each of them must get.
 //! * [`profiled`]: the same captures with a profile of the host.
 //! * [`properties`]: the same bytes in other segments are the same report.
+//! * [`readers`]: the same packets in every form of file.
 //! * [`attempts`]: the connections of one client put together.
 //!
 //! Data, its origin and licences: `README.md` in this directory.
@@ -17,6 +18,7 @@ mod fields;
 mod lab;
 mod profiled;
 mod properties;
+mod readers;
 mod replay;
 mod truth;
 

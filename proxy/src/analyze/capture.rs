@@ -19,6 +19,10 @@ const INTERFACES: usize = 1_024;
 /// Kinds of links that cannot be read, counted by number: each file has one or two.
 const UNKNOWN_LINKS: usize = 16;
 
+/// What is said where nothing could be read, beside the numbers. <https://www.tcpdump.org/linktypes.html>
+const READ_LINKS: &str = "those that are read: Ethernet (1), Linux cooked (113, 276), raw IP (12, 14, 101, 228, 229), \
+loopback (0, 108)";
+
 /// What a file held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -52,6 +56,20 @@ pub enum Step<'a> {
 }
 
 impl Summary {
+    /// Why nothing at all could be read of a file that has packets, or ought to.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<String> {
+        let unknown: u64 = self.unknown_links.values().sum();
+        match self.packets {
+            0 => self.stopped.clone(),
+            packets if packets == unknown => {
+                let links: Vec<String> = self.unknown_links.keys().map(i32::to_string).collect();
+                Some(format!("no packet can be read: link type {}; {READ_LINKS}", links.join(", ")))
+            }
+            _ => None,
+        }
+    }
+
     /// What kept packets from being read, as sentences without a full stop; none if nothing did.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
@@ -154,6 +172,8 @@ struct Frames {
     /// One in pcap, any number in pcapng.
     interfaces: Vec<Interface>,
     nanoseconds: bool,
+    /// Byte order of this section.
+    big_endian: bool,
     /// Time of the packet before, for those that carry none.
     last: Timestamp,
 }
@@ -186,12 +206,16 @@ impl Frames {
                 return self.packet(0, packet.data, packet.origlen, each);
             }
             // Interfaces are numbered anew in each section. draft-ietf-opsawg-pcapng 4.2
-            PcapBlockOwned::NG(Block::SectionHeader(_)) => self.interfaces.clear(),
+            PcapBlockOwned::NG(Block::SectionHeader(section)) => {
+                self.interfaces.clear();
+                self.big_endian = section.big_endian();
+            }
             PcapBlockOwned::NG(Block::InterfaceDescription(found)) if self.interfaces.len() < INTERFACES => {
                 self.interfaces.push(Interface {
                     link: found.linktype.0,
-                    resolution: found.ts_resolution().filter(|ticks| *ticks > 0).unwrap_or(1_000_000),
-                    offset: found.if_tsoffset,
+                    resolution: resolution(found.if_tsresol),
+                    // Read as little-endian whatever the section is.
+                    offset: if self.big_endian { found.if_tsoffset.swap_bytes() } else { found.if_tsoffset },
                 });
             }
             PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
@@ -241,6 +265,14 @@ impl Frames {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Ticks in a second, by `if_tsresol`: a negative power of ten, or of two with the highest bit set. Microseconds where a
+/// tick could not be counted. draft-ietf-opsawg-pcapng 4.2
+fn resolution(code: u8) -> u64 {
+    let power = u32::from(code & 0x7f);
+    let ticks = if code & 0x80 == 0 { 10u64.checked_pow(power) } else { 1u64.checked_shl(power) };
+    ticks.unwrap_or(1_000_000)
 }
 
 impl Interface {

@@ -35,7 +35,8 @@ What is read:
   VLAN tags, Linux cooked (`tcpdump -i any`), raw IP, loopback; IPv4, IPv6 with extension headers.
   Out of order, retransmitted and overlapping segments are put in order (of bytes that differ the
   first ones count); where the capture lacks bytes, reading goes on behind them. Memory does not
-  grow with the file.
+  grow with the file: where too many connections are open at once, those that were silent
+  for the longest are told as they stand.
 
   A capture that the proxy itself has written ([capture] in its configuration) is one session with
   both legs, and is given back the verdict that the proxy had.
@@ -222,8 +223,8 @@ impl Print<'_> {
     fn end(mut self, summary: &Summary, connections: u64) -> io::Result<Result<bool, CaptureError>> {
         self.line.hide();
         self.written?;
-        if let Some(why) = summary.stopped.as_ref().filter(|_| summary.packets == 0) {
-            return Ok(Err(CaptureError::Unreadable { file: PathBuf::from(self.name), why: why.clone() }));
+        if let Some(why) = summary.unreadable() {
+            return Ok(Err(CaptureError::Unreadable { file: PathBuf::from(self.name), why }));
         }
         if !self.analyze.json && self.analyze.stream.is_none() {
             text::summary(&mut self.out, self.name, summary, connections, &self.tally)?;
