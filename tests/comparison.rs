@@ -38,6 +38,8 @@ fn work_through_rdpscope(works: &[Work], directory: &str) -> Vec<serde_json::Val
         host: host.address,
         threads: 1,
         directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(directory),
+        sink: None,
+        descriptors: None,
     };
     let proxy = Running::start(Target::Ours, &setting).expect("the proxy starts");
     for work in works {

@@ -61,9 +61,9 @@ impl Processes {
         })
     }
 
-    /// The processes below the first one.
-    pub(crate) fn children(&self) -> &[u32] {
-        self.0.get(1..).unwrap_or_default()
+    /// The first one is the parent.
+    pub(crate) fn all(&self) -> &[u32] {
+        &self.0
     }
 
     fn threads(&self) -> impl Iterator<Item = PathBuf> {

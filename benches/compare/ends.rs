@@ -24,6 +24,9 @@ const AT_ONCE: usize = 16;
 /// A short message, header included.
 pub(crate) const SHORT: u16 = 100;
 
+/// Where the host listens, if one of them is free.
+const PORTS: std::ops::Range<u16> = 23_389..23_489;
+
 /// What the host does once a session is active: the first byte of the first record that the client sends then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
@@ -65,7 +68,9 @@ impl Host {
     /// Starts it, on the processors of the calling thread.
     pub(crate) fn start() -> io::Result<Host> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        // Like that of a real host, its port is none of those that connecting sockets are given.
+        let listener = PORTS.map(|port| runtime.block_on(TcpListener::bind(("127.0.0.1", port)))).find(Result::is_ok);
+        let listener = listener.unwrap_or_else(|| runtime.block_on(TcpListener::bind("127.0.0.1:0")))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("host".to_owned()).spawn(move || {
@@ -201,6 +206,12 @@ pub(crate) async fn leave_early(front: SocketAddr, turns: &[Turn]) -> io::Result
     play(&mut socket, Peer::Client, turns).await?;
     socket.shutdown().await?;
     drain(&mut socket).await
+}
+
+/// A short message there and back, in a session that asked for [`Ask::Echo`].
+pub(crate) async fn echo(socket: &mut TcpStream, message: &mut [u8]) -> io::Result<()> {
+    socket.write_all(message).await?;
+    socket.read_exact(message).await.map(|_| ())
 }
 
 /// Reads what comes; how much it was is added up.

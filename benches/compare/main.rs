@@ -5,15 +5,18 @@
 //! cargo bench --bench compare -- connections bulk-1        # some rows
 //! cargo bench --bench compare -- --rounds 15 --window 800 --json target/compare.json
 //! cargo bench --bench compare -- --list
+//! cargo bench --bench compare -- --calls                   # system calls of a connection, by strace
+//! cargo bench --bench compare -- --rdpscope FILE           # another build
 //! ```
 //!
 //! The targets of a row have their turn in each round, and the one that begins changes, so that what else the machine
 //! does meets all of them. A figure is the median of the ratios of the same round, with its 95 % bootstrap interval.
 //! Nothing is installed, and everything stays on loopback. Figures and the machine stand in `benches/README.md`.
 
-mod cost;
+mod calls;
+pub(crate) mod cost;
 pub(crate) mod ends;
-mod opening;
+pub(crate) mod opening;
 pub(crate) mod proxies;
 mod results;
 mod rows;
@@ -40,8 +43,7 @@ pub(crate) const SERVE: &str = "serve";
 /// without the admin endpoint.
 pub(crate) const SERVE_BLIND: &str = "serve-blind";
 
-const USAGE: &str =
-    "usage: cargo bench --bench compare -- [--rounds N] [--window MILLISECONDS] [--json FILE] [--list] [ROW]...";
+const USAGE: &str = "usage: cargo bench --bench compare -- [--rounds N] [--window MILLISECONDS] [--json FILE] [--rdpscope FILE] [--list | --calls | ROW...]";
 
 /// What is asked for.
 pub(crate) struct Asked {
@@ -81,7 +83,7 @@ fn compare(arguments: &[String]) -> Result<(), String> {
         rdpscope: PathBuf::from(env!("CARGO_BIN_EXE_rdpscope")),
         directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compare"),
     };
-    let mut json = None;
+    let (mut json, mut calls) = (None, false);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -91,12 +93,19 @@ fn compare(arguments: &[String]) -> Result<(), String> {
         match argument.as_str() {
             "--rounds" => asked.rounds = number()?,
             "--window" => asked.window = Duration::from_millis(number()? as u64),
+            "--calls" => calls = true,
+            "--rdpscope" => {
+                asked.rdpscope = arguments.next().ok_or_else(|| format!("--rdpscope needs a file\n{USAGE}"))?.into();
+            }
             "--json" => json = Some(arguments.next().ok_or_else(|| format!("--json needs a file\n{USAGE}"))?),
             name => {
                 let row = ALL.iter().find(|row| row.name == name);
                 asked.rows.push(row.ok_or_else(|| format!("no row {name:?}; --list shows them\n{USAGE}"))?);
             }
         }
+    }
+    if calls {
+        return count_calls(&asked).map_err(|error| error.to_string());
     }
     if asked.rows.is_empty() {
         asked.rows = ALL.iter().collect();
@@ -142,7 +151,8 @@ fn run_layout(asked: &Asked, layout: Layout, rows: &[&'static Row], allowed: &Cp
     sched_setaffinity(None, &own)?;
     let host = Host::start()?;
     let directory = asked.directory.join(if threads == 1 { "same" } else { "two" });
-    let setting = Setting { rdpscope: &asked.rdpscope, host: host.address, threads, directory };
+    let setting =
+        Setting { rdpscope: &asked.rdpscope, host: host.address, threads, directory, sink: None, descriptors: None };
     let mut running: HashMap<&'static str, Running> = HashMap::new();
     let mut all = Vec::new();
     for row in rows {
@@ -181,6 +191,18 @@ fn run_layout(asked: &Asked, layout: Layout, rows: &[&'static Row], allowed: &Cp
         all.push(measured);
     }
     Ok(all)
+}
+
+fn count_calls(asked: &Asked) -> io::Result<()> {
+    let host = Host::start()?;
+    let directory = asked.directory.join("calls");
+    let setting =
+        Setting { rdpscope: &asked.rdpscope, host: host.address, threads: 1, directory, sink: None, descriptors: None };
+    for target in [Target::Ours, Target::HaproxyCookie, Target::Nginx].into_iter().filter(|target| target.is_there()) {
+        // Under strace everything takes ten times as long.
+        calls::Calls::count(target, &setting, asked.window * 4)?.print(target);
+    }
+    Ok(())
 }
 
 /// Is the proxy of the rows that compare one binary with itself.

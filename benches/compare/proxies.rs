@@ -77,32 +77,41 @@ pub(crate) struct Setting<'a> {
     pub(crate) threads: usize,
     /// For configurations and logs.
     pub(crate) directory: PathBuf,
+    /// Of rdpscope: where events go, if not to a file in the directory.
+    pub(crate) sink: Option<PathBuf>,
+    /// Of rdpscope: descriptors it may open.
+    pub(crate) descriptors: Option<u32>,
 }
 
 /// A proxy that accepts.
 pub(crate) struct Running {
     pub(crate) path: Path,
+    /// Where rdpscope's metrics are, for `benches/long_run`.
+    #[allow(dead_code)]
+    pub(crate) admin: Option<SocketAddr>,
     child: Option<Child>,
 }
 
 impl Running {
     pub(crate) fn start(target: Target, setting: &Setting<'_>) -> io::Result<Running> {
         if target == Target::Direct {
-            return Ok(Running { path: Path { front: setting.host, proxy: None }, child: None });
+            return Ok(Running { path: Path { front: setting.host, proxy: None }, admin: None, child: None });
         }
-        let front = free_address()?;
+        let (front, admin) = (free_address()?, free_address()?);
         let directory = setting.directory.join(target.name().replace(' ', "-"));
         fs::create_dir_all(&directory)?;
         let file = |name: &str| directory.join(name);
         let mut command = match target {
             Target::Direct | Target::Ours => {
-                fs::write(file("rdpscope.toml"), ours(front, setting, &directory)?)?;
-                let mut command = Command::new(setting.rdpscope);
-                command.arg("run").arg("--config").arg(file("rdpscope.toml"));
+                fs::write(file("rdpscope.toml"), ours(front, admin, setting, &directory)?)?;
+                let limit = setting.descriptors.map_or_else(String::new, |limit| format!("ulimit -n {limit} && "));
+                let mut command = Command::new("sh");
+                command.arg("-c").arg(format!("{limit}exec \"$0\" run --config \"$1\""));
+                command.arg(setting.rdpscope).arg(file("rdpscope.toml"));
                 command
             }
             Target::SameOn | Target::SameOff => {
-                fs::write(file("rdpscope.toml"), ours(front, setting, &directory)?)?;
+                fs::write(file("rdpscope.toml"), ours(front, admin, setting, &directory)?)?;
                 let mut command = Command::new(std::env::current_exe()?);
                 command.arg(if target == Target::SameOn { super::SERVE } else { super::SERVE_BLIND });
                 command.arg(file("rdpscope.toml"));
@@ -123,7 +132,8 @@ impl Running {
         };
         let log = File::create(file("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut running = Running { path: Path { front, proxy: None }, child: Some(command.spawn()?) };
+        let mut running =
+            Running { path: Path { front, proxy: None }, admin: Some(admin), child: Some(command.spawn()?) };
         running.wait_until_it_accepts(target)?;
         Ok(running)
     }
@@ -156,7 +166,7 @@ impl Drop for Running {
             std::thread::sleep(Duration::from_millis(10));
         }
         if matches!(child.try_wait(), Ok(None)) {
-            for process in children.children() {
+            for process in children.all().iter().skip(1) {
                 let process = i32::try_from(*process).ok().and_then(Pid::from_raw);
                 process.map(|process| kill_process(process, Signal::KILL));
             }
@@ -166,10 +176,21 @@ impl Drop for Running {
     }
 }
 
-fn ours(front: SocketAddr, setting: &Setting<'_>, directory: &std::path::Path) -> io::Result<String> {
-    let (host, threads, admin) = (setting.host, setting.threads, free_address()?);
-    let events = directory.join("events.jsonl");
-    fs::write(&events, "")?;
+fn ours(
+    front: SocketAddr,
+    admin: SocketAddr,
+    setting: &Setting<'_>,
+    directory: &std::path::Path,
+) -> io::Result<String> {
+    let (host, threads) = (setting.host, setting.threads);
+    let events = match &setting.sink {
+        Some(sink) => sink.clone(),
+        None => {
+            let file = directory.join("events.jsonl");
+            fs::write(&file, "")?;
+            file
+        }
+    };
     Ok(format!(
         "[[listener]]\nname = \"front\"\nlisten = \"{front}\"\nupstream = \"{host}\"\nmax_sessions_per_client = 20000\n\
          [probe]\nmode = \"off\"\n[events]\npath = {events:?}\n[admin]\nlisten = \"{admin}\"\n[limits]\nthreads = {threads}\n"

@@ -1,7 +1,7 @@
 //! What is done through a proxy while its cost is taken.
 
 use super::cost::Processes;
-use super::ends::{self, Ask, bulk_buffer, leave_early, session, swallow, visit};
+use super::ends::{self, Ask, bulk_buffer, echo, leave_early, session, swallow, visit};
 use super::opening::{self, Turn};
 use super::statistics::percentile;
 use std::cell::Cell;
@@ -9,7 +9,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
@@ -48,6 +47,8 @@ pub(crate) struct Figures {
     /// Processor time of the proxy: microseconds for a connection, a frame or a round trip, seconds for a gigabyte. Of
     /// idle sessions: KiB of private memory for each.
     pub(crate) cost: f64,
+    /// Sessions that were opened and ended.
+    pub(crate) done: Option<u64>,
     /// Microseconds of a round trip.
     pub(crate) p50: Option<f64>,
     pub(crate) p99: Option<f64>,
@@ -117,7 +118,7 @@ async fn connections(path: &Path, window: Duration, turns: Vec<Turn>, whole: boo
     }
     sleep(SETTLE).await;
     let cost = (path.nanoseconds() - before) as f64 / 1_000.0 / done as f64;
-    Ok(Figures { cost, ..Figures::default() })
+    Ok(Figures { cost, done: Some(done), ..Figures::default() })
 }
 
 /// Bytes from the host: what a gigabyte of them costs, or a frame.
@@ -160,8 +161,7 @@ async fn round_trips(path: &Path, window: Duration) -> io::Result<Figures> {
     let begin = Instant::now();
     while begin.elapsed() < window {
         let sent = Instant::now();
-        socket.write_all(&message).await?;
-        socket.read_exact(&mut message).await?;
+        echo(&mut socket, &mut message).await?;
         taken.push(sent.elapsed().as_nanos() as f64 / 1_000.0);
     }
     let cost = (path.nanoseconds() - before) as f64 / 1_000.0 / taken.len() as f64;

@@ -7,10 +7,13 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parser::session::{self, ConnectFailure, ResolveFailure};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -137,12 +140,22 @@ pub async fn reach(address: SocketAddr, deadline: Instant) -> Result<Reached, Co
     match timeout_at(deadline, establish(address)).await {
         Err(_elapsed) => Err(ConnectError { failure: ConnectFailure::Timeout, errno: 0 }),
         Ok(Err(error)) => Err(classify_connect(&error)),
-        // On loopback a connect to a free port of the ephemeral range can meet itself (simultaneous open, RFC 9293 3.5).
-        Ok(Ok(reached)) if reached.socket.local_addr().ok() == Some(address) => {
+        Ok(Ok(reached)) if may_meet_itself(address.port()) && reached.socket.local_addr().ok() == Some(address) => {
             Err(ConnectError { failure: ConnectFailure::Refused, errno: libc::ECONNREFUSED })
         }
         Ok(Ok(reached)) => Ok(reached),
     }
+}
+
+/// A connect to a free port of this machine can meet itself (simultaneous open, RFC 9293 3.5), if the port is one of those
+/// that sockets are given when they connect. A host's port hardly ever is.
+fn may_meet_itself(port: u16) -> bool {
+    static GIVEN: LazyLock<Option<RangeInclusive<u16>>> = LazyLock::new(|| {
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        let (first, last) = range.trim().split_once(char::is_whitespace)?;
+        Some(first.parse().ok()?..=last.trim().parse().ok()?)
+    });
+    GIVEN.as_ref().is_none_or(|given| given.contains(&port))
 }
 
 /// `TcpStream::connect` takes a reset for a connect that failed, and drops the socket with what the host has sent.
@@ -153,7 +166,10 @@ async fn establish(address: SocketAddr) -> io::Result<Reached> {
         _ => {}
     }
     let socket = TcpStream::from_std(socket.into())?;
-    socket.writable().await?;
+    // A connect that failed is an error of the socket, so without one there is none to ask for.
+    if !socket.ready(Interest::WRITABLE | Interest::ERROR).await?.is_error() {
+        return Ok(Reached { socket, reset: None });
+    }
     match socket.take_error()? {
         None => Ok(Reached { socket, reset: None }),
         // A reset that answers the SYN is ECONNREFUSED: these two come only after the connection was established, EPIPE
@@ -254,6 +270,7 @@ pub fn label(upstream: &Upstream) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::TcpListener;
 
     fn upstream(host: &str, port: u16) -> Upstream {
         Upstream { host: host.to_owned(), port }
@@ -295,6 +312,14 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
         let error = connect(free, soon()).await.expect_err("nobody listens");
         assert_eq!(error, ConnectError { failure: ConnectFailure::Refused, errno: libc::ECONNREFUSED });
+    }
+
+    #[tokio::test]
+    async fn a_port_that_a_connecting_socket_was_given_may_meet_itself_and_a_privileged_one_may_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let socket = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        assert!(may_meet_itself(socket.local_addr().expect("address").port()));
+        assert!(!may_meet_itself(1));
     }
 
     #[test]
