@@ -126,10 +126,11 @@ impl Body {
                     }
                 },
                 Inside::Resync => {
-                    if self.resync(input) {
-                        return Some(Event::Resynced);
+                    if !self.tls.seek(input) {
+                        return None;
                     }
-                    return None;
+                    self.inside = Inside::Tls;
+                    return Some(Event::Resynced);
                 }
                 Inside::Lost => {
                     self.first.note(input);
@@ -210,12 +211,13 @@ impl Body {
 
     /// Where a record should be there is something else.
     fn no_record(&mut self, input: &mut &[u8]) -> Option<Event> {
-        let stuck = self.tls.stuck_on().to_vec();
-        self.tls.unstick();
         if self.guessing {
+            // A record may begin in what was taken for a header.
             self.inside = Inside::Resync;
             return None;
         }
+        let stuck = self.tls.stuck_on().to_vec();
+        self.tls.unstick();
         if stuck == [TPKT_VERSION] {
             self.inside = Inside::TlsWithPdu;
             // One byte of a TPKT tells nothing yet.
@@ -265,28 +267,6 @@ impl Body {
                 }
             }
         }
-    }
-
-    /// Looks for a record of the version spoken whose successor, if it is in sight, is one too. Chance makes such five
-    /// bytes once in 2^23 places; a wrong guess meets a wrong header soon and the search goes on.
-    fn resync(&mut self, input: &mut &[u8]) -> bool {
-        let version = self.tls.version();
-        let plausible = |at: usize| {
-            let header = RecordHeader::parse(input.get(at..)?).value()?;
-            (header.version == version && header.length > 0).then_some(at + 5 + usize::from(header.length))
-        };
-        let found = (0..input.len()).find(|at| {
-            matches!(input[*at], 21 | 23)
-                && plausible(*at).is_some_and(|next| next + 5 > input.len() || plausible(next).is_some())
-        });
-        match found {
-            Some(at) => {
-                *input = &input[at..];
-                self.inside = Inside::Tls;
-            }
-            None => *input = &[],
-        }
-        found.is_some()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::pack::pack_fields;
 use crate::wire::tls::RECORD_HEADER;
-use crate::wire::{Malformed, Outcome, RecordHeader};
+use crate::wire::{ContentType, Malformed, Outcome, RecordHeader, TlsVersion};
 
 /// What comes next in a stream of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,71 @@ impl RecordReader {
             _ => count == 0,
         }
     }
+
+    /// Looks for a record whose successor, if it is in sight, is one too; `input` then goes on with it. What may be the
+    /// beginning of its header at the end of `input` is kept, so that a stream is found again in any chunking.
+    ///
+    /// Only data and alerts of the version spoken count. Chance makes such five bytes once in 2^23 places; a wrong guess
+    /// meets a wrong header soon, and the search goes on.
+    pub(crate) fn seek(&mut self, version: TlsVersion, input: &mut &[u8]) -> bool {
+        self.remaining = 0;
+        let kept = self.header;
+        let seen = Seen { kept: &kept[..usize::from(self.have)], input };
+        let found = (0..seen.len()).find_map(|at| match seen.header(at, version)? {
+            None => Some((at, false)),
+            Some(header) => {
+                let next = at + RECORD_HEADER + usize::from(header.length);
+                (next >= seen.len() || seen.header(next, version).is_some()).then_some((at, true))
+            }
+        });
+        let (at, whole) = found.unwrap_or((seen.len(), false));
+        let taken = if whole { seen.kept.len() } else { seen.len() };
+        let passed = at.saturating_sub(seen.kept.len());
+        self.have = 0;
+        for byte in (at..taken).filter_map(|at| seen.byte(at)) {
+            self.header[usize::from(self.have)] = byte;
+            self.have += 1;
+        }
+        *input = if whole { &input[passed..] } else { &[] };
+        whole
+    }
+}
+
+/// Header bytes that were kept, and what came behind them.
+struct Seen<'a> {
+    kept: &'a [u8],
+    input: &'a [u8],
+}
+
+impl Seen<'_> {
+    fn len(&self) -> usize {
+        self.kept.len() + self.input.len()
+    }
+
+    #[inline]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.kept.get(at).or_else(|| self.input.get(at.wrapping_sub(self.kept.len()))).copied()
+    }
+
+    /// `None`: no record of `version` begins here. Without a header: one may, but not all of it is in sight.
+    fn header(&self, at: usize, version: TlsVersion) -> Option<Option<RecordHeader>> {
+        if !matches!(ContentType(self.byte(at)?), ContentType::ALERT | ContentType::APPLICATION_DATA) {
+            return None;
+        }
+        let mut bytes = [0; RECORD_HEADER];
+        let in_sight = RECORD_HEADER.min(self.len() - at);
+        for (place, byte) in bytes[..in_sight].iter_mut().enumerate() {
+            *byte = self.byte(at + place)?;
+        }
+        let spoken = version.0.to_be_bytes();
+        match RecordHeader::parse(&bytes[..in_sight]) {
+            Outcome::Value { value, .. } => (value.version == version && value.length > 0).then_some(Some(value)),
+            Outcome::NeedMore { .. } => {
+                bytes[1..in_sight].iter().zip(spoken).all(|(seen, spoken)| *seen == spoken).then_some(None)
+            }
+            Outcome::Malformed(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +206,29 @@ mod tests {
             }
             assert_eq!((kinds, body, reader.missing()), (vec![22, 20, 23, 21], 5, 0), "chunks of {size}");
         }
+    }
+
+    #[test]
+    fn a_record_is_found_again_in_any_chunking() {
+        // A data record, an alert, and before them what looks like headers and is none.
+        let noise = [23, 23, 3, 3, 0, 0, 21, 3, 1, 0, 4, 23, 3, 3, 0, 1, 9, 9, 23, 3];
+        let stream = [&noise[..], &[23, 3, 3, 0, 2, 7, 7, 21, 3, 3, 0, 2, 2, 40]].concat();
+        let found = |size: usize| {
+            let mut reader = RecordReader::default();
+            for (number, chunk) in stream.chunks(size).enumerate() {
+                let mut input = chunk;
+                if reader.seek(TlsVersion(0x0303), &mut input) {
+                    return Some(number * size + chunk.len() - input.len() - reader.stuck_on().len());
+                }
+            }
+            None
+        };
+        for size in [1, 2, 3, 4, 5, 7, 100] {
+            // The successor of a guess may be out of sight: where it was wrong, that shows with the next header.
+            let (at, false_one) = (found(size).expect("found"), noise.len() - 9);
+            assert!(at == noise.len() || (at == false_one && size < 12), "chunks of {size}: {at}");
+        }
+        assert_eq!((found(100), found(34)), (Some(noise.len()), Some(noise.len())));
     }
 
     #[test]

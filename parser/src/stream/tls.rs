@@ -161,9 +161,10 @@ impl TlsReader {
         self.records.skip(count)
     }
 
-    /// Version of the last record, which all later ones share.
-    pub(crate) fn version(&self) -> TlsVersion {
-        self.record.version
+    /// Looks for where a record begins, of the version of the last one: all later ones share it.
+    pub(crate) fn seek(&mut self, input: &mut &[u8]) -> bool {
+        self.joiner.clear();
+        self.records.seek(self.record.version, input)
     }
 
     fn begin(&mut self, header: RecordHeader) {

@@ -71,7 +71,18 @@ impl Settle {
 
     /// It is this late: what is in order by now is told.
     pub(super) fn pass_time(&mut self, now: Timestamp, tell: &mut impl FnMut(Finding)) {
-        let until = Timestamp(now.0.saturating_sub(self.behind.as_nanos() as u64));
+        self.pass(Timestamp(now.0.saturating_sub(self.behind.as_nanos() as u64)), tell);
+    }
+
+    /// The capture is at its end: everything is told, also of a packet that claims to be of the last moment there is.
+    pub(super) fn finish(&mut self, tell: &mut impl FnMut(Finding)) {
+        self.pass(Timestamp(u64::MAX), tell);
+        for (_, finding) in std::mem::take(&mut self.waiting) {
+            self.stands(finding, tell);
+        }
+    }
+
+    fn pass(&mut self, until: Timestamp, tell: &mut impl FnMut(Finding)) {
         while let Some(first) = self.steps.first_entry() {
             let at = first.key().0;
             if at > until && self.steps.len() <= STEPS && self.findings <= FINDINGS {
@@ -83,15 +94,6 @@ impl Settle {
             self.take(at, step, tell);
         }
         self.expire(until, tell);
-    }
-
-    /// The capture is at its end: everything is told.
-    pub(super) fn finish(&mut self, tell: &mut impl FnMut(Finding)) {
-        self.pass_time(Timestamp(u64::MAX), tell);
-        self.expire(Timestamp(u64::MAX), tell);
-        for (_, finding) in std::mem::take(&mut self.waiting) {
-            self.stands(finding, tell);
-        }
     }
 
     fn take(&mut self, at: Timestamp, step: Step, tell: &mut impl FnMut(Finding)) {
@@ -191,6 +193,20 @@ mod tests {
         let mut causes = BTreeMap::new();
         settle.finish(&mut |finding| _ = causes.insert(finding.stream, finding.record.verdict.cause));
         causes[&2]
+    }
+
+    #[test]
+    fn a_packet_of_the_last_moment_there_is_is_told_too() {
+        let mut settle = Settle::new(false, Duration::from_secs(31));
+        let mut finding = half(1, Peer::Host, (Closer::Client, 8));
+        finding.record.ended = Timestamp(u64::MAX);
+        let id = finding.record.identity.id.as_u128();
+        let opened = Step::Opened { id, client: IpAddr::from([192, 0, 2, 1]), target: Arc::from("gw:443") };
+        settle.note(Timestamp(u64::MAX), opened);
+        settle.note(Timestamp(u64::MAX), Step::Ended(finding));
+        let mut told = 0;
+        settle.finish(&mut |_| told += 1);
+        assert_eq!(told, 1);
     }
 
     #[test]

@@ -38,7 +38,7 @@ use live::Live;
 use metrics::{Metrics, UpstreamMetrics};
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Marks, Outcome, diagnose_with};
-use parser::session::{Opening, PerPeer, Phase};
+use parser::session::{PerPeer, Phase, Timeline};
 use pending::Pending;
 use sample::Sampler;
 use settle::{Settled, Settling, Tell};
@@ -47,6 +47,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// Refused connections that are told of, of one reason.
 const REFUSALS_PER_SECOND: u32 = 10;
@@ -177,6 +178,14 @@ impl Observer {
         }
     }
 
+    /// A session is about to be over, and to be looked at in the live table for the last time. The other connection of a
+    /// gateway session may end on another core at this very moment, and asks how this one stands.
+    pub(crate) fn ending(&self, session: Uuid, timeline: &Timeline) {
+        if timeline.opening.may_be_gateway() {
+            self.settling.shown(session, Marks::of(timeline));
+        }
+    }
+
     /// A session is over. Called exactly once for each [`Observer::started`].
     pub fn ended(&self, record: SessionRecord) {
         self.ended_with(record, Left::default());
@@ -185,16 +194,11 @@ impl Observer {
     /// The same, with what it leaves.
     pub(crate) fn ended_with(&self, mut record: SessionRecord, left: Left) {
         let identity = Arc::clone(&record.identity);
-        let paired = matches!(record.timeline.opening, Opening::TlsFirst | Opening::GatewayHttp);
-        if paired {
-            // While it is still in the live table: the other connection of a gateway session finds it here or there.
-            self.settling.shown(identity.id, Marks::of(&record.timeline));
-        }
         let traffic = &record.timeline.traffic;
         let upstream = self.left(&identity, PerPeer { client: traffic.client.bytes, host: traffic.host.bytes });
         self.metrics.seen(&record, &upstream);
         self.latencies.record(&record.timeline.phases, record.ended);
-        self.look_beside(&mut record, paired);
+        self.look_beside(&mut record);
 
         let prober = self.prober.get();
         let (mut profile, mut undecided, mut at_once) = (None, None, false);
@@ -294,12 +298,14 @@ impl Observer {
 
     /// Judges a session again in the light of its client's other connections. Of a gateway session's other half it counts
     /// how that is now, live or ended.
-    fn look_beside(&self, record: &mut SessionRecord, paired: bool) {
+    fn look_beside(&self, record: &mut SessionRecord) {
         if record.verdict.outcome() != Outcome::Failure {
             return;
         }
+        let paired = record.timeline.opening.may_be_gateway();
         let companions = if paired { self.settling.companions(record.identity.id) } else { Vec::new() };
         for other in companions {
+            // One that has left the table said how it stands before: see [`Observer::ending`].
             if let Some(entry) = self.live.find(other) {
                 self.settling.shown(other, Marks::of(&entry.session.timeline()));
             }

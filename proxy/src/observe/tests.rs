@@ -2,6 +2,7 @@ use super::*;
 use crate::record::fixture::{Fake, OPENED, identity, record, verdict};
 use config::EventPath;
 use parser::diagnosis::Cause;
+use parser::session::{Close, CloseKind, Closer, Opening, Peer, Traffic};
 use serde_json::Value;
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -258,4 +259,39 @@ async fn failures_outlive_a_flood_of_healthy_sessions_in_the_history() {
     assert!(observer.ended_session(identity(1).id).is_some());
     assert!(observer.ended_session(identity(2).id).is_none(), "the oldest healthy ones make room");
     assert_eq!(observer.ended_newest(5).len(), 5);
+}
+
+#[tokio::test]
+async fn a_gateway_connection_is_judged_beside_one_that_is_just_ending() {
+    let cause_of_in = |told: bool| {
+        let observer = Observer::quiet();
+        let mut records = observer.records();
+        let (out, inward) =
+            (gateway_half(1, Peer::Host, Closer::Client, 8), gateway_half(2, Peer::Client, Closer::Host, 9));
+        for half in [&out, &inward] {
+            // As the table shows a session whose record is on its way: it knows nothing any more.
+            observer.started(Fake::new(Arc::clone(&half.identity)));
+        }
+        if told {
+            observer.ending(out.identity.id, &out.timeline);
+        }
+        observer.ended(inward);
+        records.try_recv().unwrap().verdict.cause
+    };
+    assert_eq!(cause_of_in(true), Cause::Ok);
+    assert_eq!(cause_of_in(false), Cause::HostClosedActive);
+}
+
+/// A connection that is one of the two of a gateway session, and was closed.
+fn gateway_half(number: u128, carries: Peer, by: Closer, second: u64) -> SessionRecord {
+    let mut record = record(number, Cause::Ok);
+    let at = |second: u64| OPENED.plus(Duration::from_secs(second));
+    let mut timeline = Timeline { opening: Opening::TlsFirst, ..Timeline::default() };
+    timeline.progress.active = Some(at(2));
+    timeline.traffic[carries] = Traffic { bytes: 9_000, records: 40, ..Traffic::default() };
+    (timeline.tail.client.known, timeline.tail.host.known) = (true, true);
+    timeline.closes.push(Close { by, kind: CloseKind::Fin, at: at(second) });
+    record.verdict = parser::diagnosis::diagnose(&timeline);
+    record.timeline = timeline;
+    record
 }

@@ -392,7 +392,12 @@ impl Witness {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let Some(mut session) = self.live.lock().take() else { return };
+        let mut held = self.live.lock();
+        if let Some(session) = &*held {
+            self.observer.ending(self.live.identity.id, session.timeline());
+        }
+        let Some(mut session) = held.take() else { return };
+        drop(held);
         let client_hello = session.take_client_hello();
         let timeline = session.finish();
         let verdict = judged(&self.live.identity, &timeline, diagnose);

@@ -7,7 +7,7 @@
 use super::revise::uuid;
 use crate::Timestamp;
 use crate::diagnosis::{Cause, Confidence, End, Missing, Side, Verdict};
-use crate::session::{Close, CloseKind, Closer, Opening, Peer, Timeline};
+use crate::session::{Close, CloseKind, Closer, Peer, Timeline};
 use core::time::Duration;
 
 /// Records of the peer that is silent on its half: handshake, two or three requests or their answers, tickets, an alert.
@@ -40,7 +40,7 @@ pub(super) struct Left {
 impl Half {
     /// `None` for everything else, a gateway session on a single connection included.
     pub(super) fn of(timeline: &Timeline) -> Option<Half> {
-        if !matches!(timeline.opening, Opening::TlsFirst | Opening::GatewayHttp) {
+        if !timeline.opening.may_be_gateway() {
             return None;
         }
         let traffic = &timeline.traffic;

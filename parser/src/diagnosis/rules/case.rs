@@ -130,7 +130,7 @@ impl<'a> Case<'a> {
     }
 
     pub(super) fn is_gateway(&self) -> bool {
-        matches!(self.timeline.opening, Opening::TlsFirst | Opening::GatewayHttp)
+        self.timeline.opening.may_be_gateway()
     }
 
     /// The session was up. Volume says so where sizes could not: an opening never is that long.

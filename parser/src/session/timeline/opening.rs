@@ -18,6 +18,14 @@ pub enum Opening {
     NotRdp,
 }
 
+impl Opening {
+    /// It may be a connection to an RD Gateway, which a session has one or two of.
+    #[must_use]
+    pub fn may_be_gateway(self) -> bool {
+        matches!(self, Opening::TlsFirst | Opening::GatewayHttp)
+    }
+}
+
 /// The Connection Request as the client sent it. [MS-RDPBCGR] 2.2.1.1
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestFacts {
