@@ -7,7 +7,7 @@ use super::{Event, PendingHandshake};
 use crate::Timestamp;
 use crate::pack::{Pack, Packer, Unpacker, pack_variants};
 use crate::session::{ClientHelloFacts, Peer};
-use crate::wire::{Outcome, RecordHeader, SessionId, Sslv2Hello, TPKT_VERSION};
+use crate::wire::{Outcome, SessionId, Sslv2Hello, TPKT_VERSION};
 
 /// Reads whatever a direction holds after its opening.
 #[derive(Clone, Debug)]

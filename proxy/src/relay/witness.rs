@@ -393,7 +393,7 @@ impl Witness {
             return;
         }
         let mut held = self.live.lock();
-        if let Some(session) = &*held {
+        if let Some(session) = held.wake() {
             self.observer.ending(self.live.identity.id, session.timeline());
         }
         let Some(mut session) = held.take() else { return };
