@@ -118,6 +118,56 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// How OpenSSL asks a host, with the sessions that hosts have given it, newest last.
+///
+/// They are together because a session may be used in its own context alone.
+#[cfg(feature = "legacy-tls")]
+pub(crate) struct ResumingContext {
+    context: openssl::ssl::SslContext,
+    sessions: Sessions,
+}
+
+#[cfg(feature = "legacy-tls")]
+type Sessions = std::sync::Arc<std::sync::Mutex<Vec<openssl::ssl::SslSession>>>;
+
+#[cfg(feature = "legacy-tls")]
+impl ResumingContext {
+    /// Sessions kept: those of TLS 1.3 serve once each, and hosts send two or so.
+    const KEPT: usize = 64;
+
+    pub(crate) fn new(mut context: openssl::ssl::SslContextBuilder) -> ResumingContext {
+        use openssl::ssl::SslSessionCacheMode;
+        let sessions = Sessions::default();
+        let kept = Sessions::clone(&sessions);
+        context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        context.set_new_session_callback(move |_, session| {
+            let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if kept.len() == Self::KEPT {
+                kept.remove(0);
+            }
+            kept.push(session);
+        });
+        ResumingContext { context: context.build(), sessions }
+    }
+
+    /// A new connection. `resumes`: with the newest session, if there is one.
+    pub(crate) fn ssl(&self, resumes: bool) -> Result<openssl::ssl::Ssl, openssl::error::ErrorStack> {
+        let mut ssl = openssl::ssl::Ssl::new(&self.context)?;
+        if !resumes {
+            return Ok(ssl);
+        }
+        let mut sessions = self.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(session) = sessions.pop() {
+            if session.protocol_version() != openssl::ssl::SslVersion::TLS1_3 {
+                sessions.push(session.clone());
+            }
+            // SAFETY: the callback that keeps sessions belongs to this context, and nothing else adds any.
+            unsafe { ssl.set_session(&session) }?;
+        }
+        Ok(ssl)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! What crosses a bridge: bytes, ends, and nothing of a pair that needs none.
 
-use crate::ends::{BOTH, Bench, Host, Identity, TLS12, TLS13, bridged, connect, noise, within};
+use crate::ends::{BOTH, Bench, Host, Identity, TLS12, TLS13, bridged, connect, connect_saying, noise, within};
 use config::{BridgeMode, BridgeRules};
 use parser::diagnosis::Cause;
 use parser::session::{BridgeBlock, BridgeOutcome, BridgeReason, CloseKind, Closer};
@@ -66,6 +66,30 @@ async fn bytes_half_closes_and_close_notifies_cross_in_both_directions() {
     let record = bench.record().await;
     let closes: Vec<_> = record.timeline.closes.iter().map(|close| (close.by, close.kind)).collect();
     assert_eq!(closes, [(Closer::Client, CloseKind::Fin), (Closer::Host, CloseKind::Fin)]);
+}
+
+#[tokio::test]
+async fn what_comes_with_the_end_of_the_handshake_is_carried_and_counted_once() {
+    let identity = Identity::new();
+    let data = noise(3, 5000);
+    let mut counted = Vec::new();
+    for early in [true, false] {
+        let host = Host::new(&identity, TLS13).await;
+        let mut bench = Bench::new(host.address(), bridged(BridgeMode::Always, identity.pin())).await;
+        let said = if early { &data[..] } else { b"" };
+        let (client, served) = tokio::join!(connect_saying(bench.front, TLS13, said), host.served());
+        let (mut client, mut served) = (client.expect("up"), served);
+        if !early {
+            client.write_all(&data).await.expect("written");
+        }
+        let mut got = vec![0; data.len()];
+        within("data", served.read_exact(&mut got)).await.expect("data");
+        assert!(got == data);
+        drop((client, served));
+        counted.push(bench.record().await.timeline.traffic.client.bytes);
+    }
+    // With the handshake it is counted as it crossed the wire, with the 22 bytes around a record. RFC 8446 5.2
+    assert!(counted[0].abs_diff(counted[1]) <= 22, "{counted:?}");
 }
 
 #[tokio::test]

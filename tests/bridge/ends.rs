@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use std::future::Future;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -84,12 +85,26 @@ pub(crate) struct Host {
     listener: TcpListener,
     tls: TlsAcceptor,
     confirm: Vec<u8>,
+    at_once: bool,
+    asked: bool,
 }
 
 impl Host {
     pub(crate) async fn new(identity: &Identity, versions: &[&'static SupportedProtocolVersion]) -> Host {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        Host { listener, tls: identity.server(versions), confirm: CONFIRM.to_vec() }
+        Host { listener, tls: identity.server(versions), confirm: CONFIRM.to_vec(), at_once: false, asked: false }
+    }
+
+    /// TLS from the first byte, as a gateway has it.
+    pub(crate) fn at_once(mut self) -> Host {
+        self.at_once = true;
+        self
+    }
+
+    /// Probes come too, with requests of their own.
+    pub(crate) fn asked(mut self) -> Host {
+        self.asked = true;
+        self
     }
 
     /// It selects `protocol` instead of TLS.
@@ -105,10 +120,14 @@ impl Host {
     /// The next connection, its request answered. A handshake that fails is an answer too.
     pub(crate) async fn next(&self) -> std::io::Result<server::TlsStream<TcpStream>> {
         let (mut socket, _) = within("a connection to the host", self.listener.accept()).await?;
-        let mut request = vec![0; REQUEST.len()];
-        socket.read_exact(&mut request).await?;
-        assert_eq!(request, REQUEST, "the host gets the client's own request");
-        socket.write_all(&self.confirm).await?;
+        if !self.at_once {
+            let mut request = vec![0; 4];
+            socket.read_exact(&mut request).await?;
+            request.resize(usize::from(request[3]).max(4), 0);
+            socket.read_exact(&mut request[4..]).await?;
+            assert!(self.asked || request == REQUEST, "the host gets the client's own request: {request:?}");
+            socket.write_all(&self.confirm).await?;
+        }
         within("the host's handshake", self.tls.accept(socket)).await
     }
 
@@ -127,14 +146,34 @@ pub(crate) async fn connect(
     to: SocketAddr,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<client::TlsStream<TcpStream>> {
+    connect_saying(to, versions, b"").await
+}
+
+/// The client's handshake on a connection. `early` goes out with the last of it.
+pub(crate) async fn shake(
+    socket: TcpStream,
+    versions: &[&'static SupportedProtocolVersion],
+    early: &[u8],
+) -> std::io::Result<client::TlsStream<TcpStream>> {
+    let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("versions");
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
+    let name = ServerName::try_from("127.0.0.1").expect("a name");
+    let connector = TlsConnector::from(Arc::new(config));
+    let speak = |tls: &mut rustls::ClientConnection| _ = tls.writer().write(early);
+    within("the client's handshake", connector.connect_with(name, socket, speak)).await
+}
+
+/// X.224 as [`connect`] does it, and then `early` with the last of the handshake.
+pub(crate) async fn connect_saying(
+    to: SocketAddr,
+    versions: &[&'static SupportedProtocolVersion],
+    early: &[u8],
+) -> std::io::Result<client::TlsStream<TcpStream>> {
     let mut socket = TcpStream::connect(to).await?;
     socket.write_all(REQUEST).await?;
     let mut confirm = vec![0; CONFIRM.len()];
     within("an answer", socket.read_exact(&mut confirm)).await?;
-    let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("versions");
-    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
-    let name = ServerName::try_from("127.0.0.1").expect("a name");
-    within("the client's handshake", TlsConnector::from(Arc::new(config)).connect(name, socket)).await
+    shake(socket, versions, early).await
 }
 
 /// A proxy with one listener.

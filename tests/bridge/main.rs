@@ -5,4 +5,6 @@ mod attacker;
 mod carried;
 mod downgrade;
 mod ends;
+mod gateway;
+mod profile;
 mod start;

@@ -103,6 +103,8 @@ pub enum BridgeOutcome {
         alert: Option<AlertDescription>,
         /// What the library said.
         words: String,
+        /// The host was offered all that this build speaks, and the build has no legacy leg to offer more.
+        exhausted: bool,
     },
 }
 

@@ -36,6 +36,12 @@ impl Session {
         self.advance(at);
     }
 
+    /// `bytes` of `from` were read with the last of its handshake and counted then; [`Session::plain`] shows them again.
+    pub fn counted_before(&mut self, from: Peer, bytes: u64) {
+        let traffic = &mut self.timeline.traffic[from];
+        traffic.bytes = traffic.bytes.saturating_sub(bytes);
+    }
+
     /// Decrypted bytes that `from` sent, in order, in any chunking, at the time they were read. They count as its traffic.
     /// To be called after [`Session::plain_from`] only.
     pub fn plain(&mut self, from: Peer, bytes: &[u8], at: Timestamp) {

@@ -4,7 +4,7 @@
 //! not taken; an idle one holds nothing.
 
 use super::opening::Legs;
-use super::tls::{REST_MAX, Tls};
+use super::tls::{Out, REST_MAX, Tls};
 use crate::relay::{Ending, Leg, Relay, Stop, Witness, is_transient, read_once};
 use parser::session::Peer;
 use std::cell::RefCell;
@@ -25,8 +25,8 @@ thread_local! {
     /// Borrowed for the length of one read and the writes that follow it, never across an await.
     static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
         wire: vec![0; REST_MAX + READ].into_boxed_slice(),
-        across: Vec::with_capacity(READ + READ / 16),
-        back: Vec::new(),
+        across: Out::default(),
+        back: Out::default(),
     });
 }
 
@@ -34,15 +34,17 @@ struct Buffers {
     /// As read: room for the part of a record that came before, then what is read.
     wire: Box<[u8]>,
     /// Sealed for the other leg.
-    across: Vec<u8>,
+    across: Out,
     /// What a leg has to say to its own peer: tickets, key updates, alerts.
-    back: Vec<u8>,
+    back: Out,
 }
 
 /// One leg with its TLS.
 struct Side<'a> {
     leg: &'a mut Leg,
     tls: Box<dyn Tls>,
+    /// What is inside is shown to the witness. If not, the client's leg is, as it crosses the wire.
+    read: bool,
     /// Sealed, and not taken by the socket yet.
     pending: Vec<u8>,
     taken: usize,
@@ -56,14 +58,16 @@ struct Side<'a> {
 
 /// Carries the session to its end.
 pub(super) async fn carry(relay: &mut Relay, legs: Legs, witness: &mut Witness, stop: &mut Stop) -> Ending {
-    let Legs { client, host, plain, sealed } = legs;
+    let Legs { client, host, plain, sealed, read } = legs;
     let Some((client_leg, host_leg)) = relay.legs() else { return Ending::Closed };
     let (client_socket, host_socket) = (client_leg.socket().clone(), host_leg.socket().clone());
     let mut client_errors = pin!(client_socket.ready(Interest::ERROR));
     let mut host_errors = pin!(host_socket.ready(Interest::ERROR));
-    let (mut client, mut host) = (Side::new(client_leg, client), Side::new(host_leg, host));
+    let (mut client, mut host) = (Side::new(client_leg, client, read), Side::new(host_leg, host, read));
+    if read {
+        witness.plain_from(plain.client.len() + sealed.client.len());
+    }
     let mut begun = vec![(Peer::Client, plain.client, sealed.client), (Peer::Host, plain.host, sealed.host)];
-    witness.plain_from();
     let mut patience = pin!(sleep(HAND_OVER));
     let mut impatient = false;
     let (mut client_watch, mut host_watch) = (true, true);
@@ -121,9 +125,9 @@ fn ending(client: &Side<'_>, host: &Side<'_>) -> Option<Ending> {
 }
 
 impl<'a> Side<'a> {
-    fn new(leg: &'a mut Leg, tls: Box<dyn Tls>) -> Side<'a> {
+    fn new(leg: &'a mut Leg, tls: Box<dyn Tls>, read: bool) -> Side<'a> {
         let over = leg.ended;
-        Side { leg, tls, pending: Vec::new(), taken: 0, over, closed: false, finished: false }
+        Side { leg, tls, read, pending: Vec::new(), taken: 0, over, closed: false, finished: false }
     }
 
     fn is_pending(&self) -> bool {
@@ -135,17 +139,17 @@ impl<'a> Side<'a> {
         BUFFERS.with_borrow_mut(|buffers| {
             buffers.across.clear();
             buffers.back.clear();
-            witness.plain(self.leg.peer, plain);
+            if self.read {
+                witness.plain(self.leg.peer, plain);
+            }
             let sent = plain.is_empty() || to.tls.send(plain, &mut buffers.across).is_ok();
             let mut opened = sent;
             if opened && !sealed.is_empty() {
-                let mut wire = vec![0; REST_MAX];
-                let rest = self.tls.rest(&mut wire);
-                wire.truncate(rest);
+                let mut wire = self.tls.rest();
                 wire.extend_from_slice(sealed);
                 opened = self.open(to, &mut wire, &mut buffers.across, &mut buffers.back, witness);
             }
-            self.hand_on(to, &mut buffers.across, &mut buffers.back, opened, witness);
+            self.hand_on(to, &mut buffers.across, &buffers.back, opened, witness);
         });
     }
 
@@ -185,13 +189,14 @@ impl<'a> Side<'a> {
             }
             Ok(read) => {
                 if self.leg.peer == Peer::Client {
-                    witness.sealed(Peer::Client, &wire[REST_MAX..REST_MAX + read]);
+                    self.show(Peer::Client, &wire[REST_MAX..REST_MAX + read], witness);
                 }
-                let rest = self.tls.rest(&mut wire[..REST_MAX]);
-                wire.copy_within(..rest, REST_MAX - rest);
+                let rest = self.tls.rest();
+                let begin = REST_MAX - rest.len();
+                wire[begin..REST_MAX].copy_from_slice(&rest);
                 across.clear();
                 back.clear();
-                let opened = self.open(to, &mut wire[REST_MAX - rest..REST_MAX + read], across, back, witness);
+                let opened = self.open(to, &mut wire[begin..REST_MAX + read], across, back, witness);
                 self.hand_on(to, across, back, opened, witness);
                 Some(true)
             }
@@ -208,15 +213,17 @@ impl<'a> Side<'a> {
         &mut self,
         to: &mut Side<'_>,
         wire: &mut [u8],
-        across: &mut Vec<u8>,
-        back: &mut Vec<u8>,
+        across: &mut Out,
+        back: &mut Out,
         witness: &mut Witness,
     ) -> bool {
         let mut sealed = Ok(());
-        let from = self.leg.peer;
+        let (from, read) = (self.leg.peer, self.read);
         let sealing = &mut to.tls;
         let mut hand = |plain: &[u8]| {
-            witness.plain(from, plain);
+            if read {
+                witness.plain(from, plain);
+            }
             if sealed.is_ok() {
                 sealed = sealing.send(plain, across);
             }
@@ -229,22 +236,17 @@ impl<'a> Side<'a> {
         true
     }
 
-    fn hand_on(
-        &mut self,
-        to: &mut Side<'_>,
-        across: &mut Vec<u8>,
-        back: &mut [u8],
-        opened: bool,
-        witness: &mut Witness,
-    ) {
+    fn hand_on(&mut self, to: &mut Side<'_>, across: &mut Out, back: &Out, opened: bool, witness: &mut Witness) {
         if self.tls.peer_closed() && !to.closed {
             to.closed = true;
-            witness.close_notify(self.leg.peer);
+            if self.read {
+                witness.close_notify(self.leg.peer);
+            }
             to.tls.close(across);
         }
-        to.show(across, witness);
+        to.tell(across, witness);
         to.write(across);
-        self.show(back, witness);
+        self.tell(back, witness);
         self.write(back);
         if !opened {
             // Cut on both sides, without a close_notify: neither end may take it for a whole stream.
@@ -267,10 +269,14 @@ impl<'a> Side<'a> {
     }
 
     /// What goes to the client crosses its leg as it is.
-    fn show(&self, sealed: &[u8], witness: &Witness) {
-        if self.leg.peer == Peer::Client {
-            witness.sealed(Peer::Host, sealed);
+    fn tell(&self, sealed: &[u8], witness: &mut Witness) {
+        if self.leg.peer == Peer::Client && !sealed.is_empty() {
+            self.show(Peer::Host, sealed, witness);
         }
+    }
+
+    fn show(&self, from: Peer, sealed: &[u8], witness: &mut Witness) {
+        if self.read { witness.sealed(from, sealed) } else { witness.data(from, sealed) }
     }
 
     /// Sends `sealed`; what the socket does not take now stays for later.

@@ -89,8 +89,7 @@ impl Pair {
     ///
     /// # Errors
     /// Why it could be neither read nor made. A pair that cannot be kept is no error: it is made anew at the next start.
-    pub(crate) fn own(host: &Upstream, state: Option<&Path>) -> Result<Pair, String> {
-        let now = OffsetDateTime::now_utc();
+    pub(crate) fn own(host: &Upstream, state: Option<&Path>, now: OffsetDateTime) -> Result<Pair, String> {
         let directory = state.map(|state| state.join("bridge"));
         let file = directory.as_ref().map(|directory| directory.join(file_name(host)));
         if let Some(file) = file.as_deref().filter(|file| file.exists()) {
@@ -107,6 +106,21 @@ impl Pair {
         }
         Ok(pair)
     }
+}
+
+/// When a certificate of our own is to be made anew.
+pub(crate) fn renewal(leaf: &[u8]) -> Option<OffsetDateTime> {
+    end(leaf).map(|end| end - RENEWAL)
+}
+
+/// Clients refuse it by now.
+pub(crate) fn has_ended(leaf: &[u8], now: OffsetDateTime) -> bool {
+    end(leaf).is_some_and(|end| end <= now)
+}
+
+fn end(leaf: &[u8]) -> Option<OffsetDateTime> {
+    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+    Some(certificate.validity().not_after.to_datetime())
 }
 
 /// A certificate that a client would refuse, or that is as good as none, is refused here.
@@ -137,7 +151,10 @@ fn read(file: &Path, now: OffsetDateTime) -> Result<Pair, String> {
     let chain = pem::certificates(file)?;
     let key = pem::private_key(file)?;
     let leaf = chain.first().ok_or_else(|| format!("{}: no certificate in it", file.display()))?;
-    fit_to_show(leaf, now + RENEWAL)?;
+    fit_to_show(leaf, now)?;
+    if renewal(leaf).is_none_or(|renewal| renewal <= now) {
+        return Err(format!("{}: it ends soon", file.display()));
+    }
     let pair = Pair::of(chain, key, file, file)?;
     Ok(Pair { given: false, ..pair })
 }
@@ -201,8 +218,8 @@ mod tests {
     #[test]
     fn a_pair_of_our_own_is_kept_hidden_named_after_the_host_and_renewed_in_time() {
         let state = directory("own");
-        let first = Pair::own(&host(), Some(&state)).expect("made");
-        let again = Pair::own(&host(), Some(&state)).expect("kept");
+        let first = Pair::own(&host(), Some(&state), OffsetDateTime::now_utc()).expect("made");
+        let again = Pair::own(&host(), Some(&state), OffsetDateTime::now_utc()).expect("kept");
         assert_eq!(first.public_key, again.public_key);
         let file = state.join("bridge/rds07.example.net_3389.pem");
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;

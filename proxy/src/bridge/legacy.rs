@@ -4,20 +4,22 @@
 //! Renegotiation and compression are off. RC4, NULL, export and anonymous suites are in no list; 3DES only where it is
 //! written out.
 
-use super::tls::{Failure, Tls};
-use super::trust::Trust;
+use super::tls::{Failure, Out, Tls};
+use super::trust::{Trust, Untrusted};
+use crate::sys::ResumingContext;
 use config::{BridgeRules, Ciphers};
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
 use openssl::ssl::{
-    ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslStream,
+    ErrorCode, ShutdownState, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslStream,
     SslVerifyMode, SslVersion,
 };
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
 use parser::session::BridgeLeg;
 use parser::wire::{AlertDescription, CipherSuite, TlsVersion};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::io::{self, Read, Write};
+use std::sync::{Arc, OnceLock};
 
 /// Modern suites first, then forward secret CBC, then RSA key exchange.
 const DEFAULT: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:kRSA+AESGCM:kRSA+AES";
@@ -56,17 +58,14 @@ pub(crate) fn server(
 ///
 /// # Errors
 /// A suite that this OpenSSL does not have, by name.
-pub(crate) fn client(rules: &BridgeRules) -> Result<SslContext, String> {
+pub(crate) fn client(rules: &BridgeRules) -> Result<ResumingContext, String> {
     let mut builder = context(SslMethod::tls_client(), &rules.host_versions).map_err(words)?;
     match &rules.host_ciphers {
         Ciphers::Default => builder.set_cipher_list(&format!("{DEFAULT}:!3DES:{NEVER}")).map_err(words)?,
         Ciphers::Named(named) => named_suites(&mut builder, named)?,
     }
     builder.set_groups_list(GROUPS).map_err(words)?;
-    // Who the host is, `Trust` says, once it has proved that it holds its key.
-    builder.set_verify(SslVerifyMode::NONE);
-    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-    Ok(builder.build())
+    Ok(ResumingContext::new(builder))
 }
 
 /// A leg towards a client.
@@ -76,14 +75,54 @@ pub(crate) fn accept(context: &SslContext) -> Result<Box<dyn Tls>, Failure> {
     Legacy::leg(ssl, None)
 }
 
-/// A leg towards the host called `name`.
-pub(crate) fn connect(context: &SslContext, name: ServerName<'static>, trust: &Trust) -> Result<Box<dyn Tls>, Failure> {
-    let mut ssl = Ssl::new(context).map_err(stack)?;
+/// A leg towards the host called `name`. `resumes`: an older session may be taken up.
+pub(crate) fn connect(
+    context: &ResumingContext,
+    name: ServerName<'static>,
+    trust: &Trust,
+    resumes: bool,
+) -> Result<Box<dyn Tls>, Failure> {
+    let mut ssl = context.ssl(resumes).map_err(stack)?;
     if let ServerName::DnsName(name) = &name {
         ssl.set_hostname(name.as_ref()).map_err(stack)?;
     }
     ssl.set_connect_state();
-    Legacy::leg(ssl, Some((trust.clone(), name)))
+    let host = Host { trust: trust.clone(), name, untrusted: Arc::default() };
+    ssl.set_verify_callback(SslVerifyMode::PEER, host.clone().judging());
+    Legacy::leg(ssl, Some(host))
+}
+
+/// Who may be taken for the host.
+#[derive(Clone)]
+struct Host {
+    trust: Trust,
+    name: ServerName<'static>,
+    /// What was found wrong with it while the handshake could still be ended with an alert.
+    untrusted: Arc<OnceLock<Untrusted>>,
+}
+
+impl Host {
+    fn judge(&self, leaf: &[u8], chain: &[CertificateDer<'_>]) -> Result<(), Untrusted> {
+        self.trust.judge(leaf, chain, &self.name)
+    }
+
+    /// [`Host::judge`] in the place of OpenSSL's own judgement, so that the host is told. It has not proved yet that it
+    /// holds its key: what counts is asked once more when it has.
+    fn judging(self) -> impl Fn(bool, &mut X509StoreContextRef) -> bool {
+        move |_, context| {
+            let der = |certificate: &X509Ref| certificate.to_der().ok();
+            let (0, Some(leaf)) = (context.error_depth(), context.current_cert().and_then(der)) else { return true };
+            let issuers = context.chain().into_iter().flatten().skip(1).filter_map(der);
+            let chain: Vec<_> = issuers.map(CertificateDer::from).collect();
+            let judged = self.judge(&leaf, &chain);
+            match judged {
+                Ok(()) => context.set_error(X509VerifyResult::OK),
+                // What OpenSSL has against it, that nobody it knows has issued it, becomes the alert: unknown_ca.
+                Err(untrusted) => _ = self.untrusted.set(untrusted),
+            }
+            self.untrusted.get().is_none()
+        }
+    }
 }
 
 fn context(method: SslMethod, versions: &[TlsVersion]) -> Result<SslContextBuilder, ErrorStack> {
@@ -170,15 +209,15 @@ impl Write for Pipe {
 
 struct Legacy {
     stream: SslStream<Pipe>,
-    /// Towards a host: who may be taken for it, and by which name.
-    host: Option<(Trust, ServerName<'static>)>,
+    /// Towards a host.
+    host: Option<Host>,
     certificate: Option<Vec<u8>>,
     facts: Option<BridgeLeg>,
     peer_closed: bool,
 }
 
 impl Legacy {
-    fn leg(ssl: Ssl, host: Option<(Trust, ServerName<'static>)>) -> Result<Box<dyn Tls>, Failure> {
+    fn leg(ssl: Ssl, host: Option<Host>) -> Result<Box<dyn Tls>, Failure> {
         let stream = SslStream::new(ssl, Pipe::default()).map_err(stack)?;
         Ok(Box::new(Legacy { stream, host, certificate: None, facts: None, peer_closed: false }))
     }
@@ -188,7 +227,10 @@ impl Legacy {
             match self.stream.do_handshake() {
                 Ok(()) => self.established()?,
                 Err(error) if error.code() == ErrorCode::WANT_READ => return Ok(()),
-                Err(error) => return Err(failure(&error)),
+                Err(error) => {
+                    let untrusted = self.host.as_ref().and_then(|host| host.untrusted.get());
+                    return Err(untrusted.map_or_else(|| failure(&error), |why| Failure::Untrusted(why.to_string())));
+                }
             }
         }
         let mut record = [0; RECORD];
@@ -203,6 +245,11 @@ impl Legacy {
             }
         }
         Ok(())
+    }
+
+    /// What OpenSSL has written goes out, and leaves no memory behind.
+    fn hand_over(&mut self, out: &mut Out) {
+        out.append(&std::mem::take(&mut self.stream.get_mut().out));
     }
 
     /// Both Finished are there: the peer holds the key it has shown.
@@ -223,14 +270,14 @@ impl Legacy {
             resumed: ssl.session_reused(),
             library: "openssl",
         };
-        if let Some((trust, name)) = &self.host {
-            let der = |certificate: &openssl::x509::X509Ref| certificate.to_der().map_err(stack);
+        if let Some(host) = &self.host {
+            let der = |certificate: &X509Ref| certificate.to_der().map_err(stack);
             let leaf =
                 ssl.peer_certificate().ok_or_else(|| Failure::Untrusted("it has shown no certificate".into()))?;
             let leaf = der(&leaf)?;
             let chain: Result<Vec<_>, Failure> =
                 ssl.peer_cert_chain().into_iter().flatten().skip(1).map(|c| der(c).map(CertificateDer::from)).collect();
-            trust.judge(&leaf, &chain?, name).map_err(|untrusted| Failure::Untrusted(untrusted.to_string()))?;
+            host.judge(&leaf, &chain?).map_err(|untrusted| Failure::Untrusted(untrusted.to_string()))?;
             self.certificate = Some(leaf);
         }
         self.facts = Some(facts);
@@ -238,34 +285,43 @@ impl Legacy {
     }
 }
 
+impl Drop for Legacy {
+    fn drop(&mut self) {
+        // OpenSSL would not resume a session that ended without close_notify. RDP sessions do, and since TLS 1.1 they may.
+        // RFC 5246 7.2.1
+        if self.facts.is_some() {
+            self.stream.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
+        }
+    }
+}
+
 impl Tls for Legacy {
-    fn rest(&mut self, _buffer: &mut [u8]) -> usize {
+    fn rest(&mut self) -> Vec<u8> {
         // Parts of records are in OpenSSL's own buffer.
-        0
+        Vec::new()
     }
 
-    fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Out) -> Result<(), Failure> {
         self.stream.get_mut().wire.extend_from_slice(wire);
         let outcome = self.go_on(plain);
-        out.append(&mut self.stream.get_mut().out);
+        self.hand_over(out);
         outcome
     }
 
-    fn send(&mut self, mut plain: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn send(&mut self, mut plain: &[u8], out: &mut Out) -> Result<(), Failure> {
         while !plain.is_empty() {
             let written = self.stream.ssl_write(plain).map_err(|error| failure(&error))?;
             plain = &plain[written..];
         }
-        out.append(&mut self.stream.get_mut().out);
-        self.stream.get_mut().out = Vec::new();
+        self.hand_over(out);
         Ok(())
     }
 
-    fn close(&mut self, out: &mut Vec<u8>) {
+    fn close(&mut self, out: &mut Out) {
         if self.facts.is_some() {
             // The peer's own close_notify may come, or not.
             let _ = self.stream.shutdown();
-            out.append(&mut self.stream.get_mut().out);
+            self.hand_over(out);
         }
     }
 

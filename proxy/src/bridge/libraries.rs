@@ -8,9 +8,9 @@ use super::legacy;
 use super::modern;
 use super::tls::{Failure, Tls};
 use super::trust::Trust;
-use config::{BridgeRules, Ciphers, is_modern};
+use config::{BridgeRules, Ciphers, LEGACY_TLS, is_modern};
 use parser::profile::{Ability, KeyType, Offer, meet};
-use parser::session::ClientHelloFacts;
+use parser::session::{CertificateFacts, ClientHelloFacts};
 use parser::wire::{CipherSuite, NamedGroup, SuiteClass, TlsVersion};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
@@ -27,13 +27,15 @@ pub(super) enum Library {
 
 /// The contexts of both legs.
 pub(super) struct Libraries {
+    /// What a client may be answered with, by rustls and by OpenSSL.
+    serves: [Ability; 2],
     modern_server: Option<Arc<ServerConfig>>,
     /// By whether a post-quantum share is sent, and whether sessions are resumed.
     modern_clients: Option<[[OnceLock<Arc<ClientConfig>>; 2]; 2]>,
     #[cfg(feature = "legacy-tls")]
     legacy_server: Option<openssl::ssl::SslContext>,
     #[cfg(feature = "legacy-tls")]
-    legacy_client: Option<openssl::ssl::SslContext>,
+    legacy_client: Option<crate::sys::ResumingContext>,
 }
 
 impl Libraries {
@@ -49,6 +51,8 @@ impl Libraries {
             client_needs_legacy(rules).then(|| legacy::server(rules, &chain, &key)).transpose()?,
             host_needs_legacy(rules).then(|| legacy::client(rules)).transpose()?,
         );
+        let key_type = key_type(chain.first().map(AsRef::as_ref).unwrap_or_default());
+        let serves = [is_modern, legacy_serves].map(|speaks| able(&rules.client_versions, key_type, speaks));
         let words = |error: rustls::Error| error.to_string();
         let modern_server = speaks_modern(&rules.client_versions)
             .then(|| modern::server(rules, chain, key))
@@ -62,6 +66,7 @@ impl Libraries {
             None
         };
         Ok(Libraries {
+            serves,
             modern_server,
             modern_clients,
             #[cfg(feature = "legacy-tls")]
@@ -72,15 +77,14 @@ impl Libraries {
     }
 
     /// What answers this client, if anything in its window can; judged by its own offer, before it is answered.
-    pub(super) fn for_client(&self, rules: &BridgeRules, hello: &ClientHelloFacts, key: KeyType) -> Option<Library> {
+    pub(super) fn for_client(&self, hello: &ClientHelloFacts) -> Option<Library> {
         // rustls wants to be told the schemes: without them it would have to sign with SHA-1. RFC 5246 7.4.1.4.1
         let schemes = !hello.signature_schemes.is_empty();
-        let meets = |able: Ability| meet(&Offer::named(hello), &able).is_ok();
-        if self.modern_server.is_some() && schemes && meets(able(&rules.client_versions, key, is_modern)) {
+        let (offer, [modern, legacy]) = (Offer::named(hello), &self.serves);
+        if self.modern_server.is_some() && schemes && meet(&offer, modern).is_ok() {
             return Some(Library::Modern);
         }
-        let legacy = self.has_legacy_server() && meets(able(&rules.client_versions, key, legacy_serves));
-        legacy.then_some(Library::Legacy)
+        (self.has_legacy_server() && meet(&offer, legacy).is_ok()).then_some(Library::Legacy)
     }
 
     /// What may reach the host, in the order in which it is tried: the second only where the first was refused, and never
@@ -115,6 +119,12 @@ impl Libraries {
         }
     }
 
+    /// A host that refuses a leg was offered all that any leg of this build speaks, and another build speaks more.
+    pub(super) fn exhausted(&self, rules: &BridgeRules) -> bool {
+        let whole = [TlsVersion::TLS12, TlsVersion::TLS13].iter().all(|version| rules.host_versions.contains(version));
+        !LEGACY_TLS && whole && rules.host_ciphers == Ciphers::Default
+    }
+
     /// A leg towards a client.
     pub(super) fn accept(&self, library: Library) -> Result<Box<dyn Tls>, Failure> {
         match (library, &self.modern_server) {
@@ -134,7 +144,7 @@ impl Libraries {
         (post_quantum, nla): (bool, bool),
     ) -> Result<Box<dyn Tls>, Failure> {
         let (Library::Modern, Some(clients)) = (library, &self.modern_clients) else {
-            return self.connect_legacy(name, trust);
+            return self.connect_legacy(name, trust, !nla);
         };
         let kept = &clients[usize::from(post_quantum)][usize::from(!nla)];
         let config = match kept.get() {
@@ -163,8 +173,13 @@ impl Libraries {
         legacy::accept(self.legacy_server.as_ref().ok_or_else(no_library)?)
     }
 
-    fn connect_legacy(&self, name: &ServerName<'static>, trust: &Trust) -> Result<Box<dyn Tls>, Failure> {
-        legacy::connect(self.legacy_client.as_ref().ok_or_else(no_library)?, name.clone(), trust)
+    fn connect_legacy(
+        &self,
+        name: &ServerName<'static>,
+        trust: &Trust,
+        resumes: bool,
+    ) -> Result<Box<dyn Tls>, Failure> {
+        legacy::connect(self.legacy_client.as_ref().ok_or_else(no_library)?, name.clone(), trust, resumes)
     }
 }
 
@@ -182,9 +197,14 @@ impl Libraries {
         Err(no_library())
     }
 
-    fn connect_legacy(&self, _name: &ServerName<'static>, _trust: &Trust) -> Result<Box<dyn Tls>, Failure> {
+    fn connect_legacy(&self, _: &ServerName<'static>, _: &Trust, _resumes: bool) -> Result<Box<dyn Tls>, Failure> {
         Err(no_library())
     }
+}
+
+/// Of the certificate that the client is shown.
+fn key_type(certificate: &[u8]) -> KeyType {
+    KeyType::from_name(&CertificateFacts::from_der(certificate).key_algorithm).unwrap_or(KeyType::Rsa)
 }
 
 fn no_library() -> Failure {
@@ -260,21 +280,27 @@ fn reaches(rules: &BridgeRules, host: &Ability) -> bool {
         Ciphers::Default => true,
         Ciphers::Named(named) => named.contains(suite),
     };
-    let shares = |(version, suites): &(TlsVersion, Vec<CipherSuite>)| {
-        *version >= TlsVersion::TLS12
-            && rules.host_versions.contains(version)
-            && suites.iter().any(|suite| is_modern(*suite) && allowed(suite))
+    let shares = |version: TlsVersion, suites: &[CipherSuite]| {
+        rules.host_versions.contains(&version) && suites.iter().any(|suite| is_modern(*suite) && allowed(suite))
     };
     let ours = [NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1];
     let group = host.groups.as_ref().is_none_or(|groups| groups.iter().any(|group| ours.contains(group)));
-    group && host.versions.iter().any(shares)
+    group && host.versions.iter().any(|(version, suites)| *version >= TlsVersion::TLS12 && shares(*version, suites))
+}
+
+/// Whatever the rules say, rustls cannot reach a host of this ability.
+pub(super) fn is_beyond_modern(host: &Ability) -> bool {
+    let modern = |(version, suites): &(TlsVersion, Vec<CipherSuite>)| {
+        *version >= TlsVersion::TLS12 && suites.iter().any(|suite| is_modern(*suite))
+    };
+    !host.versions.is_empty() && !host.versions.iter().any(modern)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bridge::certificate::Pair;
-    use config::{BridgeMode, LEGACY_TLS, Upstream, Verify};
+    use config::{BridgeMode, Upstream, Verify};
     use parser::wire::HelloShape;
 
     const ALL: [TlsVersion; 4] = [TlsVersion::TLS10, TlsVersion::TLS11, TlsVersion::TLS12, TlsVersion::TLS13];
@@ -291,7 +317,7 @@ mod tests {
             ..BridgeRules::default()
         };
         let host = Upstream { host: "host.test".to_owned(), port: 3389 };
-        let pair = Pair::own(&host, None).expect("a pair");
+        let pair = Pair::own(&host, None, time::OffsetDateTime::now_utc()).expect("a pair");
         let trust = Trust::of(&rules).expect("trust");
         let libraries = Libraries::new(&rules, &trust, pair.chain, pair.key).expect("libraries");
         (rules, libraries)
@@ -319,8 +345,8 @@ mod tests {
 
     #[test]
     fn a_client_is_answered_by_rustls_where_it_can_be() {
-        let (rules, libraries) = libraries(&ALL, &ALL, Ciphers::Default);
-        let of = |hello: ClientHelloFacts| libraries.for_client(&rules, &hello, KeyType::Rsa);
+        let (_, libraries) = libraries(&ALL, &ALL, Ciphers::Default);
+        let of = |hello: ClientHelloFacts| libraries.for_client(&hello);
         assert_eq!(of(hello(&[TlsVersion::TLS13], &[CipherSuite(0x1301)], true)), Some(Library::Modern));
         assert_eq!(of(hello(&[TlsVersion::TLS12], &[GCM, CBC], true)), Some(Library::Modern));
         let legacy = LEGACY_TLS.then_some(Library::Legacy);
@@ -332,8 +358,8 @@ mod tests {
     #[test]
     fn no_client_is_answered_outside_of_its_window() {
         let modern = [TlsVersion::TLS12, TlsVersion::TLS13];
-        let (rules, libraries) = libraries(&modern, &modern, Ciphers::Default);
-        assert_eq!(libraries.for_client(&rules, &hello(&[TlsVersion::TLS10], &[CBC], false), KeyType::Rsa), None);
+        let (_, libraries) = libraries(&modern, &modern, Ciphers::Default);
+        assert_eq!(libraries.for_client(&hello(&[TlsVersion::TLS10], &[CBC], false)), None);
     }
 
     #[test]
@@ -346,6 +372,8 @@ mod tests {
             keys: vec![KeyType::Rsa],
             key_curve: None,
         };
+        assert!(is_beyond_modern(&able(TlsVersion::TLS10, CBC)) && is_beyond_modern(&able(TlsVersion::TLS12, CBC)));
+        assert!(!is_beyond_modern(&able(TlsVersion::TLS12, GCM)));
         let whole = hello(&modern, &[CipherSuite(0x1301), GCM, CipherSuite(0xc02b)], true);
         let old = hello(&[TlsVersion::TLS12], &[CBC], true);
         let (rules, libraries) = libraries(&ALL, &modern, Ciphers::Default);

@@ -2,7 +2,7 @@
 //!
 //! Its unbuffered form: records are opened where they were read to, and an idle session holds no buffer here.
 
-use super::tls::{Failure, Tls};
+use super::tls::{Failure, Out, Tls};
 use super::trust::{Trust, Untrusted};
 use crate::tls_provider::provider;
 use config::{BridgeRules, Ciphers};
@@ -135,13 +135,11 @@ struct Modern<C> {
 }
 
 impl<C: Connection> Tls for Modern<C> {
-    fn rest(&mut self, buffer: &mut [u8]) -> usize {
-        let rest = std::mem::take(&mut self.rest);
-        buffer[..rest.len()].copy_from_slice(&rest);
-        rest.len()
+    fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest)
     }
 
-    fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Out) -> Result<(), Failure> {
         let mut done = 0;
         loop {
             let UnbufferedStatus { discard, state, .. } = self.connection.process(&mut wire[done..]);
@@ -190,16 +188,16 @@ impl<C: Connection> Tls for Modern<C> {
             }
         }
         if !self.peer_closed {
-            self.rest.extend_from_slice(&wire[done..]);
+            self.rest = wire[done..].to_vec();
         }
         Ok(())
     }
 
-    fn send(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn send(&mut self, plain: &[u8], out: &mut Out) -> Result<(), Failure> {
         self.writing(out, |traffic, room| traffic.encrypt(plain, room), plain.len() + plain.len() / 64 + 64)
     }
 
-    fn close(&mut self, out: &mut Vec<u8>) {
+    fn close(&mut self, out: &mut Out) {
         // A leg that has failed has sent its alert, and one that is not up yet has nothing to close.
         if self.established {
             let _ = self.writing(out, |traffic, room| traffic.queue_close_notify(room), 64);
@@ -233,7 +231,7 @@ impl<C: Connection> Modern<C> {
     /// Does `write` in the state in which data may be written; what had to be sent before it goes out before it.
     fn writing(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut Out,
         mut write: impl FnMut(&mut rustls::unbuffered::WriteTraffic<'_, C::Data>, &mut [u8]) -> Result<usize, EncryptError>,
         room: usize,
     ) -> Result<(), Failure> {
@@ -274,31 +272,25 @@ enum Short {
 
 /// Writes behind what `out` holds, in as much room as it takes.
 fn append(
-    out: &mut Vec<u8>,
-    room: usize,
+    out: &mut Out,
+    mut room: usize,
     mut write: impl FnMut(&mut [u8]) -> Result<usize, Short>,
 ) -> Result<(), Failure> {
-    let begin = out.len();
-    // No more than is needed: what is made room for is zeroed first.
-    out.resize(begin + room, 0);
     loop {
-        match write(&mut out[begin..]) {
+        match write(out.room(room)) {
             Ok(written) => {
-                out.truncate(begin + written);
+                out.written(written);
                 return Ok(());
             }
-            Err(Short::By(room)) => out.resize(begin + room, 0),
-            Err(Short::Never(words)) => {
-                out.truncate(begin);
-                return Err(Failure::Protocol(words));
-            }
+            Err(Short::By(more)) => room = more,
+            Err(Short::Never(words)) => return Err(Failure::Protocol(words)),
         }
     }
 }
 
 /// After an error: the alert that says so, if there is one. `wire` is what has not been discarded, to which positions
 /// inside of the library still point.
-fn last_words<C: Connection>(connection: &mut C, wire: &mut [u8], out: &mut Vec<u8>) {
+fn last_words<C: Connection>(connection: &mut C, wire: &mut [u8], out: &mut Out) {
     while let Ok(state) = connection.process(wire).state {
         match state {
             ConnectionState::EncodeTlsData(mut data) => {
@@ -382,28 +374,28 @@ mod tests {
 
     struct End {
         tls: Box<dyn Tls>,
-        out: Vec<u8>,
+        out: Out,
         plain: Vec<u8>,
     }
 
     impl End {
         fn new(tls: Box<dyn Tls>) -> End {
-            End { tls, out: Vec::new(), plain: Vec::new() }
+            End { tls, out: Out::default(), plain: Vec::new() }
         }
 
         /// Takes what the other end has sent, `chunk` bytes at a time.
-        fn take(&mut self, from: &mut Vec<u8>, chunk: usize) -> Result<(), Failure> {
+        fn take(&mut self, from: &mut Out, chunk: usize) -> Result<(), Failure> {
             let sent = std::mem::take(from);
+            self.hear(&sent, chunk)
+        }
+
+        fn hear(&mut self, sent: &[u8], chunk: usize) -> Result<(), Failure> {
             for part in sent.chunks(chunk) {
-                let mut buffer = vec![0; REST_MAX + part.len()];
-                let rest = self.tls.rest(&mut buffer);
-                buffer[rest..rest + part.len()].copy_from_slice(part);
+                let mut wire = self.tls.rest();
+                assert!(wire.len() <= REST_MAX);
+                wire.extend_from_slice(part);
                 let plain = &mut self.plain;
-                self.tls.receive(
-                    &mut buffer[..rest + part.len()],
-                    &mut |p| plain.extend_from_slice(p),
-                    &mut self.out,
-                )?;
+                self.tls.receive(&mut wire, &mut |p| plain.extend_from_slice(p), &mut self.out)?;
             }
             Ok(())
         }
@@ -474,7 +466,7 @@ mod tests {
     #[test]
     fn garbage_ends_a_leg_with_an_alert_and_never_panics() {
         let (_, mut server, _) = ends(true, &[TlsVersion::TLS13]);
-        assert!(server.take(&mut vec![0x16, 3, 1, 0, 4, 1, 0, 0, 0], 1).is_err());
+        assert!(server.hear(&[0x16, 3, 1, 0, 4, 1, 0, 0, 0], 1).is_err());
         assert_eq!(server.out.first(), Some(&21), "an alert");
     }
 }

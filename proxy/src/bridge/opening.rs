@@ -5,21 +5,22 @@
 //! Withheld from the client: what the host says after the Connection Confirm, until its first bytes show whether it
 //! goes on. Nothing else.
 
-use super::libraries::Library;
+use super::libraries::{Library, is_beyond_modern};
 use super::need::{Negotiated, Packet, Reply, Request, packet};
-use super::tls::{Failure, Tls, clear_alert};
-use super::{Bridge, trust};
+use super::tls::{Failure, Out, Tls, clear_alert};
+use super::{Bridge, Shown, trust};
 use crate::listen::{Plan, Shared};
 use crate::probe::Target;
 use crate::relay::{Ending, Leg, Relay, Stop, Witness};
 use crate::upstream::reach;
 use config::{BridgeMode, LEGACY_TLS};
-use parser::profile::{Ability, HostProfile, KeyType, Offer, meet};
+use parser::profile::{Ability, HostProfile, Offer, meet};
 use parser::session::{
     Answer, BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, ClientHelloFacts, Peer, PerPeer, Upstream,
 };
 use parser::wire::{AlertDescription, NamedGroup};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// What an opening came to.
@@ -38,14 +39,19 @@ pub(super) struct Legs {
     pub(super) plain: PerPeer<Vec<u8>>,
     /// Read from the sockets and not opened yet.
     pub(super) sealed: PerPeer<Vec<u8>>,
+    /// RDP is inside. Of a gateway's HTTP nothing is read.
+    pub(super) read: bool,
 }
 
 const BOTH: PerPeer<bool> = PerPeer { client: true, host: true };
 const CLIENT: PerPeer<bool> = PerPeer { client: true, host: false };
 const HOST: PerPeer<bool> = PerPeer { client: false, host: true };
+/// The record type of a ServerHello. RFC 8446 5.1
+const HANDSHAKE: u8 = 22;
 
 pub(super) struct Opening<'a> {
     bridge: &'a Bridge,
+    shown: Arc<Shown>,
     relay: &'a mut Relay,
     witness: &'a mut Witness,
     plan: &'a Plan,
@@ -81,6 +87,7 @@ enum HostLeg {
 impl<'a> Opening<'a> {
     pub(super) fn new(
         bridge: &'a Bridge,
+        shown: Arc<Shown>,
         relay: &'a mut Relay,
         witness: &'a mut Witness,
         plan: &'a Plan,
@@ -89,6 +96,7 @@ impl<'a> Opening<'a> {
     ) -> Opening<'a> {
         Opening {
             bridge,
+            shown,
             relay,
             witness,
             plan,
@@ -117,7 +125,7 @@ impl<'a> Opening<'a> {
                 Negotiated::Blocked(by) => block = Some(by),
             }
         }
-        if block.is_none() && !self.bridge.given {
+        if block.is_none() && !self.shown.given {
             // Both bind what the host shows, and what we would show is of our own making.
             block = if self.nla { Some(BridgeBlock::Nla) } else { self.gateway.then_some(BridgeBlock::Gateway) };
         }
@@ -135,18 +143,20 @@ impl<'a> Opening<'a> {
         };
         let Need::Bridge { reason, refused_with } = need else { return Ok(self.pass()) };
         let remembered = reason != BridgeReason::Always && self.bridge.failed_before(target.address, &hello);
-        let (libraries, rules) = (&self.bridge.libraries, &self.bridge.rules);
-        let for_client = libraries.for_client(rules, &hello, self.bridge.key_type());
+        let (libraries, rules) = (&self.shown.libraries, &self.bridge.rules);
+        let for_client = libraries.for_client(&hello);
+        let ability = profile.as_deref().map(Ability::from);
+        let beyond = !LEGACY_TLS && ability.as_ref().is_some_and(is_beyond_modern);
         let out_of_reach = if LEGACY_TLS { BridgeBlock::ClientWindow } else { BridgeBlock::LegacyBuild(Peer::Client) };
         let block = block
             .or(for_client.is_none().then_some(out_of_reach))
+            .or(beyond.then_some(BridgeBlock::LegacyBuild(Peer::Host)))
             .or_else(|| remembered.then_some(BridgeBlock::FailedBefore));
         if let Some(by) = block {
             self.tell(reason, refused_with, BridgeOutcome::Blocked(by));
             return Ok(self.pass());
         }
         let refused = (reason == BridgeReason::Rescue).then_some(&*hello);
-        let ability = profile.as_deref().map(Ability::from);
         self.for_host = libraries.for_host(rules, ability.as_ref(), refused);
         self.for_client = for_client.unwrap_or(Library::Modern);
         let post_quantum = profile.is_some_and(|profile| profile.groups.contains(&NamedGroup(0x11ec)));
@@ -278,8 +288,8 @@ impl<'a> Opening<'a> {
         };
         let shown = host.peer_certificate().unwrap_or_default();
         let same = match (self.nla, self.gateway) {
-            (true, _) => trust::public_key(shown).is_some_and(|key| key == self.bridge.public_key),
-            (_, true) => shown == self.bridge.certificate,
+            (true, _) => trust::public_key(shown).is_some_and(|key| key == self.shown.public_key),
+            (_, true) => shown == self.shown.certificate,
             _ => true,
         };
         if !same {
@@ -288,7 +298,7 @@ impl<'a> Opening<'a> {
                 host = &*self.plan.label,
                 "the key given to the bridge is not the host's: the host has {}, the bridge {}",
                 trust::digest(trust::public_key_info(shown).unwrap_or_default()),
-                trust::digest(trust::public_key_info(&self.bridge.certificate).unwrap_or_default()),
+                trust::digest(trust::public_key_info(&self.shown.certificate).unwrap_or_default()),
             );
             return self.untouched_after_all(target, hello, reason, refused_with, by, refusal).await;
         }
@@ -296,18 +306,19 @@ impl<'a> Opening<'a> {
         let facts = |outcome, client| BridgeFacts { reason, outcome, client, host: Some(leg), refused_with };
         let mut sealed: PerPeer<Vec<u8>> = PerPeer { client: Vec::new(), host: std::mem::take(&mut self.said.host) };
         match self.client_leg().await? {
-            Ok((client, client_leg, client_plain)) => {
+            Ok((mut client, client_leg, client_plain)) => {
                 self.witness.bridged(facts(BridgeOutcome::Carried, Some(client_leg)));
-                sealed.client = std::mem::take(&mut self.said.client);
+                sealed.client = client.rest();
                 let plain = PerPeer { client: client_plain, host: plain };
-                Ok(Opened::Bridged(Box::new(Legs { client, host, plain, sealed })))
+                Ok(Opened::Bridged(Box::new(Legs { client, host, plain, sealed, read: !self.gateway })))
             }
             Err(failure) => {
                 let alert = match failure {
                     Failure::Alert(alert) => Some(alert),
                     _ => None,
                 };
-                let outcome = BridgeOutcome::LegFailed { leg: Peer::Client, alert, words: failure.to_string() };
+                let words = failure.to_string();
+                let outcome = BridgeOutcome::LegFailed { leg: Peer::Client, alert, words, exhausted: false };
                 self.witness.bridged(facts(outcome, None));
                 if self.relay.is_over(Peer::Client) {
                     return Err(self.relay.left_by(Peer::Client, self.witness));
@@ -335,32 +346,49 @@ impl<'a> Opening<'a> {
         Ok(HostLeg::Failed(outcome))
     }
 
+    fn connect(&self, library: Library, post_quantum: bool) -> Result<Box<dyn Tls>, Failure> {
+        let Bridge { rules, trust, name, .. } = self.bridge;
+        self.shown.libraries.connect(library, rules, trust, name, (post_quantum, self.nla))
+    }
+
     /// TLS with the host, and what it said with the last of the handshake.
     async fn host_leg(&mut self, library: Library, post_quantum: bool) -> Result<HostLeg, Ending> {
-        let failed = |failure| match failure {
-            Failure::Untrusted(words) => HostLeg::Failed(BridgeOutcome::HostUntrusted(words)),
-            Failure::Alert(alert) => HostLeg::Failed(host_failed(Some(alert), Failure::Alert(alert).to_string())),
-            Failure::Protocol(words) => HostLeg::Failed(host_failed(None, words)),
+        // Refused before its ServerHello: there may be more to offer than this build has.
+        let (exhausted, mut answered) = (self.shown.libraries.exhausted(&self.bridge.rules), false);
+        let failed = |failure, answered: bool| {
+            let leg_failed = |alert, words| {
+                let exhausted = exhausted && !answered;
+                HostLeg::Failed(BridgeOutcome::LegFailed { leg: Peer::Host, alert, words, exhausted })
+            };
+            match failure {
+                Failure::Untrusted(words) => HostLeg::Failed(BridgeOutcome::HostUntrusted(words)),
+                Failure::Alert(alert) => leg_failed(Some(alert), Failure::Alert(alert).to_string()),
+                Failure::Protocol(words) => leg_failed(None, words),
+            }
         };
-        let mut tls = match self.bridge.connect(library, post_quantum, self.nla) {
+        let mut tls = match self.connect(library, post_quantum) {
             Ok(tls) => tls,
-            Err(failure) => return Ok(failed(failure)),
+            Err(failure) => return Ok(failed(failure, true)),
         };
         let deadline = Instant::now() + self.plan.timeouts.server_hello;
-        let (mut out, mut plain) = (Vec::new(), Vec::new());
+        let (mut out, mut plain) = (Out::default(), Vec::new());
         loop {
             let mut said = std::mem::take(&mut self.said.host);
+            answered |= said.first() == Some(&HANDSHAKE);
             let received = receive(&mut *tls, &mut said, &mut plain, &mut out);
             self.relay.say(Peer::Host, &out, self.stop).await?;
             out.clear();
             if let Err(failure) = received {
-                return Ok(failed(failure));
+                return Ok(failed(failure, answered));
             }
             if let Some(leg) = tls.facts() {
                 return Ok(HostLeg::Up(tls, leg, plain));
             }
             if self.relay.is_over(Peer::Host) {
-                return Ok(failed(Failure::Protocol("the host closed the connection during the handshake".to_owned())));
+                return Ok(failed(
+                    Failure::Protocol("the host closed the connection during the handshake".to_owned()),
+                    answered,
+                ));
             }
             match timeout_at(deadline, self.hear(BOTH)).await {
                 Ok(heard) => {
@@ -370,7 +398,7 @@ impl<'a> Opening<'a> {
                 }
                 Err(_elapsed) => {
                     let words = format!("no answer of the host within {:?}", self.plan.timeouts.server_hello);
-                    return Ok(failed(Failure::Protocol(words)));
+                    return Ok(failed(Failure::Protocol(words), true));
                 }
             }
         }
@@ -378,13 +406,13 @@ impl<'a> Opening<'a> {
 
     /// TLS with the client, from the hello that it has sent already.
     async fn client_leg(&mut self) -> Result<Result<(Box<dyn Tls>, BridgeLeg, Vec<u8>), Failure>, Ending> {
-        let mut tls = match self.bridge.libraries.accept(self.for_client) {
+        let mut tls = match self.shown.libraries.accept(self.for_client) {
             Ok(tls) => tls,
             Err(failure) => return Ok(Err(failure)),
         };
         self.said.client.drain(..self.request);
         (self.request, self.forwarded) = (0, 0);
-        let (mut out, mut plain) = (Vec::new(), Vec::new());
+        let (mut out, mut plain) = (Out::default(), Vec::new());
         loop {
             let mut said = std::mem::take(&mut self.said.client);
             let received = receive(&mut *tls, &mut said, &mut plain, &mut out);
@@ -539,19 +567,9 @@ impl<'a> Opening<'a> {
     }
 }
 
-impl Bridge {
-    /// Of the certificate that the client is shown.
-    fn key_type(&self) -> KeyType {
-        let facts = parser::session::CertificateFacts::from_der(&self.certificate);
-        KeyType::from_name(&facts.key_algorithm).unwrap_or(KeyType::Rsa)
-    }
-}
-
 /// Gives `said` to a leg, with the rest of what it had.
-fn receive(tls: &mut dyn Tls, said: &mut Vec<u8>, plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Failure> {
-    let mut wire = vec![0; super::tls::REST_MAX];
-    let rest = tls.rest(&mut wire);
-    wire.truncate(rest);
+fn receive(tls: &mut dyn Tls, said: &mut Vec<u8>, plain: &mut Vec<u8>, out: &mut Out) -> Result<(), Failure> {
+    let mut wire = tls.rest();
     wire.append(said);
     tls.receive(&mut wire, &mut |data| plain.extend_from_slice(data), out)
 }
@@ -565,7 +583,7 @@ fn answer_in(confirm: &[u8]) -> Option<Answer> {
 }
 
 fn host_failed(alert: Option<AlertDescription>, words: String) -> BridgeOutcome {
-    BridgeOutcome::LegFailed { leg: Peer::Host, alert, words }
+    BridgeOutcome::LegFailed { leg: Peer::Host, alert, words, exhausted: false }
 }
 
 fn words(outcome: &BridgeOutcome) -> &str {

@@ -11,25 +11,25 @@ use parser::wire::{AlertDescription, AlertLevel, TlsVersion};
 /// A leg towards a host speaks first: [`Tls::receive`] with nothing received makes its ClientHello. A leg towards a
 /// client is given the ClientHello that was already read, as the first bytes received.
 pub(crate) trait Tls: Send {
-    /// Copies what an earlier [`Tls::receive`] could not use yet, part of a record, to the front of `buffer`: what
-    /// is received next goes behind it. At most [`REST_MAX`] bytes.
-    fn rest(&mut self, buffer: &mut [u8]) -> usize;
+    /// What an earlier [`Tls::receive`] could not use yet, part of a record: what is received next goes behind it. At
+    /// most [`REST_MAX`] bytes.
+    fn rest(&mut self) -> Vec<u8>;
 
     /// Takes `wire` (the rest first, then what was received) and does what is to be done: the handshake goes on, data
     /// goes to `plain` record by record, what is to be sent to the peer of this leg is appended to `out`.
     ///
     /// # Errors
     /// The leg is over. `out` then ends with the alert that says so, if the library had one to send.
-    fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Vec<u8>) -> Result<(), Failure>;
+    fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Out) -> Result<(), Failure>;
 
     /// Seals `plain` and appends it to `out`. Only once [`Tls::facts`] are there.
     ///
     /// # Errors
     /// As [`Tls::receive`].
-    fn send(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Failure>;
+    fn send(&mut self, plain: &[u8], out: &mut Out) -> Result<(), Failure>;
 
     /// Appends a close_notify to `out`. Once; data may still be received.
-    fn close(&mut self, out: &mut Vec<u8>);
+    fn close(&mut self, out: &mut Out);
 
     /// The peer's close_notify has come: no more data.
     fn peer_closed(&self) -> bool;
@@ -39,6 +39,48 @@ pub(crate) trait Tls: Send {
 
     /// The certificate that the peer has shown and proved, DER. `None` on a leg towards a client.
     fn peer_certificate(&self) -> Option<&[u8]>;
+}
+
+/// Bytes for a peer, one behind the other. Memory that was made room for once is kept, and not zeroed again.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    /// As long as it ever was.
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Out {
+    /// At least `least` bytes behind the last one. What of them was written is told with [`Out::written`].
+    pub(crate) fn room(&mut self, least: usize) -> &mut [u8] {
+        let end = self.length + least;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        &mut self.bytes[self.length..]
+    }
+
+    /// The first `count` bytes of the room hold something now.
+    pub(crate) fn written(&mut self, count: usize) {
+        self.length = self.bytes.len().min(self.length + count);
+    }
+
+    #[cfg(feature = "legacy-tls")]
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+    }
+}
+
+impl std::ops::Deref for Out {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }
 
 /// The longest part of a record that a leg keeps: a header and a body with all its overhead. RFC 8446 5.2, RFC 5246 6.2.3

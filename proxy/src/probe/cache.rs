@@ -7,8 +7,8 @@ use super::store::Kept;
 use crate::record::shape_told;
 use parser::Timestamp;
 use parser::diagnosis::Cause;
-use parser::profile::{Ability, Completeness, HostProfile, Offer, smallest_changes};
-use parser::session::{ClientHelloFacts, Timeline};
+use parser::profile::{Ability, Completeness, HostProfile, Offer, meet, smallest_changes};
+use parser::session::{BridgeFacts, BridgeReason, ClientHelloFacts, Timeline};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,8 +81,16 @@ struct Shape {
     first: Timestamp,
     last: Timestamp,
     outcomes: BTreeMap<&'static str, u64>,
-    /// What it offers, once the bridge was needed for it.
-    bridged: Option<Offer>,
+    /// What it offers, once the bridge was needed for it, or may have been.
+    bridged: Option<Bridged>,
+}
+
+/// A kind of client that came to the bridge.
+#[derive(Clone, Debug)]
+struct Bridged {
+    offer: Offer,
+    /// The host has refused it, or a profile has shown that it would: not only `always`.
+    needed: bool,
 }
 
 /// What is to be done for a session that needs a profile.
@@ -221,7 +229,13 @@ impl Hosts {
     }
 
     /// A session with this host came to `cause`, and that is final.
-    pub(super) fn came_to(&mut self, target: Target, hello: &ClientHelloFacts, cause: Cause, at: Timestamp) {
+    pub(super) fn came_to(
+        &mut self,
+        target: Target,
+        hello: &ClientHelloFacts,
+        (cause, bridge): (Cause, Option<&BridgeFacts>),
+        at: Timestamp,
+    ) {
         let known = self.meet(target);
         let told = shape_told(&hello.shape);
         let ja4 = match told.fingerprints.ja4.as_str() {
@@ -235,8 +249,9 @@ impl Hosts {
         }
         let Some(shape) = known.shapes.get_mut(ja4) else { return };
         shape.last = shape.last.max(at);
-        if needs_bridge(cause) && shape.bridged.is_none() {
-            shape.bridged = Some(Offer::from(hello));
+        if let Some(facts) = bridge {
+            let bridged = shape.bridged.get_or_insert_with(|| Bridged { offer: Offer::from(hello), needed: false });
+            bridged.needed |= facts.reason != BridgeReason::Always;
         }
         let id = cause.id();
         let id = if shape.outcomes.len() < OUTCOMES || shape.outcomes.contains_key(id) { id } else { OTHER };
@@ -318,13 +333,18 @@ impl Known {
     }
 
     fn view(&self, target: Target) -> HostView {
+        let host = self.profile.as_deref().map(Ability::from);
+        let needs = |bridged: &Bridged| match &host {
+            Some(host) => meet(&bridged.offer, host).is_err(),
+            None => bridged.needed,
+        };
         let shape = |(ja4, shape): (&String, &Shape)| ShapeView {
             ja4: ja4.clone(),
             first: shape.first,
             last: shape.last,
             outcomes: shape.outcomes.iter().map(|(cause, count)| (*cause, *count)).collect(),
-            bridged: shape.bridged.is_some(),
-            retires_bridge: shape.bridged.as_ref().map(|offer| self.without_bridge(offer)).unwrap_or_default(),
+            bridged: shape.bridged.as_ref().is_some_and(needs),
+            retires_bridge: shape.bridged.as_ref().map(|it| self.without_bridge(&it.offer)).unwrap_or_default(),
         };
         HostView {
             target,
@@ -336,18 +356,6 @@ impl Known {
             shapes: self.shapes.iter().map(shape).collect(),
         }
     }
-}
-
-/// The session had the bridge because it needed it, or needed it and did not get it.
-fn needs_bridge(cause: Cause) -> bool {
-    matches!(
-        cause,
-        Cause::OkBridged
-            | Cause::BridgeBlockedByNla
-            | Cause::BridgeHostUntrusted
-            | Cause::BridgeLegFailed
-            | Cause::BridgeNeedsLegacyBuild
-    )
 }
 
 /// The host did what the profile says that it does not: it was changed since.

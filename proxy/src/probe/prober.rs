@@ -246,7 +246,8 @@ impl Prober {
             return;
         }
         if let (Some(target), Some(hello)) = (trigger::target(record), &record.timeline.client_hello) {
-            self.lock().came_to(target, hello, cause, record.ended);
+            let came_to = (cause, record.timeline.bridge.as_deref());
+            self.lock().came_to(target, hello, came_to, record.ended);
         }
     }
 

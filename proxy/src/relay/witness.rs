@@ -244,10 +244,14 @@ impl Witness {
         self.tell(at, |session| show(session, from, bytes, at));
     }
 
-    /// Both legs of a bridge are up: from now on what they carry is shown in clear.
-    pub(crate) fn plain_from(&mut self) {
+    /// Both legs of a bridge are up: from now on what they carry is shown in clear. `early` bytes of it the client has
+    /// sent with the last of its handshake: they were shown as they came, and are shown again.
+    pub(crate) fn plain_from(&mut self, early: usize) {
         let at = clock::now();
-        self.tell(at, |session| session.plain_from(at));
+        self.tell(at, |session| {
+            session.plain_from(at);
+            session.counted_before(Peer::Client, early as u64);
+        });
     }
 
     /// What `from` sent inside of its leg.

@@ -7,6 +7,7 @@ use crate::pair::{Bridged, Key, Pair, Trust};
 use serde_json::json;
 
 const TLS12: &[&str] = &["+enforce-tlsv1_2"];
+const GCM_ONLY: &str = "/tls-ciphers:ECDHE-RSA-AES256-GCM-SHA384";
 const TLS13: &str = "TLS_AES_256_GCM_SHA384";
 
 fn v(protocols: &'static str) -> Host {
@@ -54,7 +55,7 @@ fn refused(cause: &'static str, result: &str) -> Expect {
 }
 
 pub(crate) fn pairs() -> Vec<Pair> {
-    let needs_legacy = if cfg!(feature = "legacy-tls") { Vec::new() } else { vec![needs_legacy()] };
+    let needs_legacy = if cfg!(feature = "legacy-tls") { Vec::new() } else { needs_legacy() };
     [meets(), untouched(), nla(), not_possible(), needs_legacy].concat()
 }
 
@@ -145,9 +146,36 @@ fn not_possible() -> Vec<Pair> {
     ]
 }
 
+/// A host of before TLS 1.2.
+fn legacy() -> Host {
+    Host::Xrdp(Xrdp::legacy("TLSv1"))
+}
+
 /// In a build without the legacy leg.
-fn needs_legacy() -> Pair {
-    Pair::new("bridge-client-needs-legacy", v("TLSv1.3"), Client::Mini(Mini::only("TLSv1")), 20)
+fn needs_legacy() -> Vec<Pair> {
+    let from12 = Client::XfreerdpWith("from12.cnf", vec!["+auth-only", "/sec:tls"]);
+    let needs = |result| refused("bridge_needs_legacy_build", result);
+    vec![
+        Pair::new("bridge-client-needs-legacy", v("TLSv1.3"), Client::Mini(Mini::only("TLSv1")), 20)
+            .bridge(auto())
+            .session(needs("blocked").alert("host", 70)),
+        Pair::new("bridge-host-needs-legacy", legacy(), from12, 143)
+            .bridge(auto())
+            .session(needs("host_leg_failed").alert("host", 70)),
+        Pair::new("bridge-always-host-needs-legacy", legacy(), tls(&[]), 143)
+            .bridge(always())
+            .session(needs("host_leg_failed").alert("host", 70)),
+        Pair::new(
+            "bridge-host-needs-cbc",
+            Host::Xrdp(Xrdp::tls().protocols("TLSv1.2").ciphers("AES128-SHA")),
+            tls(&[GCM_ONLY, "+enforce-tlsv1_2"]),
+            143,
+        )
         .bridge(auto())
-        .session(refused("bridge_needs_legacy_build", "blocked").alert("host", 70))
+        .session(
+            failed("bridge_needs_legacy_build", "any", "tls_hello")
+                .is("rdpscope.bridge.result", json!("host_leg_failed"))
+                .alert("host", 40),
+        ),
+    ]
 }

@@ -1,10 +1,11 @@
 //! In front of an RD Gateway: TLS from the first byte, HTTP and a tunnel inside it. A proxy that only passes on sees
 //! the handshake, record sizes, and who closes when; it must not pretend to know more.
 
+use super::bridge::always;
 use crate::client::Client;
 use crate::expect::{Expect, failed};
 use crate::host::{Gateway, Host, TlsServer};
-use crate::pair::Pair;
+use crate::pair::{Bridged, Key, Pair};
 use serde_json::json;
 
 /// Codes of a real gateway. [MS-TSGU] 2.2.6
@@ -37,6 +38,11 @@ fn session() -> Expect {
         .established()
 }
 
+fn bridged(what: &str, value: &str) -> Expect {
+    let path = if what == "result" { "rdpscope.bridge.result" } else { "rdpscope.bridge.blocked" };
+    failed("ok_bridged|ok", "any", "any").is("event.outcome", json!("success")).is(path, json!(value))
+}
+
 fn refusal(name: &str, gateway: Gateway, options: &[&'static str], exit: i32) -> Pair {
     Pair::new(name, Host::Gateway(gateway), via(options), exit).session(refused_inside())
 }
@@ -50,6 +56,13 @@ pub(crate) fn pairs() -> Vec<Pair> {
         Pair::new("gws-legacy-ok", Host::Gateway(Gateway::Ok), via(&["/gt:http,no-websockets"]), 0)
             .session(session())
             .session(session()),
+        // Bridged with the gateway's own pair, which NTLM inside binds; with any other it goes by untouched.
+        Pair::new("gws-ws-bridged", Host::Gateway(Gateway::Ok), via(HTTP), 0)
+            .bridge(Bridged { key: Key::Lab("rsa"), ..always() })
+            .session(bridged("result", "carried")),
+        Pair::new("gws-ws-bridge-stands-aside", Host::Gateway(Gateway::Ok), via(HTTP), 0)
+            .bridge(Bridged { key: Key::Lab("ec"), ..always() })
+            .session(bridged("blocked", "gateway")),
         refusal("gws-ws-deny", Gateway::Deny, HTTP, 155),
         refusal("gws-ws-tunnel-cap", Gateway::Tunnel(QUARANTINE_UNSUPPORTED), HTTP, 131),
         refusal("gws-ws-nap", Gateway::Authorisation(NAP_DENIED), HTTP, 131),

@@ -107,7 +107,7 @@ pub(super) static BRIDGE_NEEDS_LEGACY_BUILD: Entry = Entry {
     phases: &[Phase::TlsHello],
     remedy: &[
         "Give the older side TLS 1.2 with an ECDHE suite.",
-        "Where that is impossible, use the build with the legacy leg for this one host.",
+        "Where that is impossible, use the build with the legacy leg (`cargo build --release --features legacy-tls`) and name the versions of this one host in `[[listener.bridge.host]]`.",
     ],
     predicted: Predicted::tls(&[36874, 36888]),
     reference: "RFC 8996: TLS 1.0 and 1.1 are deprecated",

@@ -3,7 +3,9 @@
 use super::super::{Cause, Confidence};
 use super::case::Case;
 use super::finding::Finding;
-use crate::session::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
+use crate::profile::Ability;
+use crate::session::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, Peer};
+use crate::wire::{AlertDescription, CipherSuite, SuiteClass, TlsVersion};
 
 /// The bridge was needed and did not come up, or could not be used: that is the cause, with what it was needed for.
 pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
@@ -26,21 +28,78 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
         BridgeOutcome::HostUntrusted(words) => Finding::proven(Cause::BridgeHostUntrusted)
             .because(format!("The host leg was not trusted: {words}."))
             .message("The bridge does not trust the host: its certificate is not the one configured"),
-        BridgeOutcome::LegFailed { leg, words, .. } => Finding::proven(Cause::BridgeLegFailed)
-            .because(format!("TLS between the bridge and the {} failed: {words}.", leg.name()))
-            .message(format!("The bridge could not complete TLS with the {}: {words}", leg.name())),
+        BridgeOutcome::LegFailed { leg, words, exhausted, alert } => {
+            let failed = format!("TLS between the bridge and the {} failed: {words}.", leg.name());
+            leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed)
+        }
     };
     Some(finding.because(why(facts)))
 }
 
+/// `beyond`: how the host refused all that this build speaks, if there is more that only another build does.
+fn leg_failed(leg: Peer, words: &str, beyond: Option<Option<AlertDescription>>) -> Finding {
+    let failed = Finding::proven(Cause::BridgeLegFailed)
+        .message(format!("The bridge could not complete TLS with the {}: {words}", leg.name()));
+    match beyond {
+        None => failed,
+        // Neither TLS 1.2 nor 1.3: what is left is older.
+        Some(Some(AlertDescription::PROTOCOL_VERSION)) => Finding::proven(Cause::BridgeNeedsLegacyBuild)
+            .because("The host was offered TLS 1.2 and 1.3 and speaks neither.")
+            .message("The host needs TLS below 1.2, which only a build with the legacy leg can bridge"),
+        Some(Some(AlertDescription::HANDSHAKE_FAILURE | AlertDescription::INSUFFICIENT_SECURITY)) => {
+            Finding::likely(Cause::BridgeNeedsLegacyBuild)
+                .because("The host took none of the ECDHE suites with AES-GCM or ChaCha20-Poly1305, which are all that this build has.")
+                .rivals(&[Cause::BridgeLegFailed])
+                .message("The host needs CBC or RSA key exchange, which only a build with the legacy leg can bridge")
+        }
+        // Hosts close without a word for other reasons too.
+        Some(_) => failed
+            .because("This build has no legacy leg: TLS below 1.2, CBC and RSA key exchange were not tried with the host.")
+            .rivals(&[Cause::BridgeNeedsLegacyBuild])
+            .weakened(Confidence::Likely),
+    }
+}
+
+/// What a probe says of a host whose leg failed: has it anything that the modern leg speaks?
+pub(super) fn second_look(host: &Ability, first: Cause, most: Confidence) -> Option<Finding> {
+    let modern = |suite: &CipherSuite| {
+        suite
+            .info()
+            .is_some_and(|info| info.class == SuiteClass::Modern && matches!(info.key_exchange, "any" | "ECDHE"))
+    };
+    let common = |(version, suites): &(TlsVersion, Vec<CipherSuite>)| {
+        let suite = suites.iter().find(|suite| modern(suite)).filter(|_| *version >= TlsVersion::TLS12);
+        suite.map(|suite| format!("{version} with {suite}"))
+    };
+    let versions: Vec<String> = host.versions.iter().map(|(version, _)| version.to_string()).collect();
+    if versions.is_empty() {
+        return None;
+    }
+    match host.versions.iter().find_map(common) {
+        None => Some(
+            Finding::new(Cause::BridgeNeedsLegacyBuild, most)
+                .because(format!("The host accepts {}, and in none of them an ECDHE suite with AES-GCM or ChaCha20-Poly1305 and TLS 1.2 or newer.", versions.join(", ")))
+                .message("The host needs TLS below 1.2, CBC or RSA key exchange, which only a build with the legacy leg can bridge"),
+        ),
+        Some(common) if first == Cause::BridgeNeedsLegacyBuild => Some(
+            Finding::likely(Cause::BridgeLegFailed)
+                .because(format!("The host accepts {common}, which this build has: that is not what it refused."))
+                .message("The bridge could not complete TLS with the host, which accepts what it was offered"),
+        ),
+        Some(_) => None,
+    }
+}
+
 /// A healthy session under its own name, and what a bridge adds to the evidence of any other.
 pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
-    let Some(facts) = case.timeline.bridge.as_deref() else { return finding };
+    let facts = case.timeline.bridge.as_deref();
+    let carried = case.is_read() || facts.is_some_and(|facts| facts.outcome == BridgeOutcome::Carried);
+    if finding.cause == Cause::Ok && carried {
+        finding.cause = Cause::OkBridged;
+    }
+    let Some(facts) = facts else { return finding };
     match &facts.outcome {
         BridgeOutcome::Carried => {
-            if finding.cause == Cause::Ok {
-                finding.cause = Cause::OkBridged;
-            }
             let leg = |name: &str, leg: Option<BridgeLeg>| {
                 let said = leg.map(|leg| format!("{} with {}", leg.version, leg.suite));
                 format!("{name} {}", said.unwrap_or_default())
@@ -112,10 +171,47 @@ mod tests {
         let untrusted = verdict(BridgeReason::Always, BridgeOutcome::HostUntrusted(words));
         assert_eq!(untrusted.cause, Cause::BridgeHostUntrusted);
         assert!(untrusted.evidence.iter().any(|line| line.contains("sha256:00")));
-        let failed = BridgeOutcome::LegFailed { leg: Peer::Host, alert: None, words: "no answer".to_owned() };
-        let failed = verdict(BridgeReason::Profile, failed);
-        assert_eq!(failed.cause, Cause::BridgeLegFailed);
+        let failed = verdict(BridgeReason::Profile, host_failed(None, false));
+        assert_eq!((failed.cause, failed.confidence), (Cause::BridgeLegFailed, Confidence::Proven));
         assert!(failed.message.contains("the host: no answer"), "{}", failed.message);
+    }
+
+    fn host_failed(alert: Option<AlertDescription>, exhausted: bool) -> BridgeOutcome {
+        BridgeOutcome::LegFailed { leg: Peer::Host, alert, words: "no answer".to_owned(), exhausted }
+    }
+
+    #[test]
+    fn a_host_that_needs_what_another_build_speaks_is_named_as_far_as_its_answer_goes() {
+        for (alert, exhausted, cause, confidence) in [
+            (Some(AlertDescription::PROTOCOL_VERSION), true, Cause::BridgeNeedsLegacyBuild, Confidence::Proven),
+            (Some(AlertDescription::HANDSHAKE_FAILURE), true, Cause::BridgeNeedsLegacyBuild, Confidence::Likely),
+            (Some(AlertDescription::INTERNAL_ERROR), true, Cause::BridgeLegFailed, Confidence::Likely),
+            (None, true, Cause::BridgeLegFailed, Confidence::Likely),
+            (Some(AlertDescription::PROTOCOL_VERSION), false, Cause::BridgeLegFailed, Confidence::Proven),
+        ] {
+            for reason in [BridgeReason::Always, BridgeReason::Rescue] {
+                let verdict = verdict(reason, host_failed(alert, exhausted));
+                assert_eq!((verdict.cause, verdict.confidence), (cause, confidence), "{alert:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_probe_decides_whether_a_host_needs_another_build() {
+        let able =
+            |version, suite| Ability { versions: vec![(version, vec![CipherSuite(suite)])], ..Ability::default() };
+        let look = |host: &Ability, first| {
+            let finding = second_look(host, first, Confidence::Proven);
+            finding.map(|finding| (finding.cause, finding.is_proven()))
+        };
+        let needs = Some((Cause::BridgeNeedsLegacyBuild, true));
+        let old = able(TlsVersion::TLS10, 0xc014);
+        assert_eq!(look(&old, Cause::BridgeLegFailed), needs);
+        assert_eq!(look(&able(TlsVersion::TLS12, 0x009c), Cause::BridgeLegFailed), needs, "RSA key exchange");
+        let modern = able(TlsVersion::TLS12, 0xc02f);
+        assert_eq!(look(&modern, Cause::BridgeLegFailed), None);
+        assert_eq!(look(&modern, Cause::BridgeNeedsLegacyBuild), Some((Cause::BridgeLegFailed, false)));
+        assert_eq!(look(&Ability::default(), Cause::BridgeNeedsLegacyBuild), None);
     }
 
     #[test]

@@ -157,10 +157,7 @@ impl Finding {
         self.confidence == Confidence::Proven
     }
 
-    pub(super) fn into_verdict(mut self, case: &Case<'_>) -> Verdict {
-        if self.cause == Cause::Ok && case.is_read() {
-            self.cause = Cause::OkBridged;
-        }
+    pub(super) fn into_verdict(self, case: &Case<'_>) -> Verdict {
         let mut evidence = self.evidence;
         evidence.extend(case.close_sentence());
         let catalogue = self.cause.entry().remedy.iter().map(|item| (*item).to_owned());

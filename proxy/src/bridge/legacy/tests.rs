@@ -1,5 +1,4 @@
 use super::super::modern;
-use super::super::tls::REST_MAX;
 use super::super::trust::digest;
 use super::*;
 use config::{BridgeMode, Pin, Verify};
@@ -16,23 +15,26 @@ const RSA_3DES: CipherSuite = CipherSuite(0x000a);
 
 struct End {
     tls: Box<dyn Tls>,
-    out: Vec<u8>,
+    out: Out,
     plain: Vec<u8>,
 }
 
 impl End {
     fn new(tls: Box<dyn Tls>) -> End {
-        End { tls, out: Vec::new(), plain: Vec::new() }
+        End { tls, out: Out::default(), plain: Vec::new() }
     }
 
     /// Takes what the other end has sent, `chunk` bytes at a time.
-    fn take(&mut self, from: &mut Vec<u8>, chunk: usize) -> Result<(), Failure> {
-        for part in std::mem::take(from).chunks(chunk) {
-            let mut buffer = vec![0; REST_MAX + part.len()];
-            let rest = self.tls.rest(&mut buffer);
-            buffer[rest..rest + part.len()].copy_from_slice(part);
+    fn take(&mut self, from: &mut Out, chunk: usize) -> Result<(), Failure> {
+        self.hear(&std::mem::take(from), chunk)
+    }
+
+    fn hear(&mut self, sent: &[u8], chunk: usize) -> Result<(), Failure> {
+        for part in sent.chunks(chunk) {
+            let mut wire = self.tls.rest();
+            wire.extend_from_slice(part);
             let plain = &mut self.plain;
-            self.tls.receive(&mut buffer[..rest + part.len()], &mut |p| plain.extend_from_slice(p), &mut self.out)?;
+            self.tls.receive(&mut wire, &mut |p| plain.extend_from_slice(p), &mut self.out)?;
         }
         Ok(())
     }
@@ -88,7 +90,7 @@ fn ends(client_leg: &[TlsVersion], host_leg: &[TlsVersion], ciphers: Ciphers) ->
     let rules = BridgeRules { host_ciphers: ciphers, ..rules(client_leg, host_leg, digest(&chain[0])) };
     let (server, client) = (server(&rules, &chain, &key)?, client(&rules)?);
     let trust = Trust::of(&rules)?;
-    let client = connect(&client, name(), &trust).map_err(|error| error.to_string())?;
+    let client = connect(&client, name(), &trust, true).map_err(|error| error.to_string())?;
     Ok((End::new(client), End::new(accept(&server).map_err(|error| error.to_string())?)))
 }
 
@@ -140,7 +142,7 @@ fn both_libraries_meet_in_one_program_and_take_the_highest_version() {
     assert_eq!((of(&client), of(&server)), (Some((TlsVersion::TLS13, "rustls")), Some((TlsVersion::TLS13, "openssl"))));
     // A host leg that allows it gets TLS 1.3 from a modern host.
     let config = modern::server(&rules, chain, key).expect("server");
-    let legacy = connect(&super::client(&rules).expect("client"), name(), &trust).expect("client");
+    let legacy = connect(&super::client(&rules).expect("client"), name(), &trust, true).expect("client");
     let (mut client, mut server) = (End::new(legacy), End::new(modern::accept(&config).expect("server")));
     shake(&mut client, &mut server, 100).expect("a handshake");
     assert_eq!((of(&client), of(&server)), (Some((TlsVersion::TLS13, "openssl")), Some((TlsVersion::TLS13, "rustls"))));
@@ -166,13 +168,17 @@ fn old_certificates_are_taken_when_they_are_the_ones_meant() {
         for (pin, trusted) in [(digest(&chain[0]), true), (Pin([9; 32]), false)] {
             let rules = rules(&ALL, &[TlsVersion::TLS10], pin);
             let trust = Trust::of(&rules).expect("trust");
-            let leg = connect(&client(&rules).expect("client"), name(), &trust).expect("client");
+            let leg = connect(&client(&rules).expect("client"), name(), &trust, true).expect("client");
             let host = accept(&server(&rules, &chain, &key).expect("server")).expect("server");
             let (mut leg, mut host) = (End::new(leg), End::new(host));
             let outcome = shake(&mut leg, &mut host, 65_536);
             assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
             assert_eq!(leg.tls.facts().is_some(), trusted);
             assert!(trusted || matches!(outcome, Err(Failure::Untrusted(_))), "{outcome:?}");
+            if !trusted {
+                let told = host.take(&mut leg.out, 65_536);
+                assert_eq!(told, Err(Failure::Alert(AlertDescription(48))), "the host is told: unknown_ca");
+            }
         }
     }
 }
@@ -212,11 +218,32 @@ fn legs_that_share_no_version_end_with_the_peers_alert() {
 }
 
 #[test]
+fn a_host_leg_takes_up_an_older_session_where_it_may() {
+    for version in ALL {
+        let (chain, key) = pair(2048, 2, MessageDigest::sha256());
+        let rules = rules(&ALL, &[version], digest(&chain[0]));
+        let trust = Trust::of(&rules).expect("trust");
+        let (host, context) = (server(&rules, &chain, &key).expect("server"), client(&rules).expect("client"));
+        let resumed: Vec<bool> = [true, true, true, false]
+            .into_iter()
+            .map(|resumes| {
+                let leg = connect(&context, name(), &trust, resumes).expect("client");
+                let (mut leg, mut host) = (End::new(leg), End::new(accept(&host).expect("server")));
+                shake(&mut leg, &mut host, 65_536).expect("a handshake");
+                assert_eq!(leg.tls.peer_certificate(), Some(&chain[0][..]), "{version}: judged, and known, each time");
+                leg.tls.facts().expect("up").resumed
+            })
+            .collect();
+        assert_eq!(resumed, [false, true, true, false], "{version}");
+    }
+}
+
+#[test]
 fn garbage_ends_a_leg_and_never_panics() {
     for bytes in [&[0x16, 3, 1, 0, 4, 1, 0, 0, 0][..], b"GET / HTTP/1.1\r\n\r\n", &[0; 64]] {
         let (mut client, mut server) = ends(&ALL, &ALL, Ciphers::Default).expect("ends");
-        let _ = server.take(&mut bytes.to_vec(), 1);
-        let _ = client.take(&mut bytes.to_vec(), 1);
+        let _ = server.hear(bytes, 1);
+        let _ = client.hear(bytes, 1);
         assert!(server.tls.facts().is_none() && client.tls.facts().is_none());
         assert!(server.tls.send(b"x", &mut server.out).is_err());
     }

@@ -112,7 +112,7 @@ fn what_strangers_bring_is_bounded() {
     for number in 0..4 * SHAPES {
         let mut facts = hello(300);
         Arc::make_mut(&mut facts.shape).suites = vec![CipherSuite(number as u16)];
-        hosts.came_to(target(1), &facts, Cause::ALL[number % Cause::ALL.len()], at(1));
+        hosts.came_to(target(1), &facts, (Cause::ALL[number % Cause::ALL.len()], None), at(1));
         hosts.changed(target(1), [Noticed { what: "suite", text: String::new(), after: at(0), before: at(1) }]);
         hosts.met(target(1), &Arc::from(format!("name{number}:3389")), &Timeline::default());
     }

@@ -14,7 +14,7 @@ mod words;
 use super::super::{Cause, Confidence, Outcome, Verdict};
 use super::case::Case;
 use super::finding::Finding;
-use crate::profile::{Completeness, FRESH, HostProfile, LadderChange, Reaction};
+use crate::profile::{Ability, Completeness, FRESH, HostProfile, LadderChange, Reaction};
 use crate::session::{Phase, Timeline};
 
 /// Causes that a profile can decide or refute while the host had the word.
@@ -34,6 +34,8 @@ const OPEN_IN_HELLO: &[Cause] = &[
     Cause::RstByMiddlebox,
     Cause::RdgTlsFailure,
     Cause::HostClosedAfterCc,
+    Cause::BridgeLegFailed,
+    Cause::BridgeNeedsLegacyBuild,
 ];
 
 /// The same after the ServerHello.
@@ -73,6 +75,9 @@ pub(in super::super) fn judge(timeline: &Timeline, profile: &HostProfile) -> Ver
     let probed = Probed { profile, case: &case, certificate_is_ours: hidden };
     let first = if hidden { super::judge(case.timeline) } else { first };
     let finding = match case.server_hello() {
+        _ if matches!(first.cause, Cause::BridgeLegFailed | Cause::BridgeNeedsLegacyBuild) => {
+            super::bridge::second_look(&Ability::from(profile), first.cause, probed.most())
+        }
         None => hello::second_look(&probed, &first),
         Some(choice) => finish::second_look(&probed, &first, choice),
     };
