@@ -5,6 +5,7 @@
 
 mod bench;
 mod disk;
+mod kinds;
 mod tools;
 
 use bench::{ALERT, Bench, USER, hello, pass, request, within};
@@ -175,6 +176,13 @@ async fn what_happens_in_a_running_session_is_counted_as_let_go_of() {
         pass(&mut host, &mut client, &drawing).await;
     }
     assert_eq!(bench.proxy.opening_memory(), 0, "an active session holds no opening");
+    let (_, body) = bench.get("/api/sessions?state=live").await;
+    let sessions: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let (status, body) = bench
+        .get(&format!("/api/sessions/{}/capture", sessions["sessions"][0]["session"]["id"].as_str().unwrap()))
+        .await;
+    assert_eq!(status, 404);
+    assert!(contains(&body, "kept until its session is up"), "{}", String::from_utf8_lossy(&body));
     host.set_zero_linger().unwrap();
     drop(host);
     let mut rest = Vec::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Whether `./test --quick` asked to leave programs out. `tests/install-peers.sh` installs them.
-fn left_out(program: &str) -> bool {
+pub(crate) fn left_out(program: &str) -> bool {
     let quick = std::env::var_os("RDPSCOPE_TEST_QUICK").is_some();
     if quick {
         eprintln!("left out: {program} (quick)");
@@ -13,7 +13,7 @@ fn left_out(program: &str) -> bool {
     quick
 }
 
-fn said(program: &str, arguments: &[&str], file: &Path) -> String {
+pub(crate) fn said(program: &str, arguments: &[&str], file: &Path) -> String {
     let mut command = Command::new(program);
     command.args(arguments).arg(file).env("LC_ALL", "C.UTF-8").stdin(std::process::Stdio::null());
     let output = command.output().unwrap_or_else(|error| panic!("{program} (package tshark): {error}"));

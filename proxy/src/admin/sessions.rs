@@ -86,6 +86,8 @@ pub(super) async fn capture(State(admin): State<Admin>, Path(id): Path<String>) 
     const OFF: &str = "name a directory: `directory` in [capture], or --capture";
     const NONE: &str =
         "failed sessions have one, unless their opening was over; rdpscope_captures_not_written_total counts by why";
+    const OVER: &str = "an opening is kept until its session is up, not where a bridge takes part, and not without room in \
+                        `opening_memory`; the packets of what comes later are for tcpdump and `rdpscope analyze`";
     let id = session_id(&id)?;
     let observer = admin.observer()?;
     let none = |why: String, hint| Fault::new(StatusCode::NOT_FOUND, why, hint);
@@ -93,7 +95,10 @@ pub(super) async fn capture(State(admin): State<Admin>, Path(id): Path<String>) 
         return Err(none("captures are not written".to_owned(), OFF));
     };
     let file = match observer.live_session(id) {
-        Some(entry) => captures.live(&*entry.session),
+        Some(entry) => match captures.live(&*entry.session) {
+            Some(file) => Some(file),
+            None => return Err(none(format!("of session {id} no opening is kept"), OVER)),
+        },
         // On the thread of the admin endpoint, which no session waits for.
         None => std::fs::read(captures.path(id)).ok(),
     };

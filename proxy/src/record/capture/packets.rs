@@ -28,6 +28,8 @@ const WINDOW: u16 = u16::MAX;
 const WINDOW_SCALE: u8 = 7;
 /// A segment may have so many bytes of payload. RFC 9293 3.7.1; loopback announces the most.
 const SEGMENT: std::ops::RangeInclusive<u32> = 536..=65_483;
+/// RFC 6335 6
+const FIRST_DYNAMIC_PORT: u16 = 49_152;
 /// On an Ethernet, where the kernel has not said.
 const USUAL_SEGMENT: u32 = 1_440;
 
@@ -104,8 +106,6 @@ pub(crate) fn packets(record: &SessionRecord, passed: &Passed, bytes: &PerPeer<V
 struct Writer<'a> {
     timeline: &'a Timeline,
     passed: &'a Passed,
-    /// Our address on the way to a host that was not reached.
-    nowhere: fn(IpAddr) -> SocketAddr,
     client: Leg,
     host: Option<Leg>,
     /// What the client said before the host was connected.
@@ -134,10 +134,6 @@ impl<'a> Writer<'a> {
         Writer {
             timeline,
             passed,
-            nowhere: |to| match to {
-                IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-            },
             client: Leg { interface: CLIENT_LEG, segment, far, near, established: false, dead: false },
             host: None,
             early: Vec::new(),
@@ -157,7 +153,7 @@ impl<'a> Writer<'a> {
     fn connecting(&mut self, number: usize, at: Timestamp) {
         let Some(address) = self.passed.addresses.get(number).copied() else { return };
         let local = self.passed.host_local.filter(|_| self.is_connected_to(number));
-        let local = local.unwrap_or_else(|| (self.nowhere)(address.ip()));
+        let local = local.unwrap_or_else(|| stand_in(address.ip(), number));
         let far = End { link: LINK[2], address: canonical(address), next: self.begin[3], finished: false };
         let near = End { link: LINK[1], address: canonical(local), next: self.begin[2], finished: false };
         let segment = segment(self.timeline, Peer::Host);
@@ -169,7 +165,7 @@ impl<'a> Writer<'a> {
                 matches!(self.timeline.upstream, Upstream::ConnectFailed { address: of, .. } if of == address);
             let text = if reported { words::not_connected(&self.timeline.upstream) } else { None };
             let text = text.unwrap_or_else(|| format!("No connection to {address} came of this."));
-            self.remark(format!("{text} Our own address and port were not noted."));
+            self.remark(format!("{text} Our own address and port are not known: {local} stands for them."));
         }
     }
 
@@ -396,6 +392,16 @@ fn frame(sender: &End, receiver: &End, tcp: TcpHeader, payload: &[u8]) -> Vec<u8
 fn segment(timeline: &Timeline, leg: Peer) -> usize {
     let known = timeline.tcp[leg].map(|tcp| tcp.mss).filter(|mss| *mss > 0).unwrap_or(USUAL_SEGMENT);
     known.clamp(*SEGMENT.start(), *SEGMENT.end()) as usize
+}
+
+/// Our end of a connection that came to nothing, of which the kernel forgets what it was: an address for documentation
+/// (RFC 5737, RFC 3849), and a port of its own for each try.
+fn stand_in(to: IpAddr, number: usize) -> SocketAddr {
+    let ip = match to.to_canonical() {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    };
+    SocketAddr::new(ip, FIRST_DYNAMIC_PORT.saturating_add(u16::try_from(number).unwrap_or(u16::MAX)))
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
