@@ -29,13 +29,12 @@ impl Session {
             return progressed(&timeline.progress).unwrap_or(Phase::X224);
         }
         if timeline.tls.established.is_some() {
-            let begun = match (timeline.opening, self.authentication()) {
+            return progressed(&timeline.progress).unwrap_or_else(|| match (timeline.opening, self.authentication()) {
                 (Opening::TlsFirst, _) => Phase::TlsFinish,
                 (_, Authentication::None) => Phase::Mcs,
                 (_, Authentication::Credssp | Authentication::CredsspEx) => Phase::Credssp,
                 (_, Authentication::Rdstls | Authentication::Entra) => Phase::Rdstls,
-            };
-            return progressed(&timeline.progress).unwrap_or(begun);
+            });
         }
         let confirmed = timeline.answer.as_ref().and_then(security).is_some_and(|s| s != Protocols::RDP);
         match timeline.opening {
@@ -59,12 +58,12 @@ impl Session {
 
 /// The last phase after authentication that has begun.
 fn progressed(progress: &Progress) -> Option<Phase> {
-    let steps = [
-        (progress.active, Phase::Active),
-        (progress.demand_active, Phase::Activation),
-        (progress.licensing, Phase::Licensing),
-        (progress.client_info, Phase::ClientInfo),
-        (progress.connect_initial, Phase::Mcs),
-    ];
-    steps.into_iter().find_map(|(begun, phase)| begun.map(|_| phase))
+    match progress {
+        Progress { active: Some(_), .. } => Some(Phase::Active),
+        Progress { demand_active: Some(_), .. } => Some(Phase::Activation),
+        Progress { licensing: Some(_), .. } => Some(Phase::Licensing),
+        Progress { client_info: Some(_), .. } => Some(Phase::ClientInfo),
+        Progress { connect_initial: Some(_), .. } => Some(Phase::Mcs),
+        _ => None,
+    }
 }

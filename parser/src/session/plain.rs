@@ -30,7 +30,7 @@ impl Session {
         timeline.plaintext.get_or_insert(at);
         self.free_streams();
         self.clear = Some(ClearRdp::readable());
-        self.release = Some(Release::from(at));
+        self.release = Some(Release::from(at, &self.limits));
         let stream = PlainStream::new;
         self.plain = Some(Box::new(PerPeer { client: stream(Peer::Client), host: stream(Peer::Host) }));
         self.advance(at);

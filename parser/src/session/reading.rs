@@ -138,7 +138,7 @@ impl Session {
         self.mark(|marks| marks.answer = Some(at));
         if security(&answer) == Some(Protocols::RDP) && self.timeline.opening == Opening::X224 {
             self.clear = Some(ClearRdp::default());
-            self.release = Some(Release::from(at));
+            self.release = Some(Release::from(at, &self.limits));
         }
         self.timeline.answer = Some(answer);
     }
@@ -198,7 +198,7 @@ impl Session {
         if let Some(release) = &mut self.release {
             release.record(from, length);
         } else if let Some(established) = self.timeline.tls.established {
-            self.release = Some(Release::from(established));
+            self.release = Some(Release::from(established, &self.limits));
         }
         // A suite whose record sizes are not known is forwarded and counted; nothing is concluded.
         let (Meaning::Data, Some(plain)) = (meaning, plain) else { return };

@@ -7,14 +7,15 @@ use crate::Timestamp;
 /// What has passed since the end of the handshake (or the Connection Confirm, without TLS).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Release {
-    since: Timestamp,
+    until: Timestamp,
     bytes: PerPeer<u64>,
     records: PerPeer<u32>,
 }
 
 impl Release {
-    pub(super) fn from(since: Timestamp) -> Release {
-        Release { since, bytes: PerPeer::default(), records: PerPeer::default() }
+    /// `since` its end.
+    pub(super) fn from(since: Timestamp, limits: &Limits) -> Release {
+        Release { until: since.plus(limits.watch_time), bytes: PerPeer::default(), records: PerPeer::default() }
     }
 
     /// A record or PDU of `length` bytes.
@@ -30,8 +31,8 @@ impl Release {
     }
 
     /// The connection was watched for as long as a prompt may last.
-    pub(super) fn expired(&self, limits: &Limits, now: Timestamp) -> bool {
-        now.since(self.since) >= limits.watch_time
+    pub(super) fn expired(&self, now: Timestamp) -> bool {
+        now >= self.until
     }
 }
 
@@ -43,7 +44,7 @@ mod tests {
     #[test]
     fn either_direction_reaches_the_limit_of_bytes_or_of_records() {
         let limits = Limits::default();
-        let mut release = Release::from(Timestamp(0));
+        let mut release = Release::from(Timestamp(0), &Limits::default());
         for _ in 0..15 {
             release.record(Peer::Host, 16 * 1024);
         }
@@ -51,7 +52,7 @@ mod tests {
         assert!(!release.flows(&limits));
         release.record(Peer::Host, 1);
         assert!(release.flows(&limits));
-        let mut release = Release::from(Timestamp(0));
+        let mut release = Release::from(Timestamp(0), &Limits::default());
         for _ in 0..1000 {
             assert!(!release.flows(&limits));
             release.record(Peer::Client, 30);
@@ -61,9 +62,9 @@ mod tests {
 
     #[test]
     fn ten_minutes_are_enough() {
-        let release = Release::from(Timestamp(0));
+        let release = Release::from(Timestamp(0), &Limits::default());
         let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
-        assert!(!release.expired(&Limits::default(), at(599)));
-        assert!(release.expired(&Limits::default(), at(600)));
+        assert!(!release.expired(at(599)));
+        assert!(release.expired(at(600)));
     }
 }

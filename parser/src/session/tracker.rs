@@ -352,7 +352,7 @@ impl Session {
             if flows {
                 *active = Some(at);
             }
-            if flows || release.expired(&self.limits, at) {
+            if flows || release.expired(at) {
                 self.timeline.gave_up.get_or_insert((GiveUp::Released, at));
                 self.let_go();
             }

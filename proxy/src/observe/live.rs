@@ -28,6 +28,8 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Live {
     sessions: Mutex<HashMap<Uuid, Entry>>,
+    /// Those that may rest and do not yet: the idle ones are not in here, and are not looked at.
+    restless: Mutex<Vec<Arc<dyn LiveSession>>>,
 }
 
 impl Live {
@@ -94,11 +96,17 @@ impl Live {
         }
     }
 
-    /// Sessions that have been silent may rest.
+    /// `session` will rest when it has been silent for a while.
+    pub(crate) fn restless(&self, session: Arc<dyn LiveSession>) {
+        self.restless.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    /// Those that have been silent rest.
     pub(crate) fn rest(&self, now: Timestamp) {
-        let sessions: Vec<Arc<dyn LiveSession>> =
-            self.lock().values().map(|entry| Arc::clone(&entry.session)).collect();
-        sessions.iter().for_each(|session| session.rest(now));
+        let restless = || self.restless.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = std::mem::take(&mut *restless());
+        sessions.retain(|session| !session.rest(now));
+        restless().append(&mut sessions);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {

@@ -186,6 +186,11 @@ impl Observer {
         }
     }
 
+    /// A session is no longer followed closely, or was woken: it is to rest when it is silent.
+    pub(crate) fn restless(&self, session: Arc<dyn LiveSession>) {
+        self.live.restless(session);
+    }
+
     /// A session is over. Called exactly once for each [`Observer::started`].
     pub fn ended(&self, record: SessionRecord) {
         self.ended_with(record, Left::default());

@@ -83,9 +83,10 @@ pub trait LiveSession: Send + Sync {
         let timeline = self.timeline();
         PerPeer { client: timeline.traffic.client.bytes, host: timeline.traffic.host.bytes }
     }
-    /// May take less memory until its next byte, if it has been silent. Asked every few seconds.
-    fn rest(&self, now: Timestamp) {
+    /// Takes less memory until its next byte, if it has been silent for a while; whether there is no more to be asked.
+    fn rest(&self, now: Timestamp) -> bool {
         let _ = now;
+        true
     }
     /// Its opening as it passed, while that is kept.
     fn tape(&self) -> Option<Arc<Tape>> {

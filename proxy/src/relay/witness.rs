@@ -1,8 +1,8 @@
 //! The session tracker as the relay feeds it and as the outputs look at it while the session lives.
 //!
 //! It stands behind a mutex that only this session's task and somebody asking about this session ever take: a read pays
-//! some nanoseconds for it, and an idle session holds what is known of it once, packed once the tracker has let go. The
-//! next bytes wake it, and a silence of [`QUIET`] sends it to rest again.
+//! some nanoseconds for it, and an idle session holds what is known of it once, packed: when the tracker has let go a silence
+//! of [`QUIET`] sends it to rest, and the next bytes wake it.
 
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// A session that was woken rests again when nothing has come for this long.
-const QUIET: Duration = Duration::from_secs(2);
+/// A session rests when nothing has come for this long. Packing and waking are some microseconds, once per silence.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A live session, for those who look.
 pub(crate) struct Live {
@@ -129,13 +129,15 @@ impl LiveSession for Live {
         }
     }
 
-    fn rest(&self, now: Timestamp) {
+    fn rest(&self, now: Timestamp) -> bool {
         let mut held = self.lock();
-        if let Tracked::Awake(session) = &*held
-            && session.watch() == Watch::Tail
-            && now.since(session.timeline().last_event()) >= QUIET
-        {
-            held.rest();
+        match &*held {
+            Tracked::Awake(session) if now.since(session.timeline().last_event()) < QUIET => false,
+            Tracked::Awake(_) => {
+                held.rest();
+                true
+            }
+            Tracked::Resting(_) | Tracked::Over => true,
         }
     }
 
@@ -366,6 +368,7 @@ impl Witness {
     /// Tells the tracker something, and draws the consequences: memory, letting go, phase.
     fn tell(&mut self, at: Timestamp, something: impl FnOnce(&mut Session)) {
         let mut held = self.live.lock();
+        let mut restless = matches!(*held, Tracked::Resting(_));
         let Some(session) = held.wake() else { return };
         contained(&self.live.identity, session, at, something);
         if !self.charge.set(session.buffered() + self.early) && !self.let_go {
@@ -381,9 +384,12 @@ impl Witness {
             self.let_go = true;
             self.tape = self.tape.take().filter(|tape| tape.let_go(session.timeline()));
             session.share_shape(shared_shape);
-            held.rest();
+            restless = true;
         }
         drop(held);
+        if restless {
+            self.observer.restless(Arc::clone(&self.live) as Arc<dyn LiveSession>);
+        }
         if phase != self.phase {
             let before = std::mem::replace(&mut self.phase, phase);
             self.live.entered.store(at.0, Relaxed);

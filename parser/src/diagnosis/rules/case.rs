@@ -1,13 +1,14 @@
 //! A timeline as the rules look at it: only what came before the first close, with the words for it.
 
 use super::super::Side;
-use super::words::{bytes, span};
+use super::words::{Span, bytes, span};
 use crate::Timestamp;
 use crate::session::{
     Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct,
     RecordShape, ServerHelloFacts, Timeline, Told, Upstream,
 };
 use crate::wire::{AlertDescription, AlertLevel, PlaintextLen, Protocols, Sealing};
+use core::cell::OnceCell;
 use std::net::SocketAddr;
 
 /// No opening, its certificate chain included, sends this many bytes to the client: what does is a session.
@@ -21,11 +22,14 @@ pub(super) struct Case<'a> {
     pub(super) timeline: &'a Timeline,
     /// The first close, or what a relay would have taken for it.
     pub(super) close: Option<Close>,
+    /// What the suite makes of sizes, once it is asked for.
+    sealing: OnceCell<Option<Sealing>>,
 }
 
 impl<'a> Case<'a> {
     pub(super) fn new(timeline: &'a Timeline) -> Case<'a> {
-        Case { timeline, close: super::packets::vanished(timeline).or_else(|| timeline.first_close()) }
+        let close = super::packets::vanished(timeline).or_else(|| timeline.first_close());
+        Case { timeline, close, sealing: OnceCell::new() }
     }
 
     /// When it was over: the first close, else the last thing on record.
@@ -211,10 +215,11 @@ impl<'a> Case<'a> {
         if shape.content_type == 0 {
             return PlaintextLen::Exact(shape.length);
         }
-        let Some(hello) = self.server_hello() else { return PlaintextLen::Unknown };
-        let encrypt_then_mac = hello.extensions.contains(&ENCRYPT_THEN_MAC);
-        Sealing::of(hello.version, hello.suite, encrypt_then_mac)
-            .map_or(PlaintextLen::Unknown, |sealing| sealing.plaintext_len(shape.length))
+        let sealing = self.sealing.get_or_init(|| {
+            let hello = self.server_hello()?;
+            Sealing::of(hello.version, hello.suite, hello.extensions.contains(&ENCRYPT_THEN_MAC))
+        });
+        sealing.map_or(PlaintextLen::Unknown, |sealing| sealing.plaintext_len(shape.length))
     }
 
     /// How long the connection had been silent when it ended.
@@ -228,12 +233,12 @@ impl<'a> Case<'a> {
     }
 
     /// How long the connection was open.
-    pub(super) fn age(&self) -> String {
+    pub(super) fn age(&self) -> Span {
         span(self.end().since(self.timeline.opened))
     }
 
     /// How long after `at` it ended.
-    pub(super) fn after(&self, at: Timestamp) -> String {
+    pub(super) fn after(&self, at: Timestamp) -> Span {
         span(self.end().since(at))
     }
 

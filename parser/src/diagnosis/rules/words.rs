@@ -1,6 +1,7 @@
 //! Numbers in the words of a report.
 
 use crate::wire::TlsVersion;
+use core::fmt;
 use core::time::Duration;
 
 /// A distinguished name of a hostile certificate may fill its whole message; nobody reads more than this of one.
@@ -10,26 +11,36 @@ const LONGEST_FOREIGN_TEXT: usize = 160;
 pub(super) const XRDP_CANNOT_START_TLS: &str = "This is how xrdp ends when TLS cannot start: read xrdp.log at this second for the key, the certificate or `tls_ciphers=`.";
 
 /// `0.4 ms`, `23 ms`, `1.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
-pub(super) fn span(time: Duration) -> String {
-    // Whole numbers: a verdict that ends well says three of these, and floats would be the larger part of its cost.
-    let (seconds, nanoseconds) = (time.as_secs(), u64::from(time.subsec_nanos()));
-    let tenths = |nanoseconds: u64, unit: u64| {
-        let tenths = (nanoseconds + unit / 20) * 10 / unit;
-        (tenths / 10, tenths % 10)
-    };
-    match seconds {
-        0 if nanoseconds < 10_000_000 => {
-            let (whole, tenth) = tenths(nanoseconds, 1_000_000);
-            format!("{whole}.{tenth} ms")
+pub(super) fn span(time: Duration) -> Span {
+    Span(time)
+}
+
+/// See [`span`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whole numbers: a verdict on a session that ended well says three of these, and floats would be a third of its cost.
+        let (seconds, nanoseconds) = (self.0.as_secs(), u64::from(self.0.subsec_nanos()));
+        let tenths = |nanoseconds: u64, unit: u64| {
+            let tenths = (nanoseconds + unit / 20) * 10 / unit;
+            (tenths / 10, tenths % 10)
+        };
+        match seconds {
+            0 if nanoseconds < 10_000_000 => {
+                let (whole, tenth) = tenths(nanoseconds, 1_000_000);
+                write!(f, "{whole}.{tenth} ms")
+            }
+            0 => write!(f, "{} ms", nanoseconds / 1_000_000),
+            1..=59 => {
+                let (whole, tenth) = tenths(seconds * 1_000_000_000 + nanoseconds, 1_000_000_000);
+                write!(f, "{whole}.{tenth} s")
+            }
+            60..=3_599 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            3_600..=86_399 => write!(f, "{} h {} min", seconds / 3_600, seconds / 60 % 60),
+            _ => write!(f, "{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
         }
-        0 => format!("{} ms", nanoseconds / 1_000_000),
-        1..=59 => {
-            let (whole, tenth) = tenths(seconds * 1_000_000_000 + nanoseconds, 1_000_000_000);
-            format!("{whole}.{tenth} s")
-        }
-        60..=3_599 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3_600..=86_399 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
     }
 }
 
@@ -63,17 +74,27 @@ pub(super) fn foreign_text(text: &str) -> String {
 }
 
 /// `1 byte`, `9 bytes`.
-pub(super) fn bytes(count: u64) -> String {
-    counted(count, "byte", "bytes")
+pub(super) fn bytes(count: u64) -> Counted {
+    Counted { count, one: "byte", many: "bytes" }
 }
 
 /// `1 record`, `3 records`.
-pub(super) fn records(count: u64) -> String {
-    counted(count, "record", "records")
+pub(super) fn records(count: u64) -> Counted {
+    Counted { count, one: "record", many: "records" }
 }
 
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+/// So many of something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    count: u64,
+    one: &'static str,
+    many: &'static str,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.count, if self.count == 1 { self.one } else { self.many })
+    }
 }
 
 /// Values joined by commas, at most `most` of them, then how many more there are.
@@ -128,10 +149,10 @@ mod tests {
 
     #[test]
     fn spans_have_the_unit_a_person_would_use() {
-        let text = |ms| span(Duration::from_millis(ms));
+        let text = |ms| span(Duration::from_millis(ms)).to_string();
         assert_eq!((text(0), text(23), text(1_234)), ("0.0 ms".into(), "23 ms".into(), "1.2 s".into()));
         assert_eq!((text(1_250), text(59_949), text(59_999)), ("1.3 s".into(), "59.9 s".into(), "60.0 s".into()));
-        let nanoseconds = |ns| span(Duration::from_nanos(ns));
+        let nanoseconds = |ns| span(Duration::from_nanos(ns)).to_string();
         assert_eq!((nanoseconds(449_999), nanoseconds(9_999_999)), ("0.4 ms".into(), "10.0 ms".into()));
         assert_eq!(text(250_000), "4 min 10 s");
         assert_eq!(text(7_500_000), "2 h 5 min");
