@@ -1,5 +1,5 @@
 //! Every kind of client against every kind of host, over TLS and with NLA: what works by itself stays untouched, and what
-//! fails for its TLS works bridged. The rows are those of the table in `tests/peers/README.md`.
+//! fails for its TLS works bridged. The rows are those of the table in `tests/README.md`.
 
 use super::bridge::{always, auto};
 use crate::client::{Client, PATIENCE};
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The table that must be found here.
-const TABLE: &str = include_str!("../README.md");
+const TABLE: &str = include_str!("../../README.md");
 
 /// Both legs may speak everything; on loopback every host has this name.
 const ALL: &str = "match = \"127.0.0.1\"\nclient_versions = [\"1.0\", \"1.1\", \"1.2\", \"1.3\"]\n\
@@ -65,7 +65,7 @@ fn row(lab: &Arc<Lab>, scenario: &str, name: &str, file: &'static str, direct_on
         let cell = cell(lab, &room, &host, nla, &client, direct_only).with_context(|| format!("{name} at {column}"))?;
         line.push_str(&format!(" {cell} |"));
     }
-    ensure!(direct_only || TABLE.contains(&line), "tests/peers/README.md has no such row:\n{line}");
+    ensure!(direct_only || TABLE.contains(&line), "tests/README.md has no such row:\n{line}");
     Ok(Outcome::of(Row::note(scenario, "", line.trim_matches('|').trim().replace('|', "/"))))
 }
 
