@@ -5,7 +5,7 @@ use std::io;
 
 /// Bytes that must be waiting in a socket for `splice` to be worth its two further system calls.
 ///
-/// Measured (`benches/README.md`): below 8 KiB copying is cheaper, and a screen update of 16 KiB gains by a fifth.
+/// So that a screen update of 16 KiB is spliced and a short message is not (`benches/README.md`, "Tried, and lost").
 const WORTH_A_PIPE: usize = 8 * 1024;
 
 /// What is asked for a pipe: with the 64 KiB that pipes have by default a gigabyte costs a third more.
