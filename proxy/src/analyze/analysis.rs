@@ -115,9 +115,10 @@ impl Analysis {
             Packet::Segment(segment) => segment.at,
             Packet::Path(report) => report.at,
         };
-        if at > rest.now {
-            rest.now = at;
-            rest.settle.pass_time(at, tell);
+        // Where the clock of a capture stands still or goes back, what waits is still bounded.
+        if at > rest.now || rest.settle.is_full() {
+            rest.now = rest.now.max(at);
+            rest.settle.pass_time(rest.now, tell);
         }
     }
 

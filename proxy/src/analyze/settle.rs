@@ -69,6 +69,11 @@ impl Settle {
         self.steps.insert((at, self.count), step);
     }
 
+    /// More waits than there is room for.
+    pub(super) fn is_full(&self) -> bool {
+        self.steps.len() > STEPS || self.findings > FINDINGS
+    }
+
     /// It is this late: what is in order by now is told.
     pub(super) fn pass_time(&mut self, now: Timestamp, tell: &mut impl FnMut(Finding)) {
         self.pass(Timestamp(now.0.saturating_sub(self.behind.as_nanos() as u64)), tell);
@@ -85,7 +90,7 @@ impl Settle {
     fn pass(&mut self, until: Timestamp, tell: &mut impl FnMut(Finding)) {
         while let Some(first) = self.steps.first_entry() {
             let at = first.key().0;
-            if at > until && self.steps.len() <= STEPS && self.findings <= FINDINGS {
+            if at > until && !self.is_full() {
                 return;
             }
             let Some((_, step)) = self.steps.pop_first() else { return };
