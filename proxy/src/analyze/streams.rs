@@ -1,7 +1,7 @@
 //! Segments to connections: bytes in order, each given when it was complete on the wire, and closes as they were seen.
 //!
 //! A connection is let go when it is over, so memory does not grow with the file: all that are followed at once share
-//! [`MEMORY`], and of [`REMEMBERED`] past ones it is known that their late segments are nothing new.
+//! `MEMORY`, and of `REMEMBERED` past ones it is known that their late segments are nothing new.
 
 use super::direction::{Direction, Held, Piece};
 use super::observed::Observed;
