@@ -343,6 +343,29 @@ fn the_budget_stops_the_reading_and_frees_the_buffers() {
 }
 
 #[test]
+fn what_a_capture_lacks_inside_of_a_sealed_record_changes_nothing_and_anywhere_else_reading_is_over() {
+    let mut session = asked();
+    session.data(Peer::Host, &server_hello(Settled::TLS13, [1; 32], &[2; 32]), at(40));
+    let flight = sealed(23, 900);
+    session.data(Peer::Host, &flight[..15], at(50));
+    session.missing(Peer::Host, flight.len() as u64 - 15, at(50));
+    session.data(Peer::Client, &sealed(23, 69), at(60));
+    let timeline = session.timeline();
+    assert_eq!((timeline.tls.established, timeline.gave_up), (Some(at(60)), None));
+    assert!(timeline.tail.host.known && session.watch() == Watch::Records);
+    session.data(Peer::Host, &flight[..15], at(70));
+    session.missing(Peer::Host, flight.len() as u64, at(70));
+    let timeline = session.finish();
+    assert_eq!((timeline.gave_up, timeline.tail.host.known), (Some((GiveUp::Gap, at(70))), false));
+    let hello = client_hello();
+    let mut session = confirmed();
+    session.data(Peer::Client, &hello[..40], at(30));
+    session.missing(Peer::Client, hello.len() as u64 - 40, at(30));
+    let timeline = session.finish();
+    assert_eq!((timeline.gave_up, timeline.client_hello), (Some((GiveUp::Gap, at(30))), None));
+}
+
+#[test]
 fn every_socket_closes_once_and_in_the_order_noticed() {
     let mut session = asked();
     session.closed(Closer::Host, CloseKind::Rst, at(40));

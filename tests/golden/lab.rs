@@ -19,7 +19,7 @@ pub(crate) struct Row {
     phases: Vec<String>,
     close_first: String,
     close_kind: String,
-    most: Confidence,
+    pub(crate) most: Confidence,
     /// Causes once the host has been probed, joined by `|`; `=` when that changes nothing.
     pub(crate) with_profile: String,
     pub(crate) confidence_with_profile: String,
@@ -141,6 +141,16 @@ fn every_lab_verdict_can_be_read_by_a_person() {
 }
 
 impl Row {
+    /// Its user was stopped.
+    pub(crate) fn failed(&self) -> bool {
+        self.outcome == "failure"
+    }
+
+    /// Its user was served.
+    pub(crate) fn worked(&self) -> bool {
+        self.outcome == "success"
+    }
+
     /// Whether cause, side, phase and first close are what they must be.
     pub(crate) fn judged(&self, timeline: &Timeline, verdict: &Verdict) -> [bool; 4] {
         let one_of = |got: &str, allowed: &[String]| allowed.iter().any(|name| name == got || name == "any");

@@ -6,6 +6,7 @@
 //! * [`profiled`]: the same captures with a profile of the host.
 //! * [`properties`]: the same bytes in other segments are the same report.
 //! * [`readers`]: the same packets in every form of file.
+//! * [`snapped`]: the lab with a snap length, and with packets lost.
 //! * [`attempts`]: the connections of one client put together.
 //!
 //! Data, its origin and licences: `README.md` in this directory.
@@ -20,6 +21,7 @@ mod profiled;
 mod properties;
 mod readers;
 mod replay;
+mod snapped;
 mod truth;
 
 use std::path::{Path, PathBuf};

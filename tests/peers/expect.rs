@@ -169,7 +169,7 @@ pub(crate) fn sound(event: &Value) -> Result<()> {
     let code = text(event, "event.code");
     let outcome = match code {
         "ok" | "ok_bridged" | "client_prompt_probe" => "success",
-        "not_rdp" | "client_sent_nothing" => "unknown",
+        "not_rdp" | "client_sent_nothing" | "capture_incomplete" => "unknown",
         _ => "failure",
     };
     ensure!(text(event, "event.outcome") == outcome, "event.outcome of {code} is not {outcome}");

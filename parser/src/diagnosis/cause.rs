@@ -210,6 +210,8 @@ causes! {
     NegFailureOther = "neg_failure_other",
     /// Host answers the ClientHello with an alert that names none of the known mismatches.
     TlsAlertOther = "tls_alert_other",
+    /// The capture lacks bytes that would tell how it came out, or ends before the connection does.
+    CaptureIncomplete = "capture_incomplete",
     /// None of the above.
     UnknownClose = "unknown_close",
 }

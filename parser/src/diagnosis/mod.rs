@@ -26,7 +26,7 @@ impl Cause {
     pub fn outcome(self) -> Outcome {
         match self {
             Cause::Ok | Cause::OkBridged | Cause::ClientPromptProbe => Outcome::Success,
-            Cause::NotRdp | Cause::ClientSentNothing => Outcome::Unknown,
+            Cause::NotRdp | Cause::ClientSentNothing | Cause::CaptureIncomplete => Outcome::Unknown,
             _ => Outcome::Failure,
         }
     }

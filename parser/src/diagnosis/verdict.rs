@@ -65,7 +65,7 @@ pub enum Outcome {
     Success,
     /// Everything that stopped a user.
     Failure,
-    /// `not_rdp`, `client_sent_nothing`.
+    /// `not_rdp`, `client_sent_nothing`, `capture_incomplete`.
     Unknown,
 }
 

@@ -54,6 +54,11 @@ pub struct SentFacts {
     pub zero_window_since: Option<Timestamp>,
     /// Bytes that were sent and are not in the capture.
     pub missing: u64,
+    /// Those of them that were cut off the end of packets, as the capture was told to take only so much of each
+    /// (`tcpdump -s`).
+    pub cut: u64,
+    /// Packets that were cut so.
+    pub cut_packets: u32,
     /// Segments that were sent again with other bytes than before.
     pub differing: u32,
     /// Largest segment this end takes, as its SYN announces; 0 without one.

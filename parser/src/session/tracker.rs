@@ -196,9 +196,23 @@ impl Session {
         }
     }
 
-    /// `count` bytes that `from` sent and that a capture does not hold. What is told from here on is volume and the end.
+    /// `count` bytes that `from` sent and that a capture does not hold. Unless they lie inside of one sealed record, what is
+    /// told from here on is volume and the end.
     pub fn missing(&mut self, from: Peer, count: u64, at: Timestamp) {
         if count == 0 {
+            return;
+        }
+        let ahead = match from {
+            Peer::Client => self.client.unread_ahead(),
+            Peer::Host => self.host.unread_ahead(),
+        };
+        if !self.stopped && count <= ahead as u64 {
+            // Nothing of them would have been read.
+            self.count(from, count, at);
+            match from {
+                Peer::Client => _ = self.client.skip(count),
+                Peer::Host => _ = self.host.skip(count),
+            }
             return;
         }
         if self.watch() != Watch::Tail {

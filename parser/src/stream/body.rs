@@ -186,6 +186,15 @@ impl Body {
         self.tls.pending()
     }
 
+    /// Bytes still to come of the record or PDU begun that are passed over whatever they are.
+    pub(crate) fn unread_ahead(&self) -> usize {
+        match self.inside {
+            Inside::Tls => self.tls.unread_ahead(),
+            Inside::Pdus => self.pdus.unread_ahead(),
+            _ => 0,
+        }
+    }
+
     /// Passes over bytes that were not shown; false when it is no longer known where the next record begins.
     pub(crate) fn skip(&mut self, count: u64) -> bool {
         let kept = match self.inside {

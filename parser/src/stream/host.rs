@@ -132,6 +132,12 @@ impl HostStream {
         self.body.is_lost()
     }
 
+    /// Bytes still to come of the record or PDU begun that are passed over whatever they are.
+    #[must_use]
+    pub fn unread_ahead(&self) -> usize {
+        if self.answered && self.buffer.is_empty() { self.body.unread_ahead() } else { 0 }
+    }
+
     /// Notes `count` bytes that passed unseen. False when it is no longer known where the next record begins.
     pub fn skip(&mut self, count: u64) -> bool {
         if !self.answered && count > 0 {

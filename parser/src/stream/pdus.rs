@@ -126,6 +126,11 @@ impl PduReader {
         }
     }
 
+    /// Bytes still to come of a PDU of which nothing more is read.
+    pub(crate) fn unread_ahead(&self) -> usize {
+        if self.have == 0 && self.reading.is_none() { usize::from(self.remaining) } else { 0 }
+    }
+
     /// Passes over `count` bytes that were not shown; false when a PDU ended in them.
     pub(crate) fn skip(&mut self, count: u64) -> bool {
         match u16::try_from(count) {

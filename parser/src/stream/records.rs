@@ -100,6 +100,11 @@ impl RecordReader {
         }
     }
 
+    /// Bytes still to come of the body of the record begun.
+    pub(crate) fn body_ahead(&self) -> usize {
+        if self.have == 0 { usize::from(self.remaining) } else { 0 }
+    }
+
     /// Forgets a header that was begun, as the bytes turned out to be something else.
     pub fn reset(&mut self) {
         *self = RecordReader::default();

@@ -163,6 +163,11 @@ impl TlsReader {
         self.joiner.clear();
     }
 
+    /// Bytes still to come of a record that is not looked into.
+    pub(crate) fn unread_ahead(&self) -> usize {
+        if self.inside == Inside::Opaque { self.records.body_ahead() } else { 0 }
+    }
+
     pub(crate) fn skip(&mut self, count: u64) -> bool {
         self.inside = Inside::Opaque;
         self.joiner.clear();

@@ -82,7 +82,11 @@ impl Summary {
             complaints.push(format!("packets of interfaces that are not described: {}", self.unknown_interfaces));
         }
         if self.cut_short > 0 {
-            complaints.push(format!("packets captured in part: {} (use `tcpdump -s 0`)", self.cut_short));
+            complaints.push(format!(
+                "packets of which only the beginning was captured: {} of {}; what is not in them cannot be judged \
+                 (`tcpdump -s 0` takes whole ones)",
+                self.cut_short, self.packets
+            ));
         }
         if self.fragments > 0 {
             complaints.push(format!("IP fragments, which are not put together: {}", self.fragments));

@@ -54,6 +54,8 @@ pub(super) struct Direction {
     /// Segments that held other bytes than before.
     pub(super) differing: u32,
     pub(super) missing: u64,
+    /// What of `missing` was cut off the end of segments.
+    pub(super) cut: u64,
 }
 
 #[derive(Debug)]
@@ -200,7 +202,9 @@ impl Direction {
             self.advance(new.len() as i64);
             self.remember(new, held);
         }
+        let before = self.missing;
         self.pass_over(place + piece.len() as i64 + i64::from(cut), held, give);
+        self.cut = self.cut.saturating_add(self.missing - before);
     }
 
     fn advance(&mut self, count: i64) {
@@ -368,6 +372,10 @@ mod tests {
         seen.give(|direction, held, mut give| direction.take(0, b"ab", 3, held, &mut give));
         seen.take(5, b"f");
         assert_eq!((seen.bytes.as_slice(), seen.missing.as_slice()), (&b"abf"[..], &[3][..]));
+        assert_eq!((seen.direction.missing, seen.direction.cut), (3, 3));
+        seen.acknowledge(10, 0);
+        seen.give(|direction, held, mut give| direction.close_gaps(held, &mut give));
+        assert_eq!((seen.direction.missing, seen.direction.cut), (7, 3), "lost, not cut");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod source;
 pub mod streams;
 
 mod direction;
+mod flow;
 mod observed;
 mod pairs;
 mod replay;

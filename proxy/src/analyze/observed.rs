@@ -129,6 +129,7 @@ impl Observed {
             end.facts.unacknowledged = u64::try_from(end.highest - direction.acknowledged()).unwrap_or(0);
             end.facts.repeated = end.repeated.map(|(_, repeated)| RepeatedSegment { heard, ..repeated });
             end.facts.missing = direction.missing;
+            end.facts.cut = direction.cut;
             end.facts.differing = direction.differing;
         }
         let [client, host] = &self.ends;
@@ -216,6 +217,7 @@ impl End {
             return; // a keep-alive, or a window probe
         }
         self.facts.segments = self.facts.segments.saturating_add(1);
+        self.facts.cut_packets = self.facts.cut_packets.saturating_add(u32::from(segment.cut > 0));
         self.facts.largest = self.facts.largest.max(length);
         if !direction.has(place, behind) {
             if length >= self.facts.largest && self.large.is_none_or(|(_, large)| length > large) {

@@ -102,6 +102,7 @@ impl Cause {
             Cause::ClientLeftBeforeServerHello => &tls::CLIENT_LEFT_BEFORE_SERVER_HELLO,
             Cause::NegFailureOther => &negotiation::NEG_FAILURE_OTHER,
             Cause::TlsAlertOther => &tls::TLS_ALERT_OTHER,
+            Cause::CaptureIncomplete => &network::CAPTURE_INCOMPLETE,
             Cause::UnknownClose => &network::UNKNOWN_CLOSE,
         }
     }
@@ -137,6 +138,7 @@ impl Cause {
             | Cause::RedirectBypassesProxy
             | Cause::ClientSentNothing
             | Cause::NotRdp
+            | Cause::CaptureIncomplete
             | Cause::UnknownClose => Room::Network,
             Cause::HalfOpenAfterAccept
             | Cause::ClosedBeforeCc

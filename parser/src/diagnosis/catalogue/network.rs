@@ -218,6 +218,20 @@ pub(super) static NOT_RDP: Entry = Entry {
     reference: "RFC 1006 (TPKT), [MS-RDPBCGR] 2.2.1.1",
 };
 
+pub(super) static CAPTURE_INCOMPLETE: Entry = Entry {
+    title: "The capture does not hold enough of this connection to tell how it came out",
+    sees: "Packets are cut short or missing where the answer would have been, or the capture ends before the connection does. That says nothing of the connection: it may have been a good one.",
+    decided_by: &[Passthrough, Capture],
+    side: Side::Network,
+    phases: ANY,
+    remedy: &[
+        "Take whole packets, from before the connection begins until after it has ended: `tcpdump -i any -s 0 -w rdp.pcap port 3389`.",
+        "If tcpdump says at its end that packets were dropped by the kernel, give it room: `tcpdump -B 65536`, and a disk that keeps up.",
+    ],
+    predicted: Predicted::NOTHING,
+    reference: "draft-ietf-opsawg-pcap 5: a packet's original length above its captured length",
+};
+
 pub(super) static UNKNOWN_CLOSE: Entry = Entry {
     title: "The connection ended and nothing seen explains it",
     sees: "Who closed, how, in which phase, after how many bytes: no more.",

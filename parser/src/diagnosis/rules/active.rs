@@ -4,12 +4,12 @@ use super::super::{Cause, Confidence, End, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::span;
-use crate::session::{Closer, GiveUp, Opening, Peer, Phase, Timeline};
+use crate::session::{Closer, Opening, Peer, Phase, Timeline};
 use crate::wire::Protocols;
 use core::time::Duration;
 
 /// MCS Disconnect Provider Ultimatum with its TPKT and X.224 headers. [MS-RDPBCGR] 2.2.2.3
-const ULTIMATUM: u16 = 9;
+pub(super) const ULTIMATUM: u16 = 9;
 /// Set Error Info, with the one-byte and the two-byte PER length. [MS-RDPBCGR] 2.2.5.1
 const SET_ERROR_INFO: [u16; 2] = [36, 37];
 /// A session that dies within this time never got past logon, profile or display.
@@ -77,7 +77,7 @@ pub(super) fn ended_in_order_by_host(case: &Case<'_>) -> Option<Finding> {
         );
     }
     // Bytes were spliced past us: whether a goodbye was among them is not known, and a good session must not be blamed.
-    if !case.timeline.tail.host.known && !case.by_reset() {
+    if !case.timeline.tail.host.known && !case.by_reset() && !case.lacks_the_end() {
         return Some(
             by_host(case)
                 .weakened(Confidence::Possible)
@@ -179,68 +179,6 @@ pub(super) fn still_up(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::UnknownClose])
             .message(format!("The session was still up after {}", case.age()))
     })
-}
-
-/// Reading stopped before the session was understood: no cause that needs what was not read.
-pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
-    let why = case.went_blind()?;
-    let decided_before = matches!(case.timeline.opening, Opening::NotRdp | Opening::GatewayHttp);
-    let answered = case
-        .timeline
-        .answer
-        .as_ref()
-        .is_some_and(|a| !matches!(a, crate::session::Answer::Selected { .. } | crate::session::Answer::Plain));
-    let handshake_failed = case.alert().is_some() || case.timeline.tls.not_tls.is_some();
-    // Let go after ten minutes at a prompt, and nothing but the end came then: nothing was missed.
-    let tail = &case.timeline.tail;
-    let later = |at| [Peer::Client, Peer::Host].iter().any(|peer| case.last_records(*peer).any(|shape| shape.at > at));
-    let released = case.timeline.gave_up.filter(|(why, _)| *why == GiveUp::Released).map(|(_, at)| at);
-    if released.is_some_and(|at| tail.client.known && tail.host.known && !later(at)) {
-        return None;
-    }
-    if decided_before || answered || handshake_failed {
-        return None;
-    }
-    let reason = match why {
-        GiveUp::Malformed => "a message could not be parsed",
-        GiveUp::TooLarge => "a message exceeded its bound",
-        GiveUp::Budget => "the memory budget for openings was used up",
-        GiveUp::Released => "the opening took too long or too many records",
-        GiveUp::Gap => "bytes are missing from the capture",
-    };
-    let sentence = format!("Reading stopped in phase {}: {reason}.", case.phase());
-    if case.is_long() && (case.closed_first(Closer::Client) || !case.by_reset()) {
-        return Some(
-            Finding::possible(Cause::Ok)
-                .end(if case.closed_first(Closer::Host) { End::HostEnded } else { End::UserClosed })
-                .because(sentence)
-                .because(case.volume())
-                .rivals(&[Cause::UnknownClose])
-                .message(format!(
-                    "Session of {} ended; it could not be followed, but more than an opening flowed",
-                    case.age()
-                )),
-        );
-    }
-    // A request that no RDP client writes, and an end at once: nobody's session.
-    if why == GiveUp::Malformed && case.timeline.request.is_none() && case.hello().is_none() {
-        return Some(
-            Finding::possible(Cause::NotRdp)
-                .side(Side::Client)
-                .in_phase(Phase::X224)
-                .because(sentence)
-                .because(case.volume())
-                .rivals(&[Cause::UnknownClose])
-                .message("Client's first message looks like RDP and cannot be read"),
-        );
-    }
-    Some(
-        Finding::possible(Cause::UnknownClose)
-            .side(case.side_of_close().unwrap_or(Side::Network))
-            .because(sentence)
-            .because(case.volume())
-            .message(format!("{}; it could not be followed that far ({reason})", case.closed())),
-    )
 }
 
 fn by_host(case: &Case<'_>) -> Finding {

@@ -4,8 +4,8 @@ use super::super::Side;
 use super::words::{Span, bytes, span};
 use crate::Timestamp;
 use crate::session::{
-    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct,
-    RecordShape, ServerHelloFacts, Timeline, Told, Upstream,
+    Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, Opening, Peer, Phase, ProxyAct, RecordShape,
+    ServerHelloFacts, Timeline, Told, Upstream,
 };
 use crate::wire::{AlertDescription, AlertLevel, PlaintextLen, Protocols, Sealing};
 use core::cell::OnceCell;
@@ -149,11 +149,6 @@ impl<'a> Case<'a> {
     /// More than any opening came from the host.
     pub(super) fn is_long(&self) -> bool {
         self.timeline.traffic.host.bytes >= SESSION_BYTES
-    }
-
-    /// Reading stopped before the session was understood, other than by letting go of it in time.
-    pub(super) fn went_blind(&self) -> Option<GiveUp> {
-        self.timeline.gave_up.map(|(why, _)| why)
     }
 
     /// The protocol the host chose; none for the plain answer and without one.

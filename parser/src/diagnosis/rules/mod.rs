@@ -29,6 +29,7 @@ mod reach;
 mod session;
 mod stalled;
 mod told;
+mod unread;
 mod words;
 
 pub(crate) use words::date;
@@ -59,10 +60,11 @@ const TABLE: &[Rule] = &[
     active::ended_by_client,
     active::ended_in_order_by_host,
     active::lost,
+    unread::goodbye_unseen,
     active::cut_by_host,
     active::ended_otherwise,
     // Reading stopped early: only volume can still tell a session from an opening.
-    active::unread,
+    unread::unread,
     // Nothing, or nothing understood, from the client.
     opening::client_silent,
     opening::client_not_rdp,
@@ -127,6 +129,7 @@ const WHILE_OPEN: &[Rule] = &[
     told::ended_with_reason,
     packets::black_hole,
     active::still_up,
+    unread::lacking,
     opening::client_silent,
     opening::client_not_rdp,
     negotiation::refused,
@@ -158,15 +161,13 @@ pub(super) fn judge(timeline: &Timeline) -> Verdict {
 
 /// None of the rules: what is known, and no cause.
 fn unexplained(case: &Case<'_>) -> Finding {
-    let side = case.side_of_close();
-    let message = match case.close {
-        Some(_) => format!("{} in phase {}; nothing seen explains it", case.closed(), case.phase()),
-        None => format!("No close is on record; the connection was last seen in phase {}", case.phase()),
-    };
+    if case.close.is_none() && case.timeline.proxy_act.is_none() {
+        return unread::still_open(case);
+    }
     Finding::new(Cause::UnknownClose, Confidence::Possible)
-        .side(side.unwrap_or(Side::Network))
+        .side(case.side_of_close().unwrap_or(Side::Network))
         .because(case.volume())
-        .message(message)
+        .message(format!("{} in phase {}; nothing seen explains it", case.closed(), case.phase()))
 }
 
 #[cfg(test)]

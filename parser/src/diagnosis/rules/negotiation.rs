@@ -48,9 +48,11 @@ fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
         FailureCode(5) => Protocols::HYBRID,
         _ => return "",
     };
-    match case.timeline.request.as_ref().and_then(|request| request.protocols) {
-        Some(asked) if asked.contains(wanted) => ", although the client offered it",
-        _ => ", which the client did not offer",
+    match case.timeline.request.as_ref().map(|request| request.protocols) {
+        Some(Some(asked)) if asked.contains(wanted) => ", although the client offered it",
+        Some(_) => ", which the client did not offer",
+        // A capture may lack the request.
+        None => "",
     }
 }
 

@@ -85,13 +85,18 @@ pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
         return finding;
     }
     let (name, usual) = (peer.name(), reset.usual_hops.unwrap_or_default());
+    let forged = format!(
+        "The RST in the {name}'s name has TTL {}; all segments of the {name} before it had {usual}.",
+        reset.hops
+    );
+    if finding.cause == Cause::CaptureIncomplete {
+        // Whether it was over before that is not known.
+        return finding.because(forged).rivals(&[Cause::RstByMiddlebox]);
+    }
     let both = case.packets().and_then(|facts| facts.reset[peer.other()]).is_some_and(|other| other.is_forged());
     finding
         .replaced_by(Cause::RstByMiddlebox, Confidence::Likely)
-        .because(format!(
-            "The RST in the {name}'s name has TTL {}; all segments of the {name} before it had {usual}.",
-            reset.hops
-        ))
+        .because(forged)
         .because_some(reset.strange_id.then(|| format!("Its IP identification is not next to the {name}'s others.")))
         .because_some(
             (reset.went_on > 0).then(|| format!("The {name} went on sending after it, segments: {}.", reset.went_on)),
@@ -104,7 +109,8 @@ pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
 pub(super) fn noted(case: &Case<'_>, finding: Finding) -> Finding {
     let Some(facts) = case.packets() else { return finding };
     let mut finding = finding;
-    if finding.cause.outcome() == Outcome::Failure && !finding.is_proven() {
+    let settled = finding.cause.outcome() != Outcome::Failure || finding.is_proven();
+    if !settled || finding.cause == Cause::CaptureIncomplete {
         for peer in [Peer::Client, Peer::Host] {
             for sentence in sentences(case, peer, &facts.sent[peer]) {
                 finding = finding.because_once(sentence);
@@ -121,15 +127,16 @@ pub(super) fn noted(case: &Case<'_>, finding: Finding) -> Finding {
     }
     for peer in [Peer::Client, Peer::Host] {
         let (sent, name) = (facts.sent[peer], peer.name());
-        if sent.missing > 0 {
-            finding = finding.because(format!("The capture lacks {} of the {name}.", bytes(sent.missing)));
+        let lost = sent.missing.saturating_sub(sent.cut);
+        if lost > 0 {
+            finding = finding.because(format!("The capture lacks {} of the {name}.", bytes(lost)));
         }
         if sent.differing > 0 {
             finding = finding
                 .because(format!("Segments of the {name} that were sent again with other bytes: {}.", sent.differing));
         }
     }
-    finding
+    finding.because_some(case.cut_sentence())
 }
 
 fn sentences(case: &Case<'_>, peer: Peer, sent: &SentFacts) -> impl Iterator<Item = String> {

@@ -3,7 +3,7 @@
 use super::super::super::{Cause, Confidence, Outcome, Side, diagnose};
 use super::build::{Build, at, host};
 use crate::session::{
-    CloseKind, Closer, PacketFacts, PathError, PathFacts, Peer, Phase, RepeatedSegment, ResetFacts, Upstream,
+    CloseKind, Closer, PacketFacts, PathError, PathFacts, Peer, Phase, RepeatedSegment, ResetFacts, Tail, Upstream,
 };
 
 impl Build {
@@ -140,4 +140,39 @@ fn what_packets_show_is_told_of_failures_and_gaps_of_everything() {
     let noted: Vec<&String> =
         healthy.evidence.iter().filter(|e| e.contains("capture lacks") || e.contains("window")).collect();
     assert_eq!(noted.len(), 1, "{:?}", healthy.evidence);
+}
+
+#[test]
+fn a_goodbye_that_the_capture_lacks_may_have_been_said() {
+    let lacks = |build: Build, lacks: bool| {
+        let build = build.with(|t| {
+            if lacks {
+                t.tail.host = Tail::default();
+            }
+        });
+        let cut = |facts: &mut PacketFacts| {
+            (facts.sent.host.missing, facts.sent.host.cut, facts.sent.host.cut_packets) = (900, 900, 2);
+        };
+        diagnose(&build.packets(cut).0)
+    };
+    for build in [Build::active().host_left(60_000), Build::active().host_reset(60_000)] {
+        let (unseen, seen) = (lacks(build.clone(), true), lacks(build, false));
+        assert_eq!((unseen.cause, unseen.side), (Cause::CaptureIncomplete, Side::Host), "{:?}", unseen.evidence);
+        assert_eq!((unseen.outcome(), seen.cause), (Outcome::Unknown, Cause::HostClosedActive));
+        for verdict in [unseen, seen] {
+            let said = verdict.evidence.iter().filter(|said| said.contains("2): 0 bytes of the client and 900 bytes"));
+            assert_eq!(said.count(), 1, "{:?}", verdict.evidence);
+            assert!(!verdict.evidence.iter().any(|said| said.contains("The capture lacks")), "{:?}", verdict.evidence);
+        }
+    }
+    let forged = lacks(Build::active().reset(Peer::Host, 250, Some(64), 60_000), true);
+    assert_eq!(forged.cause, Cause::CaptureIncomplete);
+    assert!(forged.alternatives.contains(&Cause::RstByMiddlebox), "{:?}", forged.alternatives);
+}
+
+#[test]
+fn a_connection_that_is_open_when_its_record_ends_has_not_failed() {
+    let verdict = diagnose(&Build::agreed(1).hello(&[0x0304], 310).chose(0x0303).0);
+    assert_eq!((verdict.cause, verdict.outcome()), (Cause::CaptureIncomplete, Outcome::Unknown));
+    assert!(verdict.message.contains("while the connection is open"), "{}", verdict.message);
 }

@@ -229,6 +229,7 @@ fn gateway() -> Vec<Picture> {
     let done = || looked().with(|t| t.tls.data.client = Some(at(40)));
     let clear = Build::tls_first(3389).with(|t| t.tls.clear_ultimatum = Some(at(15)));
     let unread = Build::asked(3).with(|t| t.gave_up = Some((GiveUp::Malformed, at(9)))).sent(Peer::Host, 100, 9);
+    let lacking = || Build::agreed(1).hello(&[], 200).with(|t| t.gave_up = Some((GiveUp::Gap, at(14))));
     vec![
         ("gateway looked at", looked().client_left(90), Cause::NotRdp, Side::Client, Possible),
         ("gateway refuses inside", done().host_left(90), Cause::RdgClosedAfterTls, Side::Host, Possible),
@@ -264,5 +265,20 @@ fn gateway() -> Vec<Picture> {
             Possible,
         ),
         ("unreadable", unread.host_left(20), Cause::UnknownClose, Side::Host, Possible),
+        ("cut short", lacking().host_left(20), Cause::CaptureIncomplete, Side::Host, Possible),
+        (
+            "cut short, an alert after it",
+            lacking().alert(Peer::Host, 40, 16).client_left(20),
+            Cause::CaptureIncomplete,
+            Side::Client,
+            Possible,
+        ),
+        (
+            "an alert, then cut short",
+            lacking().alert(Peer::Host, 70, 12).client_left(20),
+            Cause::TlsNoCommonVersion,
+            Side::Both,
+            Likely,
+        ),
     ]
 }

@@ -1,0 +1,156 @@
+//! What was sent and not read: no cause is named that would need it, and nobody is blamed for what it may have been.
+
+use super::super::{Cause, End, Side};
+use super::active::ULTIMATUM;
+use super::case::Case;
+use super::finding::Finding;
+use super::hello::describe;
+use super::words::{bytes, span};
+use crate::Timestamp;
+use crate::session::{Answer, Closer, GiveUp, Opening, Peer, Phase};
+
+/// Reading stopped before the session was understood: no cause that needs what was not read.
+pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
+    let (why, since) = case.timeline.gave_up?;
+    if said_before(case, why, since) {
+        return None;
+    }
+    // Let go after ten minutes at a prompt, and nothing but the end came then: nothing was missed.
+    let tail = &case.timeline.tail;
+    let later = || [Peer::Client, Peer::Host].iter().any(|peer| case.last_records(*peer).any(|shape| shape.at > since));
+    if why == GiveUp::Released && tail.client.known && tail.host.known && !later() {
+        return None;
+    }
+    let captured = why == GiveUp::Gap;
+    let reason = match why {
+        GiveUp::Malformed => "a message could not be parsed",
+        GiveUp::TooLarge => "a message exceeded its bound",
+        GiveUp::Budget => "the memory budget for openings was used up",
+        GiveUp::Released => "the opening took too long or too many records",
+        GiveUp::Gap if case.cut_packets() > 0 => "the capture holds only the beginning of packets",
+        GiveUp::Gap => "bytes are missing from the capture",
+    };
+    let sentence = format!("Reading stopped in phase {}: {reason}.", case.phase());
+    let by_host = case.closed_first(Closer::Host);
+    // What a capture shows of an end is all that was sent, so a goodbye that is not there was not said.
+    let orderly = !by_host || !case.by_reset() && (!captured || case.ended_with(Peer::Host, ULTIMATUM));
+    if case.is_long() && case.close.is_some() && orderly {
+        return Some(
+            Finding::possible(Cause::Ok)
+                .end(if by_host { End::HostEnded } else { End::UserClosed })
+                .because(sentence)
+                .because(case.volume())
+                .rivals(&[Cause::UnknownClose])
+                .message(format!(
+                    "Session of {} ended; it could not be followed, but more than an opening flowed",
+                    case.age()
+                )),
+        );
+    }
+    // A request that no RDP client writes, and an end at once: nobody's session.
+    if why == GiveUp::Malformed && case.timeline.request.is_none() && case.hello().is_none() {
+        return Some(
+            Finding::possible(Cause::NotRdp)
+                .side(Side::Client)
+                .in_phase(Phase::X224)
+                .because(sentence)
+                .because(case.volume())
+                .rivals(&[Cause::UnknownClose])
+                .message("Client's first message looks like RDP and cannot be read"),
+        );
+    }
+    let cause = if captured { Cause::CaptureIncomplete } else { Cause::UnknownClose };
+    Some(
+        Finding::possible(cause)
+            .side(case.side_of_close().unwrap_or(Side::Network))
+            .because(sentence)
+            .because_some(case.alert().map(|alert| {
+                format!(
+                    "In clear the {} sent alert {}; what it answered was not read.",
+                    alert.from.name(),
+                    describe(alert)
+                )
+            }))
+            .because(case.volume())
+            .rivals_if(captured, &[Cause::UnknownClose])
+            .message(format!("{}; it could not be followed that far ({reason})", case.closed())),
+    )
+}
+
+/// The same of a connection that is open when its capture ends.
+pub(super) fn lacking(case: &Case<'_>) -> Option<Finding> {
+    let captured = case.timeline.gave_up.is_some_and(|(why, _)| why == GiveUp::Gap);
+    if captured { unread(case) } else { None }
+}
+
+/// What was read before is enough: the rules that follow need no more.
+fn said_before(case: &Case<'_>, why: GiveUp, since: Timestamp) -> bool {
+    let timeline = case.timeline;
+    let no_rdp = matches!(timeline.opening, Opening::NotRdp | Opening::GatewayHttp);
+    // A refusal in one message names itself; a hang-up means what the request makes of it.
+    let refused = match &timeline.answer {
+        None | Some(Answer::Selected { .. } | Answer::Plain) => false,
+        Some(Answer::Failure(_) | Answer::NotRdp(_)) => true,
+        Some(Answer::Ultimatum(_) | Answer::Refused(_)) => timeline.request.is_some() || why != GiveUp::Gap,
+    };
+    // What an alert answers may be what the capture lacks, unless it came before.
+    let alert = case.alert().is_some_and(|alert| why != GiveUp::Gap || alert.at < since);
+    let not_tls = timeline.tls.not_tls.is_some() && (why != GiveUp::Gap || case.hello().is_some());
+    no_rdp || refused || alert || not_tls
+}
+
+/// The host closed a running session, and the capture lacks the last bytes of one side: a goodbye may be among them.
+pub(super) fn goodbye_unseen(case: &Case<'_>) -> Option<Finding> {
+    if !case.was_active() || !case.closed_first(Closer::Host) || !case.lacks_the_end() {
+        return None;
+    }
+    Some(
+        Finding::possible(Cause::CaptureIncomplete)
+            .side(Side::Host)
+            .in_phase(Phase::Active)
+            .because(format!("The session had been up for {}.", case.age()))
+            .because(case.volume())
+            .rivals(&[Cause::Ok, Cause::HostClosedActive])
+            .message(format!(
+                "{} in a running session; whether one side had said goodbye is not in the capture",
+                case.closed()
+            )),
+    )
+}
+
+/// A record that ends before the connection does, and nothing in it is a failure.
+pub(super) fn still_open(case: &Case<'_>) -> Finding {
+    Finding::possible(Cause::CaptureIncomplete)
+        .because(case.volume())
+        .because(format!("No close is on record; the last byte came {} before its end.", span(case.silence())))
+        .rivals(&[Cause::UnknownClose])
+        .message(format!("The record ends while the connection is open, in phase {}", case.phase()))
+}
+
+impl Case<'_> {
+    /// Packets that the capture holds only the beginning of.
+    pub(super) fn cut_packets(&self) -> u32 {
+        self.packets().map_or(0, |facts| facts.sent.client.cut_packets.saturating_add(facts.sent.host.cut_packets))
+    }
+
+    /// What the capture was told not to keep, as evidence.
+    pub(super) fn cut_sentence(&self) -> Option<String> {
+        let packets = self.cut_packets();
+        let sent = self.packets()?.sent;
+        (packets > 0).then(|| {
+            format!(
+                "The capture holds only the beginning of some packets (of this connection: {packets}): {} of the client and \
+                 {} of the host are not in it; `tcpdump -s 0` takes whole ones.",
+                bytes(sent.client.cut),
+                bytes(sent.host.cut)
+            )
+        })
+    }
+
+    /// The capture lacks what one side sent last before the end: no record of it was seen since bytes were missing.
+    pub(super) fn lacks_the_end(&self) -> bool {
+        let seen = |peer: Peer| self.timeline.tail[peer].shapes().iter().any(|shape| self.seen(Some(shape.at)));
+        let lacks = |peer| self.packets().is_some_and(|facts| facts.sent[peer].missing > 0) && !seen(peer);
+        lacks(Peer::Client) || lacks(Peer::Host)
+    }
+}

@@ -1,0 +1,178 @@
+//! Captures taken with a snap length (`tcpdump -s N`), and captures that lack packets: what is not there blames nobody.
+//!
+//! The captures of the lab, of which the truth is known, are cut to so many bytes of each packet. No connection that worked
+//! may become one that failed, and none that failed may get a cause that is not the truth: less may be told, never
+//! something else.
+
+use crate::lab::{self, Row};
+use parser::diagnosis::{Cause, Outcome};
+use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
+use rdpscope::analyze::capture::{self, Step, Summary};
+use rdpscope::analyze::source::Source;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::ops::ControlFlow;
+
+/// Bytes kept of each packet. Headers of Ethernet, IPv4 and TCP are 54 to 94 of them; 68 and 96 were tcpdump's own default
+/// once, and leave nothing of a ClientHello.
+const SNAP_LENGTHS: [usize; 8] = [68, 96, 128, 200, 256, 400, 700, 1_000];
+
+/// A record of a capture file: where it begins, and how many bytes of a packet it holds.
+fn records(file: &[u8]) -> Vec<(usize, usize)> {
+    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    assert_eq!(word(0), 0xa1b2_c3d4, "the lab's files are little-endian, with microseconds");
+    let mut records = Vec::new();
+    let mut at = 24;
+    while at < file.len() {
+        let length = word(at + 8) as usize;
+        records.push((at, length));
+        at += 16 + length;
+    }
+    records
+}
+
+/// The same capture, taken with `tcpdump -s snap`.
+fn snapped(file: &[u8], snap: usize) -> Vec<u8> {
+    let mut cut = file[..24].to_vec();
+    cut[16..20].copy_from_slice(&(snap as u32).to_le_bytes());
+    for (at, length) in records(file) {
+        let kept = length.min(snap);
+        cut.extend(&file[at..at + 8]);
+        cut.extend((kept as u32).to_le_bytes());
+        cut.extend(&file[at + 12..at + 16 + kept]);
+    }
+    cut
+}
+
+/// The same capture without some of its packets.
+fn without(file: &[u8], lost: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut left = file[..24].to_vec();
+    for (number, (at, length)) in records(file).into_iter().enumerate() {
+        if !lost(number) {
+            left.extend(&file[at..at + 16 + length]);
+        }
+    }
+    left
+}
+
+/// The connections of a capture to `port`, in the order of their first segments.
+fn judged(file: Vec<u8>, port: u16) -> (Vec<Finding>, Summary) {
+    let mut analysis = Analysis::new(Telling::Once);
+    let mut found = Vec::new();
+    let summary = capture::read(Source::of_bytes("a capture", file).unwrap(), |step| {
+        if let Step::Packet(packet) = step {
+            analysis.packet(&packet, &mut |finding| found.push(finding));
+        }
+        ControlFlow::Continue(())
+    });
+    analysis.finish(&mut |finding| found.push(finding));
+    found.retain(|finding| finding.record.identity.local.port() == port);
+    found.sort_by_key(|finding| finding.stream);
+    (found, summary.unwrap())
+}
+
+/// What is wrong with this verdict, if anything.
+fn complaint(row: &Row, finding: &Finding) -> Option<String> {
+    let verdict = &finding.record.verdict;
+    let told = verdict.cause != Cause::CaptureIncomplete;
+    let [cause, side, phase, _] = row.judged(&finding.record.timeline, verdict);
+    let healed = verdict.outcome() == Outcome::Success && !row.worked();
+    let wrong = match told {
+        _ if verdict.outcome() == Outcome::Failure && !row.failed() => "is a failure",
+        _ if healed => "is no failure",
+        // A session of some length that cannot be followed is told by its volume.
+        true if verdict.cause == Cause::Ok && row.worked() => return None,
+        true if !cause => "has another cause",
+        true if !side => "is blamed on another side",
+        true if !phase && verdict.cause != Cause::Ok => "ended elsewhere",
+        _ if verdict.confidence > row.most => "is too sure",
+        _ => return None,
+    };
+    Some(format!(
+        "{} {} {wrong}: {} ({}, {} in {})\n    {}\n    {:?}",
+        row.capture,
+        row.connection,
+        verdict.cause,
+        verdict.confidence.name(),
+        verdict.side.name(),
+        verdict.phase,
+        verdict.message,
+        verdict.evidence
+    ))
+}
+
+#[test]
+fn what_a_snap_length_cut_off_makes_no_failure_and_no_other_cause() {
+    let ports = lab::ports();
+    let rows = lab::rows();
+    let mut by_capture: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in &rows {
+        by_capture.entry(&row.capture).or_default().push(row);
+    }
+    let mut wrong = Vec::new();
+    let mut table = String::from("| bytes kept | the same cause | less | `capture_incomplete` |\n|---|---|---|---|\n");
+    for snap in SNAP_LENGTHS {
+        let (mut same, mut less, mut incomplete) = (0, 0, 0);
+        for (name, rows) in &by_capture {
+            let port = ports[*name];
+            let file = std::fs::read(crate::data("lab").join(format!("{name}.pcap"))).unwrap();
+            let (whole, _) = judged(file.clone(), port);
+            let (found, summary) = judged(snapped(&file, snap), port);
+            let cut = records(&file).iter().filter(|(_, length)| *length > snap).count() as u64;
+            let complaints = summary.complaints();
+            let said = complaints.iter().filter(|said| said.contains("tcpdump -s 0")).count();
+            assert_eq!((summary.cut_short, said, complaints.len()), (cut, usize::from(cut > 0), usize::from(cut > 0)));
+            for row in rows {
+                let Some(finding) = found.get(row.connection - 1) else {
+                    // Nothing but packets whose headers were cut: as if it had not been.
+                    assert!(snap < 94, "{name} {snap}: only {} connections", found.len());
+                    incomplete += 1;
+                    continue;
+                };
+                let verdict = &finding.record.verdict;
+                wrong.extend(complaint(row, finding).map(|complaint| format!("{snap} bytes: {complaint}")));
+                let facts = finding.record.timeline.packets.as_deref().unwrap();
+                let cut = facts.sent.client.cut_packets + facts.sent.host.cut_packets;
+                let said = verdict.evidence.iter().filter(|said| said.contains("tcpdump -s 0")).count();
+                assert_eq!(said, usize::from(cut > 0), "{name} {snap}: {:?}", verdict.evidence);
+                assert!(verdict.cause != Cause::CaptureIncomplete || cut > 0 || snap < 94, "{name} {snap}: whole");
+                match verdict.cause {
+                    cause if cause == whole[row.connection - 1].record.verdict.cause => same += 1,
+                    Cause::CaptureIncomplete => incomplete += 1,
+                    _ => less += 1,
+                }
+            }
+        }
+        let _ = writeln!(table, "| {snap} | {same} | {less} | {incomplete} |");
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+    crate::kept("snapped", &table);
+}
+
+#[test]
+fn packets_that_a_capture_lacks_make_no_failure_of_a_session_that_worked() {
+    let ports = lab::ports();
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for row in lab::rows().iter().filter(|row| row.worked()) {
+        let file = std::fs::read(crate::data("lab").join(format!("{}.pcap", row.capture))).unwrap();
+        let all = records(&file);
+        // Each of the opening alone, and each run of three.
+        for first in 3..all.len().min(40) {
+            for run in [1, 3] {
+                let left = without(&file, |number| (first..first + run).contains(&number));
+                let (found, _) = judged(left, ports[&row.capture]);
+                tried += 1;
+                wrong.extend(found.get(row.connection - 1).and_then(|finding| {
+                    let failed = finding.record.verdict.outcome() == Outcome::Failure;
+                    failed
+                        .then(|| complaint(row, finding))
+                        .flatten()
+                        .map(|complaint| format!("{first}+{run}: {complaint}"))
+                }));
+            }
+        }
+    }
+    assert!(tried > 1_000, "{tried}");
+    assert!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
+}
