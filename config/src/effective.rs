@@ -1,7 +1,7 @@
 //! Settings back to TOML: what is in force, and the reference of all keys.
 
 use crate::bridge::{BridgeRules, Ciphers};
-use crate::quantity::{write_duration, write_size};
+use crate::quantity::{write_duration, write_moment, write_size};
 use crate::reference::{Built, Key, Table};
 use crate::settings::*;
 use std::net::SocketAddr;
@@ -102,6 +102,8 @@ fn comment(key: &Key, value: &str) -> &'static str {
         "default"
     } else if key.table == Table::Admin && address.is_ok_and(|address| !address.ip().is_loopback()) {
         "other machines can reach it, and it has no login"
+    } else if key.name == "secrets" && value == "true" {
+        "whoever has such a capture reads what is in it"
     } else if key.name == "verify" && value == "\"insecure\"" {
         "anybody between here and the host could read the session"
     } else if matches!(key.name, "client_versions" | "host_versions") && value.contains("\"1.0\"") {
@@ -199,6 +201,8 @@ fn of_capture(capture: Option<&Capture>, name: &str) -> Option<String> {
         "max_files" => capture.max_files.to_string(),
         "max_age" => quoted(&write_duration(capture.max_age)),
         "min_free" => quoted(&write_size(capture.min_free)),
+        "secrets" => capture.secrets_until.is_some().to_string(),
+        "secrets_until" => quoted(&write_moment(capture.secrets_until?)),
         _ => return None,
     })
 }
@@ -275,9 +279,6 @@ max_handshakes = 160                            # default
 hold = "0s"                                     # default
 state = true                                    # default
 
-[capture]
-secrets = false                                 # this build does not have TLS secrets in captures
-
 [events]
 path = "-"                                      # default
 user_names = "hash"                             # default
@@ -306,7 +307,9 @@ threads = 0                                     # default
     #[test]
     fn every_key_of_this_build_is_printed() {
         let captures = format!("{SMALLEST}[capture]\ndirectory = '/var/lib/rdpscope/captures'\n");
-        let printed = effective(&crate::parse("f", &captures).unwrap());
+        let mut settings = crate::parse("f", &captures).unwrap();
+        settings.capture.as_mut().unwrap().secrets_until = Some(std::time::SystemTime::UNIX_EPOCH);
+        let printed = effective(&settings);
         let names: HashSet<_> =
             printed.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
         // Those without a default are printed when they are written; a test of good files writes them.

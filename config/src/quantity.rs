@@ -1,7 +1,9 @@
-//! Durations (`"5s"`) and sizes (`"64MiB"`): a whole number and a unit, read and written.
+//! Durations (`"5s"`) and sizes (`"64MiB"`), a whole number and a unit; moments (`"2026-12-01T12:00:00Z"`). Read and written.
 
 use crate::problem::{Fault, shown};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 const MILLISECONDS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const BYTES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
@@ -46,6 +48,21 @@ pub(crate) fn size(text: &str) -> Result<u64, Fault> {
         Ok(bytes) if bytes >= BYTES_MEANT => fault.instead(write_size(bytes)),
         _ => fault,
     })
+}
+
+/// A moment such as `2026-12-01T12:00:00Z`. RFC 3339 5.6
+pub(crate) fn moment(text: &str) -> Result<SystemTime, Fault> {
+    OffsetDateTime::parse(text, &Rfc3339).map(SystemTime::from).map_err(|_| {
+        Fault::new("is no moment", format!("read `{}`", shown(text)))
+            .instead("2026-12-01T12:00:00Z")
+            .note("a date, `T`, a time, and `Z` for UTC or an offset such as `+01:00`")
+    })
+}
+
+/// A moment in UTC.
+pub(crate) fn write_moment(moment: SystemTime) -> String {
+    // A year of five digits is all that could be refused.
+    OffsetDateTime::from(moment).format(&Rfc3339).unwrap_or_default()
 }
 
 /// The shortest way to write a duration; parts of a millisecond are dropped.
@@ -127,6 +144,21 @@ mod tests {
         }
         for bytes in [0, 1, 1_023, 1_024, 64 << 20, 3 << 30] {
             assert_eq!(size(&write_size(bytes)).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn moments_are_read_with_their_offset_and_written_in_utc() {
+        for (text, written) in [
+            ("2026-12-01T12:00:00Z", "2026-12-01T12:00:00Z"),
+            ("2026-12-01T12:00:00.5+01:00", "2026-12-01T11:00:00.5Z"),
+        ] {
+            let read = moment(text).unwrap();
+            assert_eq!(write_moment(read), written);
+            assert_eq!(moment(written).unwrap(), read);
+        }
+        for text in ["", "tomorrow", "2026-12-01", "2026-12-01 12:00", "2026-13-01T12:00:00Z", "1764590400"] {
+            assert!(moment(text).is_err(), "{text}");
         }
     }
 

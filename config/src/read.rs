@@ -7,14 +7,14 @@ mod section;
 use crate::address::listen;
 use crate::agreement::disagreements;
 use crate::problem::{Errors, Fault, Place, Problem, shown};
-use crate::quantity::{duration, size, write_duration, write_size};
+use crate::quantity::{duration, moment, size, write_duration, write_size};
 use crate::reference::Table;
 use crate::settings::*;
 use crate::suggest::nearest;
 use section::{Read, Reader, Section};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use toml::de::{DeTable, DeValue};
 
 /// No configuration is longer; what is, is another file.
@@ -45,6 +45,8 @@ const MAX_CAPTURE: u64 = 16 << 20;
 const MAX_CAPTURE_FILES: usize = 1_000_000;
 /// Ten years.
 const MAX_CAPTURE_AGE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+/// For as long captures may hold secrets: somebody looks for a fault, and then it is over.
+const MAX_SECRETS: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Past this it is not a bound.
 const MAX_DISK: u64 = 1 << 50;
 /// Past this it is not a bound.
@@ -252,10 +254,45 @@ fn capture(reader: &mut Reader, root: &DeTable<'_>) -> Option<Capture> {
             .text(&section, "max_age", |text| between(text, Duration::from_secs(60), MAX_CAPTURE_AGE))
             .or(usual.max_age),
         min_free: reader.text(&section, "min_free", |text| sized(text, 0, MAX_DISK)).or(usual.min_free),
+        secrets_until: secrets(reader, &section, matches!(directory, Read::Absent)),
     };
     match directory {
         Read::Good(directory, _) => Some(Capture { directory, ..capture }),
         Read::Absent | Read::Faulty => None,
+    }
+}
+
+/// Secrets in captures: with their end, and with somewhere to go.
+fn secrets(reader: &mut Reader, section: &Section<'_>, nowhere: bool) -> Option<SystemTime> {
+    let (secrets, until) = (reader.boolean(section, "secrets"), reader.text(section, "secrets_until", moment));
+    let Read::Good(true, secrets_at) = secrets else { return None };
+    let mut problem = |at, title: &str, label: String, help: &str| {
+        reader.problems.push(Problem { title: title.to_owned(), at, label, also: None, help: vec![help.to_owned()] });
+    };
+    if nowhere {
+        let help = "write `directory = \"/var/lib/rdpscope/captures\"`, or remove `secrets`";
+        problem(secrets_at, "`secrets` without a directory of captures", "nothing is captured".to_owned(), help);
+        return None;
+    }
+    let now = SystemTime::now();
+    match until {
+        Read::Faulty => None,
+        Read::Absent => {
+            let help = "write `secrets_until = \"2026-12-01T12:00:00Z\"`, at most 31 days ahead";
+            problem(secrets_at, "`secrets` has no end", "until when?".to_owned(), help);
+            None
+        }
+        Read::Good(until, at) if until <= now => {
+            let help = "write a later moment, or `secrets = false`";
+            problem(at, "`secrets_until` has passed", "captures would hold no secrets".to_owned(), help);
+            None
+        }
+        Read::Good(until, at) if until > now + MAX_SECRETS => {
+            let help = "write a moment within the next 31 days: what is left on for ever is forgotten";
+            problem(at, "`secrets_until` is too far away", "more than 31 days ahead".to_owned(), help);
+            None
+        }
+        Read::Good(until, _) => Some(until),
     }
 }
 

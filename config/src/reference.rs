@@ -137,7 +137,6 @@ const SAME: &str = "as in [listener.bridge]";
 const TRANSPARENT: &str = "transparent listening";
 const KEEP_ADDRESS: &str = "connections from the client's own address";
 const PROXY_PROTOCOL: &str = "the PROXY protocol";
-const SECRETS: &str = "TLS secrets in captures";
 
 /// Every key, in the order of the file.
 pub const KEYS: &[Key] = &[
@@ -285,7 +284,18 @@ pub const KEYS: &[Key] = &[
         "\"512MiB\"",
         "nothing is written that would leave less than this free on the disk",
     ),
-    missing(Table::Capture, "secrets", SECRETS, &["false"], Some("false")),
+    with_default(
+        Table::Capture,
+        "secrets",
+        "false",
+        "captures of bridged sessions hold secrets with which Wireshark reads their TLS; passwords, tickets and what users do are blank all the same. Only into a directory of mode 0700, and until `secrets_until`",
+    ),
+    key(
+        Table::Capture,
+        "secrets_until",
+        "\"2026-12-01T12:00:00Z\"",
+        "with `secrets`: until then, at most 31 days ahead (RFC 3339); captures made later hold none",
+    ),
     with_default(Table::Events, "path", "\"-\"", "file to append events to; `-` is standard output, `off` nowhere"),
     with_default(
         Table::Events,

@@ -4,7 +4,7 @@ use crate::bridge::Bridge;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,8 @@ pub struct Capture {
     pub max_age: Duration,
     /// Nothing is written where that would leave less than this free on the disk, in bytes.
     pub min_free: u64,
+    /// Until then captures of bridged sessions hold secrets with which their TLS can be read. `None`: they never do.
+    pub secrets_until: Option<SystemTime>,
 }
 
 impl Capture {
@@ -126,6 +128,7 @@ impl Capture {
             max_files: 10_000,
             max_age: Duration::from_secs(30 * 24 * 60 * 60),
             min_free: 512 << 20,
+            secrets_until: None,
         }
     }
 }

@@ -111,6 +111,18 @@ fn what_is_printed_means_the_same_when_read() {
 }
 
 #[test]
+fn secrets_are_allowed_until_a_moment_that_is_near() {
+    let until = std::time::SystemTime::now() + Duration::from_secs(3_600);
+    let mut settings = whole();
+    settings.capture.as_mut().unwrap().secrets_until = Some(until);
+    let printed = config::effective(&settings);
+    assert_eq!(config::parse("f", &printed), Ok(settings), "{printed}");
+    // What has been switched off does not keep a proxy from starting.
+    let off = WHOLE.replace("secrets = false", "secrets = false\nsecrets_until = \"2020-01-01T00:00:00Z\"");
+    assert_eq!(config::parse("f", &off), Ok(whole()));
+}
+
+#[test]
 fn fewer_sessions_in_total_lower_the_default_per_client() {
     let text = "[[listener]]\nlisten = '127.0.0.1:0'\nupstream = 'rds07'\nmax_sessions = 50\n";
     let settings = config::parse("f", text).unwrap();

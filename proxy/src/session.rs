@@ -24,6 +24,9 @@ pub(crate) fn serve<'a>(
     let client = Leg::of_client(socket);
     let mut witness = Witness::new(identity, client.socket(), &shared.observer, &shared.budget);
     let mut relay = Relay::new(client, &plan.timeouts, &shared.form);
+    if plan.bridge.is_some() {
+        witness.legs_apart();
+    }
 
     async move {
         // In a box of its own, which is gone once there is a host: an idle session does not pay for it.

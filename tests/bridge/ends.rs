@@ -1,8 +1,8 @@
 //! A host, a client and a proxy between them. TLS at the ends is rustls; X.224 is the bytes of real peers.
 
 use config::{
-    Bridge, BridgeMode, BridgeRules, EventPath, Events, Limits, Listener, PairFiles, Pin, Settings, Timeouts, Upstream,
-    UserNames, Verify,
+    Admin, Bridge, BridgeMode, BridgeRules, Capture, EventPath, Events, Limits, Listener, PairFiles, Pin, Settings,
+    Timeouts, Upstream, UserNames, Verify,
 };
 use rdpscope::observe::Observer;
 use rdpscope::record::SessionRecord;
@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -181,7 +182,9 @@ pub(crate) struct Bench {
     pub(crate) front: SocketAddr,
     records: UnboundedReceiver<Arc<SessionRecord>>,
     /// It serves as long as it is kept.
-    _proxy: Proxy,
+    proxy: Proxy,
+    /// Of its captures.
+    directory: Option<PathBuf>,
 }
 
 /// A bridge that knows the host by `pin`.
@@ -200,12 +203,69 @@ impl Bench {
         let records = observer.records();
         let proxy = Proxy::start(settings(upstream, rules), observer).await.map_err(|error| error.to_string())?;
         let front = proxy.address("front").await.expect("the listener has an address");
-        Ok(Bench { front, records, _proxy: proxy })
+        Ok(Bench { front, records, proxy, directory: None })
+    }
+
+    /// One that writes captures, as `adjust` wants them.
+    pub(crate) async fn capturing(
+        upstream: SocketAddr,
+        rules: BridgeRules,
+        adjust: impl FnOnce(&mut Capture),
+    ) -> Bench {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, SeqCst);
+        let name = format!("bridge-captures-{}-{number}", std::process::id());
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let mut capture = Capture { min_free: 0, ..Capture::into(directory.clone()) };
+        adjust(&mut capture);
+        let mut settings = settings(upstream, rules);
+        settings.capture = Some(capture);
+        settings.admin = Some(Admin { listen: "127.0.0.1:0".parse().expect("address") });
+        let observer = Observer::start(&settings).expect("outputs");
+        let records = observer.records();
+        let proxy = Proxy::start(settings, observer).await.expect("a proxy");
+        let front = proxy.address("front").await.expect("the listener has an address");
+        Bench { front, records, proxy, directory: Some(directory) }
+    }
+
+    /// Every file of a session that has ended is there.
+    pub(crate) async fn written(&self) {
+        self.proxy.observer().finish().await;
+    }
+
+    pub(crate) fn opening_memory(&self) -> usize {
+        self.proxy.opening_memory()
+    }
+
+    /// Status and body of the capture of the one live session.
+    pub(crate) async fn live_capture(&self) -> (u16, Vec<u8>) {
+        let (_, body) = self.get("/api/sessions?state=live").await;
+        let sessions: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let id = sessions["sessions"][0]["session"]["id"].as_str().expect("a session").to_owned();
+        self.get(&format!("/api/sessions/{id}/capture")).await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.proxy.admin().expect("admin")).await.expect("connect");
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("asked");
+        let mut answer = Vec::new();
+        within("an answer", stream.read_to_end(&mut answer)).await.expect("an answer");
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let status = std::str::from_utf8(&answer[9..12]).expect("digits").parse().expect("a status");
+        (status, answer.split_off(end + 4))
     }
 
     /// The record of the next session that ended.
     pub(crate) async fn record(&mut self) -> Arc<SessionRecord> {
         within("a record", self.records.recv()).await.expect("a record")
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.directory {
+            let _ = std::fs::remove_dir_all(directory);
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 //! gets a pair to anything weaker than it can do by itself.
 
 mod attacker;
+mod captured;
 mod carried;
 mod downgrade;
 mod ends;
 mod gateway;
 mod profile;
+mod revealed;
 mod start;
+mod wiretap;

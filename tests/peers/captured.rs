@@ -4,6 +4,8 @@
 use crate::lab::{Lab, PASSWORD, USER, wait_until};
 use crate::proxy::{Proxy, action, at, text};
 use anyhow::{Context, Result, ensure};
+use parser::diagnosis::{Confidence, Verdict};
+use parser::session::BridgeOutcome;
 use rdpscope::analyze::own::{Recorded, recorded};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,9 +29,7 @@ pub(crate) fn agree(proxy: &Proxy) -> Result<usize> {
         let wanted = text(event, "event.outcome") == "failure" && code != "proxy_shutdown";
         if path.is_empty() {
             let over = text(event, "rdpscope.phase") == "active" || text(event, "rdp.tracking") == "released";
-            // Where a bridge took part, each leg carried something else, and there is no capture.
-            let bridged = !at(event, "rdpscope.bridge").is_null();
-            ensure!(!wanted || over || bridged, "{code} of session {id} has no capture");
+            ensure!(!wanted || over, "{code} of session {id} has no capture");
             let gone = || (!proxy.captures().join(format!("{id}.pcapng")).exists()).then_some(());
             ensure!(wait_until(WRITTEN, gone).is_some(), "{code} is no failure, and session {id} has a capture");
             continue;
@@ -45,6 +45,9 @@ pub(crate) fn agree(proxy: &Proxy) -> Result<usize> {
             wait_until(WRITTEN, read).with_context(|| format!("no capture says {told:?}: {}", path.display()))?;
         same(&read, event, &told).with_context(|| path.display().to_string())?;
         discreet(path)?;
+        if read.secrets {
+            readable_inside(path, &read)?;
+        }
     }
     Ok(captures)
 }
@@ -54,7 +57,14 @@ fn same(read: &Recorded, event: &Value, told: &[String; 4]) -> Result<()> {
     ensure!(!read.cut_short, "bytes are missing");
     let bytes = (read.timeline.traffic.client.bytes, read.timeline.traffic.host.bytes);
     let said = |path| at(event, path).as_u64().unwrap_or_default();
-    ensure!(bytes == (said("source.bytes"), said("destination.bytes")), "{bytes:?} bytes");
+    let told_bytes = (said("source.bytes"), said("destination.bytes"));
+    if text(event, "rdpscope.bridge.result") == "carried" {
+        // What the proxy has counted inside is sealed in the file, which takes more.
+        ensure!(bytes.0 >= told_bytes.0 && bytes.1 >= told_bytes.1, "{bytes:?} bytes, {told_bytes:?} inside");
+        not_against(&read.by_bytes(), told)?;
+    } else {
+        ensure!(bytes == told_bytes, "{bytes:?} bytes");
+    }
     let verdict = read.verdict();
     let offline = [verdict.cause.id(), verdict.side.name(), verdict.phase.name(), verdict.confidence.name()];
     if told[0] == "cert_changed_mid_session" {
@@ -66,6 +76,15 @@ fn same(read: &Recorded, event: &Value, told: &[String; 4]) -> Result<()> {
     Ok(())
 }
 
+/// Sealed bytes say less than what was read inside, but nothing against it: the same step, or one that sizes cannot tell
+/// from it, and never another cause as if it were sure.
+fn not_against(by_bytes: &Verdict, told: &[String; 4]) -> Result<()> {
+    let same = by_bytes.cause.id() == told[0];
+    ensure!(same || by_bytes.confidence < Confidence::Proven, "the bytes alone are taken to prove {by_bytes:?}");
+    ensure!(by_bytes.phase.name() == told[2], "by its bytes it ended in {}, not in {}", by_bytes.phase, told[2]);
+    Ok(())
+}
+
 /// No name and no password of the lab's user is in the file, in any spelling.
 fn discreet(path: &Path) -> Result<()> {
     let file = std::fs::read(path)?;
@@ -74,6 +93,38 @@ fn discreet(path: &Path) -> Result<()> {
         for spelling in [secret.as_bytes(), &wide] {
             let shown = file.windows(spelling.len()).any(|bytes| bytes == spelling);
             ensure!(!shown, "{} shows {secret:?}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// tshark opens the TLS of a bridged session by what is in its file, has nothing to complain of, and finds no secret in it.
+fn readable_inside(path: &Path, read: &Recorded) -> Result<()> {
+    let host = read.identity.upstream.rsplit(':').next().context("a port")?;
+    let decode = [&*read.identity.local.port().to_string(), host]
+        .map(|port| [format!("tcp.port=={port},tls"), format!("tls.port=={port},tpkt")]);
+    let tshark = |arguments: &[&str]| -> Result<String> {
+        let mut tshark = Command::new("tshark");
+        decode.iter().flatten().for_each(|decode| _ = tshark.arg("-d").arg(decode));
+        let output = tshark.arg("-n").args(arguments).arg("-r").arg(path).stdin(Stdio::null()).output()?;
+        ensure!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let opened = tshark(&["-Y", "credssp || t125", "-T", "fields", "-e", "frame.interface_name"])?;
+    // Where a leg did not come up there is a handshake to be read, and no more.
+    let carried = read.timeline.bridge.as_ref().is_some_and(|facts| facts.outcome == BridgeOutcome::Carried);
+    ensure!(!carried || !opened.is_empty(), "nothing of {} is opened", path.display());
+    let said = tshark(&["-q", "-z", "expert,note"])?;
+    let wrong: Vec<&str> = said.lines().filter(|line| is_complaint(line)).collect();
+    ensure!(wrong.is_empty(), "tshark complains of {}:\n    {}", path.display(), wrong.join("\n    "));
+    // Every byte that it knows, in hexadecimal digits.
+    let shown = tshark(&["-T", "jsonraw", "-x"])?;
+    ensure!(shown.contains("_raw"), "nothing is shown");
+    for secret in [USER, PASSWORD] {
+        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let wide: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for spelling in [hex(secret.as_bytes()), hex(&wide)] {
+            ensure!(!shown.contains(&spelling), "{} shows {secret:?} inside", path.display());
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+use time::format_description::well_known::Rfc3339;
 
 /// How long an event may take from the end of a connection to the file. It needs milliseconds; a busy machine more.
 const EVENT: Duration = Duration::from_secs(15);
@@ -68,8 +69,14 @@ impl Proxy {
         let settings = options.settings.unwrap_or_default();
         // What passing bytes on can tell is shown here, and hosts that count their connections are left alone.
         let probe = if settings.contains("[probe]") { "" } else { "[probe]\nmode = \"off\"" };
+        // Captures of bridged sessions are readable: what is in them can be looked at.
+        let until = time::OffsetDateTime::now_utc() + time::Duration::hours(12);
+        let secrets = match options.bridge {
+            Some(_) => format!("secrets = true\nsecrets_until = \"{}\"\n", until.format(&Rfc3339)?),
+            None => String::new(),
+        };
         let text = format!(
-            "{listeners}\n{probe}\n[capture]\ndirectory = \"{}\"\nmin_free = \"0B\"\n[events]\npath = \"{}\"\nlive = {}\n\
+            "{listeners}\n{probe}\n[capture]\ndirectory = \"{}\"\nmin_free = \"0B\"\n{secrets}[events]\npath = \"{}\"\nlive = {}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n{settings}\n",
             room.join("captures").display(),
             events.display(),

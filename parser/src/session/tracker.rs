@@ -272,7 +272,8 @@ impl Session {
     /// How closely bytes are looked at.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        let unreadable = matches!(self.timeline.opening, Opening::NotRdp | Opening::GatewayHttp);
+        let unreadable = matches!(self.timeline.opening, Opening::NotRdp | Opening::GatewayHttp)
+            || self.timeline.plaintext.is_some() && self.plain.is_none();
         if self.let_go
             || self.timeline.gave_up.is_some()
             || unreadable

@@ -86,8 +86,8 @@ pub(super) async fn capture(State(admin): State<Admin>, Path(id): Path<String>) 
     const OFF: &str = "name a directory: `directory` in [capture], or --capture";
     const NONE: &str =
         "failed sessions have one, unless their opening was over; rdpscope_captures_not_written_total counts by why";
-    const OVER: &str = "an opening is kept until its session is up, not where a bridge takes part, and not without room in \
-                        `opening_memory`; the packets of what comes later are for tcpdump and `rdpscope analyze`";
+    const OVER: &str = "an opening is kept until its session is up, and not without room in `opening_memory`; the packets of \
+                        what comes later are for tcpdump and `rdpscope analyze`";
     let id = session_id(&id)?;
     let observer = admin.observer()?;
     let none = |why: String, hint| Fault::new(StatusCode::NOT_FOUND, why, hint);

@@ -2,16 +2,20 @@
 //!
 //! The session is put together as the proxy saw it: what the client sent from the client's leg, what the host sent from
 //! the host's, closes and time-outs from the comment. So the same rules come to the same verdict.
+//!
+//! Where a bridge kept the legs apart, the client's leg is the session: the host's words are what the client was sent. What
+//! is inside of a bridged session the proxy has read, and the file has it sealed. There the bytes can say less, and sizes
+//! alone may point elsewhere; so the verdict is the one that the proxy told, with what it rests on.
 
 use super::source::CaptureError;
 use crate::record::SessionIdentity;
-use crate::record::capture::facts::{Facts, Meant};
+use crate::record::capture::facts::{Facts, Meant, Told};
 use crate::record::capture::pcapng::{self, Packet};
 use etherparse::{SlicedPacket, TransportSlice};
 use parser::Timestamp;
-use parser::diagnosis::{Verdict, diagnose, diagnose_with};
+use parser::diagnosis::{Cause, Confidence, Missing, Side, Verdict, diagnose, diagnose_with};
 use parser::profile::HostProfile;
-use parser::session::{Limits, Peer, Session, Timeline};
+use parser::session::{Limits, Peer, Phase, Session, Timeline};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -35,12 +39,22 @@ pub struct Recorded {
     pub cut_short: bool,
     /// Cause, side, phase and confidence as the proxy told them; none of a session that was still open.
     pub told: Option<[String; 4]>,
+    /// Secrets are in the file: who has it can read its TLS.
+    pub secrets: bool,
+    /// The verdict of a proxy that has read inside of TLS, where the file is sealed.
+    inside: Option<Box<Verdict>>,
 }
 
 impl Recorded {
     /// The verdict on it.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
+        self.inside.as_deref().map_or_else(|| self.by_bytes(), Verdict::clone)
+    }
+
+    /// What the bytes of the file alone come to: of a bridged session sizes and ends, as of any that is sealed.
+    #[must_use]
+    pub fn by_bytes(&self) -> Verdict {
         match &self.profile {
             Some(profile) => diagnose_with(&self.timeline, profile),
             None => diagnose(&self.timeline),
@@ -74,7 +88,7 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
     let mut replay =
         Replay { session: Session::new(Timestamp(facts.accepted), Limits::default()), at: [0; 2], step: 0 };
     for packet in pcapng::packets(file) {
-        if let Some((from, bytes)) = read_by_us(&packet) {
+        if let Some((from, bytes)) = seen_by_us(&packet, facts.is_apart()) {
             replay.steps(&facts, false);
             replay.data(from, bytes, packet.at);
         }
@@ -83,6 +97,9 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
     let mut session = replay.session;
     if let Some(act) = facts.act.as_ref().and_then(|act| act.meant()) {
         session.proxy_act(act, Timestamp(facts.accepted));
+    }
+    if let Some(bridge) = facts.bridge() {
+        session.bridged(bridge);
     }
     let (tcp, profile) = (facts.tcp.meant(), facts.profile());
     for leg in [Peer::Client, Peer::Host] {
@@ -102,6 +119,8 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
         timeline: session.finish(),
         profile,
         cut_short: facts.carried != facts.kept,
+        secrets: pcapng::holds_secrets(file),
+        inside: facts.verdict.as_ref().and_then(inside).map(Box::new),
         told: facts.verdict.map(|told| [told.cause, told.side, told.phase, told.confidence]),
     })
 }
@@ -155,11 +174,33 @@ impl Replay {
     }
 }
 
-/// What a packet brought us, and from whom. What we sent is the same again.
-fn read_by_us(packet: &Packet) -> Option<(Peer, &[u8])> {
-    let from = match (packet.outbound, packet.interface) {
-        (false, 0) => Peer::Client,
-        (false, 1) => Peer::Host,
+/// A verdict that the file cannot give by its bytes. `None`: it can, or it has a name of a later version.
+fn inside(told: &Told) -> Option<Verdict> {
+    let inside = told.inside.as_ref()?;
+    let mut evidence = inside.evidence.clone();
+    evidence.push("The proxy has read this inside of TLS; in the file it is sealed.".to_owned());
+    Some(Verdict {
+        cause: Cause::from_id(&told.cause)?,
+        side: Side::ALL.into_iter().find(|side| side.name() == told.side)?,
+        phase: Phase::ALL.into_iter().find(|phase| phase.name() == told.phase)?,
+        confidence: [Confidence::Possible, Confidence::Likely, Confidence::Proven]
+            .into_iter()
+            .find(|confidence| confidence.name() == told.confidence)?,
+        evidence,
+        alternatives: inside.alternatives.iter().filter_map(|id| Cause::from_id(id)).collect(),
+        remedy: inside.remedy.clone(),
+        missing: Missing::default(),
+        smallest_change: Vec::new(),
+        end: None,
+        message: inside.message.clone(),
+    })
+}
+
+/// What a packet brought us, and from whom; what we sent is the same again. With legs `apart`, what the client's leg shows.
+fn seen_by_us(packet: &Packet, apart: bool) -> Option<(Peer, &[u8])> {
+    let from = match (packet.interface, packet.outbound, apart) {
+        (0, false, _) => Peer::Client,
+        (1, false, false) | (0, true, true) => Peer::Host,
         _ => return None,
     };
     let sliced = SlicedPacket::from_ethernet(&packet.frame).ok()?;

@@ -188,9 +188,7 @@ impl<'a> Side<'a> {
                 None
             }
             Ok(read) => {
-                if self.leg.peer == Peer::Client {
-                    self.show(Peer::Client, &wire[REST_MAX..REST_MAX + read], witness);
-                }
+                self.heard(&wire[REST_MAX..REST_MAX + read], witness);
                 let rest = self.tls.rest();
                 let begin = REST_MAX - rest.len();
                 wire[begin..REST_MAX].copy_from_slice(&rest);
@@ -268,15 +266,21 @@ impl<'a> Side<'a> {
         true
     }
 
-    /// What goes to the client crosses its leg as it is.
-    fn tell(&self, sealed: &[u8], witness: &mut Witness) {
-        if self.leg.peer == Peer::Client && !sealed.is_empty() {
-            self.show(Peer::Host, sealed, witness);
+    /// What was read from here, as it crossed the wire. Where nothing inside is read, the client's leg is what is watched.
+    fn heard(&self, sealed: &[u8], witness: &mut Witness) {
+        match (self.leg.peer, self.read) {
+            (Peer::Client, false) => witness.data(Peer::Client, sealed),
+            (from, _) => witness.read_sealed(from, sealed),
         }
     }
 
-    fn show(&self, from: Peer, sealed: &[u8], witness: &mut Witness) {
-        if self.read { witness.sealed(from, sealed) } else { witness.data(from, sealed) }
+    /// The same of what is sent here.
+    fn tell(&self, sealed: &[u8], witness: &mut Witness) {
+        match (self.leg.peer, self.read) {
+            _ if sealed.is_empty() => {}
+            (Peer::Client, false) => witness.said(Peer::Client, sealed),
+            (to, _) => witness.sent_sealed(to, sealed),
+        }
     }
 
     /// Sends `sealed`; what the socket does not take now stays for later.

@@ -6,9 +6,11 @@
 
 use super::tls::{Failure, Out, Tls};
 use super::trust::{Trust, Untrusted};
+use crate::record::capture::Keys;
 use crate::sys::ResumingContext;
 use config::{BridgeRules, Ciphers};
 use openssl::error::ErrorStack;
+use openssl::ex_data::Index;
 use openssl::pkey::PKey;
 use openssl::ssl::{
     ErrorCode, ShutdownState, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslStream,
@@ -68,21 +70,24 @@ pub(crate) fn client(rules: &BridgeRules) -> Result<ResumingContext, String> {
     Ok(ResumingContext::new(builder))
 }
 
-/// A leg towards a client.
-pub(crate) fn accept(context: &SslContext) -> Result<Box<dyn Tls>, Failure> {
+/// A leg towards a client. Its secrets go to `keys`, if they may be kept.
+pub(crate) fn accept(context: &SslContext, keys: Option<Arc<Keys>>) -> Result<Box<dyn Tls>, Failure> {
     let mut ssl = Ssl::new(context).map_err(stack)?;
+    keep_secrets(&mut ssl, keys);
     ssl.set_accept_state();
     Legacy::leg(ssl, None)
 }
 
-/// A leg towards the host called `name`. `resumes`: an older session may be taken up.
+/// A leg towards the host called `name`. `resumes`: an older session may be taken up. `keys` as for [`accept`].
 pub(crate) fn connect(
     context: &ResumingContext,
     name: ServerName<'static>,
     trust: &Trust,
     resumes: bool,
+    keys: Option<Arc<Keys>>,
 ) -> Result<Box<dyn Tls>, Failure> {
     let mut ssl = context.ssl(resumes).map_err(stack)?;
+    keep_secrets(&mut ssl, keys);
     if let ServerName::DnsName(name) = &name {
         ssl.set_hostname(name.as_ref()).map_err(stack)?;
     }
@@ -90,6 +95,18 @@ pub(crate) fn connect(
     let host = Host { trust: trust.clone(), name, untrusted: Arc::default() };
     ssl.set_verify_callback(SslVerifyMode::PEER, host.clone().judging());
     Legacy::leg(ssl, Some(host))
+}
+
+/// Where a connection has its [`Keys`], if it has any.
+fn place_of_keys() -> Option<Index<Ssl, Arc<Keys>>> {
+    static PLACE: OnceLock<Option<Index<Ssl, Arc<Keys>>>> = OnceLock::new();
+    *PLACE.get_or_init(|| Ssl::new_ex_index().ok())
+}
+
+fn keep_secrets(ssl: &mut Ssl, keys: Option<Arc<Keys>>) {
+    if let (Some(place), Some(keys)) = (place_of_keys(), keys) {
+        ssl.set_ex_data(place, keys);
+    }
 }
 
 /// Who may be taken for the host.
@@ -136,6 +153,12 @@ fn context(method: SslMethod, versions: &[TlsVersion]) -> Result<SslContextBuild
     // An idle session holds no record.
     builder.set_mode(SslMode::RELEASE_BUFFERS);
     builder.set_num_tickets(1)?;
+    // It belongs to all connections of a context; those without keys let every line go.
+    builder.set_keylog_callback(|ssl, line| {
+        if let Some(keys) = place_of_keys().and_then(|place| ssl.ex_data(place)) {
+            keys.line(line);
+        }
+    });
     Ok(builder)
 }
 

@@ -8,6 +8,7 @@ use super::legacy;
 use super::modern;
 use super::tls::{Failure, Tls};
 use super::trust::Trust;
+use crate::record::capture::Keys;
 use config::{BridgeRules, Ciphers, LEGACY_TLS, is_modern};
 use parser::profile::{Ability, KeyType, Offer, meet};
 use parser::session::{CertificateFacts, ClientHelloFacts};
@@ -125,11 +126,11 @@ impl Libraries {
         !LEGACY_TLS && whole && rules.host_ciphers == Ciphers::Default
     }
 
-    /// A leg towards a client.
-    pub(super) fn accept(&self, library: Library) -> Result<Box<dyn Tls>, Failure> {
+    /// A leg towards a client. Its secrets go to `keys`, if they may be kept.
+    pub(super) fn accept(&self, library: Library, keys: Option<Arc<Keys>>) -> Result<Box<dyn Tls>, Failure> {
         match (library, &self.modern_server) {
-            (Library::Modern, Some(config)) => modern::accept(config),
-            _ => self.accept_legacy(),
+            (Library::Modern, Some(config)) => modern::accept(config, keys),
+            _ => self.accept_legacy(keys),
         }
     }
 
@@ -142,9 +143,10 @@ impl Libraries {
         trust: &Trust,
         name: &ServerName<'static>,
         (post_quantum, nla): (bool, bool),
+        keys: Option<Arc<Keys>>,
     ) -> Result<Box<dyn Tls>, Failure> {
         let (Library::Modern, Some(clients)) = (library, &self.modern_clients) else {
-            return self.connect_legacy(name, trust, !nla);
+            return self.connect_legacy(name, trust, !nla, keys);
         };
         let kept = &clients[usize::from(post_quantum)][usize::from(!nla)];
         let config = match kept.get() {
@@ -155,7 +157,7 @@ impl Libraries {
                 Arc::clone(kept.get_or_init(|| made))
             }
         };
-        modern::connect(&config, name.clone())
+        modern::connect(&config, name.clone(), keys)
     }
 }
 
@@ -169,8 +171,8 @@ impl Libraries {
         self.legacy_client.is_some()
     }
 
-    fn accept_legacy(&self) -> Result<Box<dyn Tls>, Failure> {
-        legacy::accept(self.legacy_server.as_ref().ok_or_else(no_library)?)
+    fn accept_legacy(&self, keys: Option<Arc<Keys>>) -> Result<Box<dyn Tls>, Failure> {
+        legacy::accept(self.legacy_server.as_ref().ok_or_else(no_library)?, keys)
     }
 
     fn connect_legacy(
@@ -178,8 +180,9 @@ impl Libraries {
         name: &ServerName<'static>,
         trust: &Trust,
         resumes: bool,
+        keys: Option<Arc<Keys>>,
     ) -> Result<Box<dyn Tls>, Failure> {
-        legacy::connect(self.legacy_client.as_ref().ok_or_else(no_library)?, name.clone(), trust, resumes)
+        legacy::connect(self.legacy_client.as_ref().ok_or_else(no_library)?, name.clone(), trust, resumes, keys)
     }
 }
 
@@ -193,11 +196,17 @@ impl Libraries {
         false
     }
 
-    fn accept_legacy(&self) -> Result<Box<dyn Tls>, Failure> {
+    fn accept_legacy(&self, _keys: Option<Arc<Keys>>) -> Result<Box<dyn Tls>, Failure> {
         Err(no_library())
     }
 
-    fn connect_legacy(&self, _: &ServerName<'static>, _: &Trust, _resumes: bool) -> Result<Box<dyn Tls>, Failure> {
+    fn connect_legacy(
+        &self,
+        _: &ServerName<'static>,
+        _: &Trust,
+        _resumes: bool,
+        _keys: Option<Arc<Keys>>,
+    ) -> Result<Box<dyn Tls>, Failure> {
         Err(no_library())
     }
 }

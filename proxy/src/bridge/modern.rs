@@ -4,6 +4,7 @@
 
 use super::tls::{Failure, Out, Tls};
 use super::trust::{Trust, Untrusted};
+use crate::record::capture::Keys;
 use crate::tls_provider::provider;
 use config::{BridgeRules, Ciphers};
 use parser::session::BridgeLeg;
@@ -56,15 +57,35 @@ pub(crate) fn client(
     Ok(Arc::new(config))
 }
 
-/// A leg towards a client.
-pub(crate) fn accept(config: &Arc<ServerConfig>) -> Result<Box<dyn Tls>, Failure> {
-    let connection = UnbufferedServerConnection::new(Arc::clone(config)).map_err(failure)?;
+/// A leg towards a client. Its secrets go to `keys`, if they may be kept.
+pub(crate) fn accept(config: &Arc<ServerConfig>, keys: Option<Arc<Keys>>) -> Result<Box<dyn Tls>, Failure> {
+    let config = keys.map_or_else(
+        || Arc::clone(config),
+        |keys| {
+            let mut own = ServerConfig::clone(config);
+            own.key_log = keys;
+            Arc::new(own)
+        },
+    );
+    let connection = UnbufferedServerConnection::new(config).map_err(failure)?;
     Ok(Box::new(Modern { connection, rest: Vec::new(), peer_closed: false, established: false }))
 }
 
-/// A leg towards the host called `name`.
-pub(crate) fn connect(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Result<Box<dyn Tls>, Failure> {
-    let connection = UnbufferedClientConnection::new(Arc::clone(config), name).map_err(failure)?;
+/// A leg towards the host called `name`. `keys` as for [`accept`].
+pub(crate) fn connect(
+    config: &Arc<ClientConfig>,
+    name: ServerName<'static>,
+    keys: Option<Arc<Keys>>,
+) -> Result<Box<dyn Tls>, Failure> {
+    let config = keys.map_or_else(
+        || Arc::clone(config),
+        |keys| {
+            let mut own = ClientConfig::clone(config);
+            own.key_log = keys;
+            Arc::new(own)
+        },
+    );
+    let connection = UnbufferedClientConnection::new(config, name).map_err(failure)?;
     Ok(Box::new(Modern { connection, rest: Vec::new(), peer_closed: false, established: false }))
 }
 
@@ -416,7 +437,11 @@ mod tests {
         let trust = Trust::of(&rules).expect("trust");
         let client = client(&rules, &trust, false, true).expect("client");
         let name = ServerName::try_from("host.test").expect("a name");
-        (End::new(connect(&client, name).expect("client")), End::new(accept(&server).expect("server")), certificate)
+        (
+            End::new(connect(&client, name, None).expect("client")),
+            End::new(accept(&server, None).expect("server")),
+            certificate,
+        )
     }
 
     fn shake(client: &mut End, server: &mut End, chunk: usize) -> Result<(), Failure> {

@@ -197,8 +197,7 @@ impl<'a> Opening<'a> {
             match packet(&self.said.host) {
                 Packet::Whole(length) => {
                     self.confirm = self.said.host.drain(..length).collect();
-                    self.witness.data(Peer::Host, &self.confirm);
-                    self.relay.say(Peer::Client, &self.confirm, self.stop).await?;
+                    self.relay.say(Peer::Client, &self.confirm, self.witness, self.stop).await?;
                     break;
                 }
                 Packet::Other => return Ok(None),
@@ -302,7 +301,7 @@ impl<'a> Opening<'a> {
             );
             return self.untouched_after_all(target, hello, reason, refused_with, by, refusal).await;
         }
-        drop(refusal);
+        Relay::hang_up(refusal.map(|(first, _)| first), self.witness);
         let facts = |outcome, client| BridgeFacts { reason, outcome, client, host: Some(leg), refused_with };
         let mut sealed: PerPeer<Vec<u8>> = PerPeer { client: Vec::new(), host: std::mem::take(&mut self.said.host) };
         match self.client_leg().await? {
@@ -332,10 +331,11 @@ impl<'a> Opening<'a> {
     async fn reach(&mut self, target: Target, post_quantum: bool) -> Result<HostLeg, Ending> {
         let mut outcome = host_failed(None, "nothing was tried".to_owned());
         for (number, library) in self.for_host.iter().enumerate() {
-            if number > 0
-                && let Err(words) = self.connect_anew(target.address).await?
-            {
-                return Ok(HostLeg::Failed(host_failed(None, words)));
+            if number > 0 {
+                match self.connect_anew(target.address).await? {
+                    Ok(before) => Relay::hang_up(before, self.witness),
+                    Err(words) => return Ok(HostLeg::Failed(host_failed(None, words))),
+                }
             }
             match self.host_leg(*library, post_quantum).await? {
                 HostLeg::Failed(failed @ BridgeOutcome::LegFailed { .. }) => outcome = failed,
@@ -348,7 +348,7 @@ impl<'a> Opening<'a> {
 
     fn connect(&self, library: Library, post_quantum: bool) -> Result<Box<dyn Tls>, Failure> {
         let Bridge { rules, trust, name, .. } = self.bridge;
-        self.shown.libraries.connect(library, rules, trust, name, (post_quantum, self.nla))
+        self.shown.libraries.connect(library, rules, trust, name, (post_quantum, self.nla), self.witness.keys())
     }
 
     /// TLS with the host, and what it said with the last of the handshake.
@@ -376,7 +376,7 @@ impl<'a> Opening<'a> {
             let mut said = std::mem::take(&mut self.said.host);
             answered |= said.first() == Some(&HANDSHAKE);
             let received = receive(&mut *tls, &mut said, &mut plain, &mut out);
-            self.relay.say(Peer::Host, &out, self.stop).await?;
+            self.relay.say(Peer::Host, &out, self.witness, self.stop).await?;
             out.clear();
             if let Err(failure) = received {
                 return Ok(failed(failure, answered));
@@ -406,7 +406,7 @@ impl<'a> Opening<'a> {
 
     /// TLS with the client, from the hello that it has sent already.
     async fn client_leg(&mut self) -> Result<Result<(Box<dyn Tls>, BridgeLeg, Vec<u8>), Failure>, Ending> {
-        let mut tls = match self.shown.libraries.accept(self.for_client) {
+        let mut tls = match self.shown.libraries.accept(self.for_client, self.witness.keys()) {
             Ok(tls) => tls,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -416,11 +416,8 @@ impl<'a> Opening<'a> {
         loop {
             let mut said = std::mem::take(&mut self.said.client);
             let received = receive(&mut *tls, &mut said, &mut plain, &mut out);
-            if !out.is_empty() {
-                self.witness.data(Peer::Host, &out);
-                self.relay.say(Peer::Client, &out, self.stop).await?;
-                out.clear();
-            }
+            self.relay.say(Peer::Client, &out, self.witness, self.stop).await?;
+            out.clear();
             if let Err(failure) = received {
                 return Ok(Err(failure));
             }
@@ -450,7 +447,7 @@ impl<'a> Opening<'a> {
             return Ok(Ok(first));
         }
         let request = self.said.client[..self.request].to_vec();
-        self.relay.say(Peer::Host, &request, self.stop).await?;
+        self.relay.say(Peer::Host, &request, self.witness, self.stop).await?;
         let deadline = Instant::now() + self.plan.timeouts.negotiate;
         let words = loop {
             match packet(&self.said.host) {
@@ -472,7 +469,7 @@ impl<'a> Opening<'a> {
         };
         self.said.host.clear();
         if let Some(first) = first {
-            self.relay.exchange_host(first, self.witness);
+            Relay::hang_up(self.relay.exchange_host(first, self.witness), self.witness);
         }
         Ok(Err(words.to_owned()))
     }
@@ -499,7 +496,7 @@ impl<'a> Opening<'a> {
         }
         if reason == BridgeReason::Rescue {
             if let Some((first, said)) = refusal {
-                self.relay.exchange_host(first, self.witness);
+                Relay::hang_up(self.relay.exchange_host(first, self.witness), self.witness);
                 self.said.host = said;
             }
             return Ok(self.pass());
@@ -523,12 +520,13 @@ impl<'a> Opening<'a> {
         }
         self.said.host.clear();
         if let Some((first, said)) = refusal {
-            self.relay.exchange_host(first, self.witness);
+            Relay::hang_up(self.relay.exchange_host(first, self.witness), self.witness);
             self.said.host = said;
             return Ok(self.pass());
         }
         match self.connect_anew(target.address).await? {
-            Ok(_) => {
+            Ok(before) => {
+                Relay::hang_up(before, self.witness);
                 self.forwarded = self.request;
                 Ok(self.pass())
             }
@@ -542,8 +540,7 @@ impl<'a> Opening<'a> {
     /// A fatal alert in clear, in place of a ServerHello.
     async fn refuse(&mut self, alert: AlertDescription) -> Result<Opened, Ending> {
         let alert = clear_alert(alert);
-        self.witness.data(Peer::Host, &alert);
-        self.relay.say(Peer::Client, &alert, self.stop).await?;
+        self.relay.say(Peer::Client, &alert, self.witness, self.stop).await?;
         Err(Ending::Refused)
     }
 
@@ -561,7 +558,7 @@ impl<'a> Opening<'a> {
     /// Sends the host what the client has said, up to `end`.
     async fn forward(&mut self, end: usize) -> Result<(), Ending> {
         let next = self.said.client.get(self.forwarded..end).unwrap_or_default();
-        self.relay.say(Peer::Host, next, self.stop).await?;
+        self.relay.say(Peer::Host, next, self.witness, self.stop).await?;
         self.forwarded = self.forwarded.max(end);
         Ok(())
     }

@@ -208,12 +208,15 @@ impl Print<'_> {
 
     /// A file of our own: one session, with what no packet shows.
     fn own(mut self, recorded: Recorded) -> io::Result<Result<bool, CaptureError>> {
-        let cut_short = recorded.cut_short;
+        let (cut_short, secrets) = (recorded.cut_short, recorded.secrets);
         self.finding(&Finding::of_own(recorded));
         self.written?;
         self.out.flush()?;
         if cut_short {
             complain(format_args!("{}: the end of the session is not in it", self.name));
+        }
+        if secrets {
+            complain(format_args!("{}: it holds secrets that open its TLS, which are not used here", self.name));
         }
         Ok(Ok(self.found || self.analyze.stream.is_none()))
     }

@@ -219,7 +219,7 @@ impl Observer {
             Standing::Prompt(target) => undecided = Some((target, record.ended.plus(REVISED_WITHIN))),
         }
         let place = self.captures.as_ref().and_then(|captures| captures.place(&record, left.tape.as_deref()));
-        record.capture = place.as_ref().map(|place| Arc::clone(&place.path));
+        record.capture = place.as_ref().map(|place| place.file.clone());
         let record = Arc::new(record);
         if let Some(place) = place {
             place.write(&record, profile.clone());

@@ -27,7 +27,7 @@ pub use redact::{KeyError, Names};
 pub(crate) use report::HANGING;
 pub(crate) use report::readable;
 pub use report::{ReportStyle, report, write_report};
-pub use session::{LiveSession, SessionIdentity, SessionRecord};
+pub use session::{CaptureFile, LiveSession, SessionIdentity, SessionRecord};
 pub(crate) use shapes::{evicted as evicted_shapes, shared as shared_shape, told as shape_told};
 pub(crate) use stamp::Stamp;
 pub use stamp::rfc3339;

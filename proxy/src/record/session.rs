@@ -5,6 +5,7 @@ use parser::Timestamp;
 use parser::diagnosis::{Marks, Verdict};
 use parser::session::{PerPeer, Phase, TcpFacts, Timeline};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -38,7 +39,23 @@ pub struct SessionRecord {
     /// When it was over on both sides.
     pub ended: Timestamp,
     /// Where its opening was captured, if it was.
-    pub capture: Option<Arc<Path>>,
+    pub capture: Option<CaptureFile>,
+}
+
+/// The file with the opening of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureFile {
+    /// Where it is.
+    pub path: Arc<Path>,
+    /// It holds secrets with which TLS in it can be read.
+    pub secrets: bool,
+}
+
+impl Deref for CaptureFile {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl SessionRecord {

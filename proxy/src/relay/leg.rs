@@ -136,8 +136,13 @@ impl Leg {
             Peer::Client => Closer::Client,
             Peer::Host => Closer::Host,
         };
-        let (kind, at) = self.broken.map_or_else(|| (CloseKind::Fin, clock::now()), |b| (b.kind, b.at));
+        let (kind, at) = self.end();
         witness.closed(by, kind, at);
+    }
+
+    /// How it ended, and when.
+    pub(super) fn end(&self) -> (CloseKind, Timestamp) {
+        self.broken.map_or_else(|| (CloseKind::Fin, clock::now()), |b| (b.kind, b.at))
     }
 }
 

@@ -30,7 +30,8 @@ impl Relay {
 
     /// Waits until somebody in `from` has said something or ended; what was said is appended to `kept`.
     ///
-    /// What the client says is shown to the witness at once, its end too; what the host says is the caller's to show.
+    /// What the client says is shown to the witness at once, its end too. Of what the host says, and of its end, only a
+    /// capture is told: what of it goes on to the client is the caller's to say.
     pub(crate) async fn hear(
         &mut self,
         from: PerPeer<bool>,
@@ -53,10 +54,16 @@ impl Relay {
                     self.client.finish_reading(witness);
                 }
             }
+            let said = kept.host.len();
             if let (true, Some(host)) = (from.host, &mut self.host)
                 && listen(host, &mut kept.host, cx)
             {
                 heard = true;
+                witness.read_sealed(Peer::Host, kept.host.get(said..).unwrap_or_default());
+                if host.ended {
+                    let (kind, at) = host.end();
+                    witness.host_ended(kind, at);
+                }
             }
             if heard {
                 return Poll::Ready(Ok(()));
@@ -83,8 +90,17 @@ impl Relay {
     }
 
     /// Hands `bytes` to `peer`. A peer that is gone takes nothing; that shows when it is listened to.
-    pub(crate) async fn say(&mut self, peer: Peer, bytes: &[u8], stop: &mut Stop) -> Result<(), Ending> {
+    pub(crate) async fn say(
+        &mut self,
+        peer: Peer,
+        bytes: &[u8],
+        witness: &mut Witness,
+        stop: &mut Stop,
+    ) -> Result<(), Ending> {
         let Some(socket) = self.leg(peer).map(|leg| Arc::clone(&leg.socket)) else { return Ok(()) };
+        if !bytes.is_empty() {
+            witness.said(peer, bytes);
+        }
         let mut said = 0;
         poll_fn(|cx| {
             while said < bytes.len() {
@@ -108,9 +124,12 @@ impl Relay {
 
     /// Goes on untouched: `kept` is what each side has said and the other was not sent. The host's is shown now.
     pub(crate) fn resume(&mut self, kept: PerPeer<Vec<u8>>, witness: &mut Witness) {
-        if !kept.host.is_empty() {
-            witness.data(Peer::Host, &kept.host);
+        for (to, bytes) in [(Peer::Client, &kept.host), (Peer::Host, &kept.client)] {
+            if !bytes.is_empty() {
+                witness.said(to, bytes);
+            }
         }
+        witness.legs_together();
         witness.early(0);
         self.up = Direction::holding(kept.client);
         self.down = Direction::holding(kept.host);
@@ -125,6 +144,13 @@ impl Relay {
     pub(crate) fn exchange_host(&mut self, leg: Leg, witness: &mut Witness) -> Option<Leg> {
         witness.host_socket(leg.socket());
         self.host.replace(leg)
+    }
+
+    /// A connection to the host that is not needed any more.
+    pub(crate) fn hang_up(leg: Option<Leg>, witness: &Witness) {
+        if let Some(leg) = leg {
+            witness.hung_up(&leg.socket);
+        }
     }
 
     /// Both legs, for whoever moves the bytes in the relay's place.

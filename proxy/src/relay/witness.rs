@@ -7,7 +7,7 @@
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
 use crate::observe::{Left, Observer};
-use crate::record::capture::Tape;
+use crate::record::capture::{Keys, Tape};
 use crate::record::{LiveSession, SessionIdentity, SessionRecord, shared_shape};
 use crate::sys;
 use parser::Timestamp;
@@ -165,6 +165,8 @@ pub(crate) struct Witness {
     early: usize,
     /// What passes, while the tracker reads and if captures are written.
     tape: Option<Arc<Tape>>,
+    /// The legs carry each its own: see [`Witness::legs_apart`].
+    apart: bool,
     over: bool,
 }
 
@@ -197,8 +199,20 @@ impl Witness {
             charge: Charge::new(budget),
             early: 0,
             tape,
+            apart: false,
             over: false,
         }
+    }
+
+    /// What is read from one peer is not what the other one is sent: a bridge has a hand in it. What the client is sent is
+    /// then all that it hears of the host ([`Witness::said`]).
+    pub(crate) fn legs_apart(&mut self) {
+        self.apart = true;
+    }
+
+    /// From now on what is read is passed on as it is.
+    pub(crate) fn legs_together(&mut self) {
+        self.apart = false;
     }
 
     /// Something happened on the way to the host.
@@ -213,7 +227,7 @@ impl Witness {
     /// The host's socket, once there is one.
     pub(crate) fn host_socket(&mut self, socket: &Arc<TcpStream>) {
         if let Some(tape) = &self.tape {
-            tape.host_local(socket.local_addr().ok());
+            tape.host(socket.local_addr().ok(), clock::now());
         }
         *self.live.host.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(socket);
     }
@@ -222,17 +236,56 @@ impl Witness {
     pub(crate) fn data(&mut self, from: Peer, bytes: &[u8]) {
         // One time for both: what is said of a read is found in a capture by its time.
         let at = clock::now();
-        if let Some(tape) = &self.tape {
-            tape.data(from, bytes, at);
+        match &self.tape {
+            Some(tape) if self.apart => tape.read(from, bytes, at),
+            Some(tape) => tape.data(from, bytes, at),
+            None => {}
         }
         self.read(from, bytes, at, Session::data);
     }
 
-    /// Bytes that cross the client's leg of a bridge as they cross it, sealed: for a capture alone. What a bridge reads
-    /// in clear is never part of one.
-    pub(crate) fn sealed(&self, from: Peer, bytes: &[u8]) {
+    /// A bridge sends these bytes to `to`, as they cross the wire. To a client they are what the host says.
+    pub(crate) fn said(&mut self, to: Peer, bytes: &[u8]) {
+        let at = clock::now();
         if let Some(tape) = &self.tape {
-            tape.data(from, bytes, clock::now());
+            tape.sent(to, bytes, at);
+        }
+        if to == Peer::Client {
+            self.read(Peer::Host, bytes, at, Session::data);
+        }
+    }
+
+    /// Bytes that a bridge has read from `from`, as they crossed the wire: for a capture alone. What it reads in clear is
+    /// never part of one.
+    pub(crate) fn read_sealed(&self, from: Peer, bytes: &[u8]) {
+        if let Some(tape) = &self.tape {
+            tape.read(from, bytes, clock::now());
+        }
+    }
+
+    /// The same of what it sends to `to`.
+    pub(crate) fn sent_sealed(&self, to: Peer, bytes: &[u8]) {
+        if let Some(tape) = &self.tape {
+            tape.sent(to, bytes, clock::now());
+        }
+    }
+
+    /// Where the secrets of a bridge's legs are left, if a capture may be read with them.
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
+        self.tape.as_ref()?.keys()
+    }
+
+    /// The host ended its connection, and the client is not told yet.
+    pub(crate) fn host_ended(&self, kind: CloseKind, at: Timestamp) {
+        if let Some(tape) = &self.tape {
+            tape.host_ended(kind, at);
+        }
+    }
+
+    /// A connection to the host is not needed any more.
+    pub(crate) fn hung_up(&self, socket: &TcpStream) {
+        if let Some(tape) = &self.tape {
+            tape.hung_up(socket.local_addr().ok(), clock::now());
         }
     }
 
@@ -374,10 +427,6 @@ impl Witness {
         if !self.charge.set(session.buffered() + self.early) && !self.let_go {
             session.give_up(GiveUp::Budget, at);
             let _ = self.charge.set(session.buffered() + self.early);
-        }
-        // What a bridge carries is shown in clear from here on, and holds passwords: none of it is kept.
-        if session.timeline().plaintext.is_some() || session.timeline().bridge.is_some() {
-            self.tape = None;
         }
         let phase = session.phase();
         if !self.let_go && session.watch() == Watch::Tail {

@@ -52,7 +52,7 @@ impl Seen {
         self.upstream(UpstreamEvent::Connecting(self.host), at);
         self.upstream(UpstreamEvent::Connected(self.host), at);
         let local = SocketAddr::new(self.host.ip(), 40_000);
-        self.tape.iter().for_each(|tape| tape.host_local(Some(local)));
+        self.tape.iter().for_each(|tape| tape.host(Some(local), at));
     }
 
     fn data(&mut self, from: Peer, bytes: &[u8], at: Timestamp) {

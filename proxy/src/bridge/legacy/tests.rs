@@ -90,8 +90,8 @@ fn ends(client_leg: &[TlsVersion], host_leg: &[TlsVersion], ciphers: Ciphers) ->
     let rules = BridgeRules { host_ciphers: ciphers, ..rules(client_leg, host_leg, digest(&chain[0])) };
     let (server, client) = (server(&rules, &chain, &key)?, client(&rules)?);
     let trust = Trust::of(&rules)?;
-    let client = connect(&client, name(), &trust, true).map_err(|error| error.to_string())?;
-    Ok((End::new(client), End::new(accept(&server).map_err(|error| error.to_string())?)))
+    let client = connect(&client, name(), &trust, true, None).map_err(|error| error.to_string())?;
+    Ok((End::new(client), End::new(accept(&server, None).map_err(|error| error.to_string())?)))
 }
 
 /// The suites of the ClientHello with which a host leg begins.
@@ -134,16 +134,17 @@ fn both_libraries_meet_in_one_program_and_take_the_highest_version() {
     let rules = rules(&ALL, &ALL, digest(&chain[0]));
     let trust = Trust::of(&rules).expect("trust");
     // A client leg that allows TLS 1.0 gives a modern client TLS 1.3.
-    let legacy = accept(&server(&rules, &chain, &key).expect("server")).expect("server");
+    let legacy = accept(&server(&rules, &chain, &key).expect("server"), None).expect("server");
     let config = modern::client(&rules, &trust, false, true).expect("client");
-    let (mut client, mut server) = (End::new(modern::connect(&config, name()).expect("client")), End::new(legacy));
+    let (mut client, mut server) =
+        (End::new(modern::connect(&config, name(), None).expect("client")), End::new(legacy));
     shake(&mut client, &mut server, 100).expect("a handshake");
     let of = |end: &End| end.tls.facts().map(|facts| (facts.version, facts.library));
     assert_eq!((of(&client), of(&server)), (Some((TlsVersion::TLS13, "rustls")), Some((TlsVersion::TLS13, "openssl"))));
     // A host leg that allows it gets TLS 1.3 from a modern host.
     let config = modern::server(&rules, chain, key).expect("server");
-    let legacy = connect(&super::client(&rules).expect("client"), name(), &trust, true).expect("client");
-    let (mut client, mut server) = (End::new(legacy), End::new(modern::accept(&config).expect("server")));
+    let legacy = connect(&super::client(&rules).expect("client"), name(), &trust, true, None).expect("client");
+    let (mut client, mut server) = (End::new(legacy), End::new(modern::accept(&config, None).expect("server")));
     shake(&mut client, &mut server, 100).expect("a handshake");
     assert_eq!((of(&client), of(&server)), (Some((TlsVersion::TLS13, "openssl")), Some((TlsVersion::TLS13, "rustls"))));
 }
@@ -168,8 +169,8 @@ fn old_certificates_are_taken_when_they_are_the_ones_meant() {
         for (pin, trusted) in [(digest(&chain[0]), true), (Pin([9; 32]), false)] {
             let rules = rules(&ALL, &[TlsVersion::TLS10], pin);
             let trust = Trust::of(&rules).expect("trust");
-            let leg = connect(&client(&rules).expect("client"), name(), &trust, true).expect("client");
-            let host = accept(&server(&rules, &chain, &key).expect("server")).expect("server");
+            let leg = connect(&client(&rules).expect("client"), name(), &trust, true, None).expect("client");
+            let host = accept(&server(&rules, &chain, &key).expect("server"), None).expect("server");
             let (mut leg, mut host) = (End::new(leg), End::new(host));
             let outcome = shake(&mut leg, &mut host, 65_536);
             assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
@@ -227,8 +228,8 @@ fn a_host_leg_takes_up_an_older_session_where_it_may() {
         let resumed: Vec<bool> = [true, true, true, false]
             .into_iter()
             .map(|resumes| {
-                let leg = connect(&context, name(), &trust, resumes).expect("client");
-                let (mut leg, mut host) = (End::new(leg), End::new(accept(&host).expect("server")));
+                let leg = connect(&context, name(), &trust, resumes, None).expect("client");
+                let (mut leg, mut host) = (End::new(leg), End::new(accept(&host, None).expect("server")));
                 shake(&mut leg, &mut host, 65_536).expect("a handshake");
                 assert_eq!(leg.tls.peer_certificate(), Some(&chain[0][..]), "{version}: judged, and known, each time");
                 leg.tls.facts().expect("up").resumed

@@ -8,7 +8,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 #[derive(Clone)]
 pub(crate) struct CaptureMetrics {
     written: IntCounter,
-    not_written: [IntCounter; 7],
+    not_written: [IntCounter; 6],
     stored: IntGauge,
 }
 

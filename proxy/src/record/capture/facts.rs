@@ -2,6 +2,8 @@
 //! waiting, how the way to the host was found, what the kernel knew. With it, and the bytes, whoever reads the file
 //! comes to the verdict that the proxy came to.
 
+mod bridge;
+
 use super::pcapng;
 use super::tape::{Happened, Passed, Stopped};
 use crate::probe::Target;
@@ -11,8 +13,8 @@ use parser::Timestamp;
 use parser::diagnosis::Verdict;
 use parser::profile::HostProfile;
 use parser::session::{
-    Awaiting, CloseKind, Closer, ConnectFailure, Opening, Peer, PerPeer, ProxyAct, ResolveFailure, TcpFacts, Timeline,
-    Upstream,
+    Awaiting, BridgeFacts, CloseKind, Closer, ConnectFailure, Opening, Peer, PerPeer, ProxyAct, ResolveFailure,
+    TcpFacts, Timeline, Upstream,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -23,6 +25,8 @@ use uuid::Uuid;
 pub(crate) const WORD: &str = "rdpscope: ";
 /// Version of what follows. A reader takes what it knows.
 const FORMAT: u32 = 1;
+/// The same of a session whose legs carried each its own: what the host said to the client is on the client's leg.
+const FORMAT_APART: u32 = 2;
 
 /// One session. Times are in nanoseconds since 1970, UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +52,9 @@ pub(crate) struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stopped: Option<String>,
     pub(crate) verdict: Option<Told>,
+    /// What a bridge did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bridge: Option<bridge::Bridge>,
     /// What the host was found to accept, when the verdict rests on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<serde_json::Value>,
@@ -112,6 +119,18 @@ pub(crate) struct Told {
     pub(crate) side: String,
     pub(crate) phase: String,
     pub(crate) confidence: String,
+    /// What the verdict rests on, where the proxy has read what is sealed in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) inside: Option<Inside>,
+}
+
+/// A verdict that rests on what was inside of TLS on both legs of a bridge: codes, lengths and flags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Inside {
+    pub(crate) message: String,
+    pub(crate) evidence: Vec<String>,
+    pub(crate) alternatives: Vec<String>,
+    pub(crate) remedy: Vec<String>,
 }
 
 impl Facts {
@@ -120,9 +139,9 @@ impl Facts {
         let (identity, timeline, verdict) = (&*record.identity, &record.timeline, &record.verdict);
         let lengths = passed.lengths();
         let pair = |of: PerPeer<u64>| [of.client, of.host];
-        let carried = PerPeer { client: timeline.traffic.client.bytes, host: timeline.traffic.host.bytes };
+        let carried = passed.carried(super::unseen(timeline, passed)).client_leg;
         Facts {
-            format: FORMAT,
+            format: if passed.is_apart() { FORMAT_APART } else { FORMAT },
             session: identity.id,
             listener: identity.listener.to_string(),
             upstream: identity.upstream.to_string(),
@@ -135,7 +154,8 @@ impl Facts {
             carried: pair(carried),
             kept: pair(lengths),
             stopped: passed.stopped.and_then(Stopped::name).map(str::to_owned),
-            verdict: over.then(|| Told::of(verdict)),
+            verdict: over.then(|| Told::of(verdict, timeline)),
+            bridge: timeline.bridge.as_deref().map(bridge::Bridge::of),
             profile: profile.and_then(|profile| written(timeline, profile)),
         }
     }
@@ -143,12 +163,22 @@ impl Facts {
     /// The same with what the session comes to now.
     pub(crate) fn judged(self, record: &SessionRecord, profile: Option<&Arc<HostProfile>>) -> Facts {
         let profile = profile.and_then(|profile| written(&record.timeline, profile));
-        Facts { verdict: Some(Told::of(&record.verdict)), profile, ..self }
+        Facts { verdict: Some(Told::of(&record.verdict, &record.timeline)), profile, ..self }
     }
 
     /// What the host was found to accept.
     pub(crate) fn profile(&self) -> Option<Arc<HostProfile>> {
         self.profile.clone().and_then(read_written)
+    }
+
+    /// Each leg carried its own.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.format == FORMAT_APART
+    }
+
+    /// What a bridge did.
+    pub(crate) fn bridge(&self) -> Option<BridgeFacts> {
+        self.bridge.as_ref()?.meant()
     }
 
     /// Why bytes are missing.
@@ -170,7 +200,7 @@ impl Facts {
     /// Out of a comment; `None` when it is another one, or of a version that cannot be read.
     pub(crate) fn read(comment: &str) -> Option<Facts> {
         let facts: Facts = serde_json::from_str(comment.strip_prefix(WORD)?).ok()?;
-        (facts.format == FORMAT).then_some(facts)
+        [FORMAT, FORMAT_APART].contains(&facts.format).then_some(facts)
     }
 }
 
@@ -185,8 +215,15 @@ fn written(timeline: &Timeline, profile: &Arc<HostProfile>) -> Option<serde_json
 }
 
 impl Told {
-    fn of(verdict: &Verdict) -> Told {
+    fn of(verdict: &Verdict, timeline: &Timeline) -> Told {
+        let inside = || Inside {
+            message: verdict.message.clone(),
+            evidence: verdict.evidence.clone(),
+            alternatives: verdict.alternatives.iter().map(|cause| cause.id().to_owned()).collect(),
+            remedy: verdict.remedy.clone(),
+        };
         Told {
+            inside: timeline.plaintext.map(|_| inside()),
             cause: verdict.cause.id().to_owned(),
             side: verdict.side.name().to_owned(),
             phase: verdict.phase.name().to_owned(),
@@ -201,10 +238,16 @@ fn steps(timeline: &Timeline, passed: &Passed) -> Vec<Step> {
     for (mark, bytes) in passed.events() {
         let address = |number: u8| passed.addresses.get(usize::from(number)).copied();
         let what = match mark.what {
-            Happened::Data(from, _) => {
-                after[usize::from(from == Peer::Host)] += bytes.len() as u64;
+            Happened::Data(..) | Happened::Read(..) | Happened::Sent(..) => {
+                // By what crossed the client's leg.
+                let crossed = mark.what.crosses().into_iter().flatten().find(|(leg, _)| *leg == Peer::Client);
+                if let Some((_, side)) = crossed {
+                    after[usize::from(side == Peer::Host)] += bytes.len() as u64;
+                }
                 None
             }
+            // Nobody outside of the bridge saw it.
+            Happened::Host(_) | Happened::HostEnded(_) | Happened::HungUp(_) => None,
             Happened::Resolving => Some(What::Resolving {}),
             Happened::Connecting(number) => address(number).map(What::Connecting),
             Happened::Connected => match timeline.upstream {

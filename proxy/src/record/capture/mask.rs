@@ -11,11 +11,15 @@
 //! * clear HTTP of a gateway client: the words that tell it, never its headers;
 //! * anything else: its first sixteen bytes, which events quote too.
 
+pub(crate) use inside::inside;
+
+use super::tape::Wire;
 use crate::record::Names;
 use parser::session::{Answer, Peer, Timeline};
+use parser::wire::tls::RECORD_HEADER;
 use parser::wire::{
-    ClientHello, ContentType, ExtensionType, FirstBytes, HandshakeType, Outcome, PduKind, Preconnection, Protocols,
-    RecordHeader, Tpkt, pdu_kind,
+    CipherSuite, ClientHello, ContentType, ExtensionType, FastPath, FirstBytes, HandshakeType, Outcome, PduKind,
+    Preconnection, Protocols, RecordHeader, ServerHello, TPKT_VERSION, Tpkt, pdu_kind,
 };
 use std::ops::Range;
 
@@ -23,24 +27,50 @@ use std::ops::Range;
 const QUOTED: usize = 16;
 /// `Cookie: mstshash=`, whatever stands before it. [MS-RDPBCGR] 2.2.1.1
 const USER_NAME: &[u8] = b"mstshash=";
-/// X.224 Data inside of TPKT, and the MCS header of data on a channel without its length. ITU-T T.125 7
-const SEND_DATA: usize = 4 + 3 + 6;
+/// X.224 Data inside of TPKT. [MS-RDPBCGR] 2.2.1.1
+const DATA_TPDU: usize = 4 + 3;
+/// The same, and the MCS header of data on a channel without its length. ITU-T T.125 7
+const SEND_DATA: usize = DATA_TPDU + 6;
 /// NewSessionTicket and Certificate. RFC 8446 4
 const NEW_SESSION_TICKET: u8 = 4;
 const CERTIFICATE: u8 = 11;
 
-/// Leaves of `bytes`, all that `from` sent, what may be shown.
-pub(crate) fn mask(from: Peer, bytes: &mut [u8], timeline: &Timeline, names: &Names) {
+/// Leaves of both directions of a leg what may be shown. `client` is what came from the client's side.
+pub(crate) fn mask(wire: &mut Wire, timeline: &Timeline, names: &Names) {
     let clear = matches!(timeline.answer, Some(Answer::Plain | Answer::Selected { protocol: Protocols::RDP, .. }));
-    let sealed = timeline.server_hello.as_ref().is_some_and(|hello| {
-        // A name that is not known, or that says so.
-        hello.suite.name().is_some_and(|name| !name.contains("NULL") && !matches!(hello.suite.0, 0xc0b4 | 0xc0b5))
+    // A name that is known, and does not say otherwise.
+    let sealed = suite(&wire.host).is_some_and(|suite| {
+        suite.name().is_some_and(|name| !name.contains("NULL")) && !matches!(suite.0, 0xc0b4 | 0xc0b5)
     });
-    let mut scan = Scan { bytes, at: 0, clear, sealed };
-    match from {
-        Peer::Client => scan.client(names),
-        Peer::Host => scan.body(Peer::Host, names),
+    let scan = |bytes| Scan { bytes, at: 0, clear, sealed, quoted: QUOTED };
+    scan(&mut wire.client).client(names);
+    scan(&mut wire.host).body(Peer::Host, names);
+}
+
+/// The suite that the host's side of a leg has chosen: each leg of a bridge has its own. `None` without a ServerHello, and
+/// where one is cut into pieces too small to tell.
+fn suite(host: &[u8]) -> Option<CipherSuite> {
+    let mut rest = host;
+    let mut hello = Vec::new();
+    while let Some(first) = rest.first() {
+        let length = if *first == TPKT_VERSION {
+            usize::from(Tpkt::parse(rest).value()?.length)
+        } else {
+            let header = RecordHeader::parse(rest).value()?;
+            let end = RECORD_HEADER + usize::from(header.length);
+            if header.content_type == ContentType::HANDSHAKE {
+                hello.extend_from_slice(rest.get(RECORD_HEADER..end.min(rest.len()))?);
+                match ServerHello::parse(&hello) {
+                    Outcome::Value { value, .. } => return Some(value.suite),
+                    Outcome::NeedMore { .. } => {}
+                    Outcome::Malformed(_) => return None,
+                }
+            }
+            end
+        };
+        rest = rest.get(length.max(1)..)?;
     }
+    None
 }
 
 /// What is understood of one direction, from its beginning.
@@ -51,6 +81,8 @@ struct Scan<'b> {
     clear: bool,
     /// Application data are encrypted.
     sealed: bool,
+    /// As much of what is not understood is shown.
+    quoted: usize,
 }
 
 impl Scan<'_> {
@@ -95,21 +127,9 @@ impl Scan<'_> {
         let mut tls = false;
         while self.at < self.bytes.len() {
             let rest = &self.bytes[self.at..];
-            if rest[0] == 3 {
-                match Tpkt::parse(rest) {
-                    Outcome::Value { value, .. } => self.pdu(usize::from(value.length)),
-                    Outcome::NeedMore { .. } => break,
-                    Outcome::Malformed(_) => return self.give_up(),
-                }
-            } else if self.clear && !tls {
-                match parser::wire::FastPath::parse(rest) {
-                    Outcome::Value { value, consumed } => {
-                        let end = self.end_of(usize::from(value.length));
-                        self.hide(self.at + consumed..end);
-                        self.at = end;
-                    }
-                    Outcome::NeedMore { .. } => break,
-                    Outcome::Malformed(_) => return self.give_up(),
+            if rest[0] == TPKT_VERSION || self.clear && !tls {
+                if !self.pdu() {
+                    break;
                 }
             } else {
                 match RecordHeader::parse(rest) {
@@ -140,8 +160,31 @@ impl Scan<'_> {
         self.at = end;
     }
 
+    /// The TPKT or the fast-path PDU that begins here. False when there is none, or too little of one to tell.
+    fn pdu(&mut self) -> bool {
+        let rest = &self.bytes[self.at..];
+        let found = match rest.first() {
+            Some(&TPKT_VERSION) => Tpkt::parse(rest).map(|tpkt| (usize::from(tpkt.length), None)),
+            _ => FastPath::parse(rest).map(|pdu| (usize::from(pdu.length), Some(pdu))),
+        };
+        match found {
+            Outcome::Value { value: (length, None), .. } => self.tpkt(length),
+            Outcome::Value { value: (length, Some(_)), consumed } => {
+                let end = self.end_of(length);
+                self.hide(self.at + consumed..end);
+                self.at = end;
+            }
+            Outcome::NeedMore { .. } => return false,
+            Outcome::Malformed(_) => {
+                self.give_up();
+                return false;
+            }
+        }
+        true
+    }
+
     /// A TPKT of `length` bytes.
-    fn pdu(&mut self, length: usize) {
+    fn tpkt(&mut self, length: usize) {
         let end = self.end_of(length);
         let pdu = &self.bytes[self.at..end];
         let shown = match pdu_kind(pdu) {
@@ -162,7 +205,8 @@ impl Scan<'_> {
             }
             // The answer to a Connection Request; a second request has no place, and none has anything but its code.
             PduKind::Tpdu(0xd0) => pdu.len(),
-            PduKind::Tpdu(_) | PduKind::Domain(_) | PduKind::FastPath { .. } => QUOTED,
+            // Its headers, in any case.
+            PduKind::Tpdu(_) | PduKind::Domain(_) | PduKind::FastPath { .. } => self.quoted.max(DATA_TPDU),
         };
         self.hide((self.at + shown).min(end)..end);
         self.at = end;
@@ -170,7 +214,7 @@ impl Scan<'_> {
 
     /// What follows is not understood.
     fn give_up(&mut self) {
-        self.at = (self.at + QUOTED).min(self.bytes.len());
+        self.at = (self.at + self.quoted).min(self.bytes.len());
         self.hide_rest();
     }
 
@@ -301,5 +345,6 @@ fn identities(data: &[u8]) -> Vec<Range<usize>> {
 }
 
 mod channel;
+mod inside;
 #[cfg(test)]
 mod tests;

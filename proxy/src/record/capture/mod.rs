@@ -2,21 +2,23 @@
 //!
 //! In the order of a session: its [`Tape`] keeps what passes while the tracker reads; at its end [`Captures`] takes the
 //! tape of one that failed to a thread of its own, where `mask` leaves of the bytes what may be shown, `packets` puts
-//! headers around them, `words` and `facts` say what it came to, `pcapng` makes it a file, and `store` writes it within
+//! headers around them (`reveal` makes what was bridged readable, where that is allowed), `words` and `facts` say what it came to, `pcapng` makes it a file, and `store` writes it within
 //! its bounds. What is known later (a probe, the client's next connection) is told in the file too.
 
 pub(crate) mod facts;
 mod mask;
 mod packets;
 pub(crate) mod pcapng;
+mod reveal;
 mod store;
 mod tape;
 mod words;
 mod writer;
 
+pub(crate) use reveal::Keys;
 pub use store::StoreError;
-use tape::Passed;
 pub use tape::Tape;
+use tape::{Passed, Wire};
 pub(crate) use writer::{Captures, Tally};
 
 use crate::record::{Names, SessionRecord};
@@ -35,8 +37,6 @@ const NAMES: [&str; 2] = ["client leg", "host leg"];
 pub(crate) enum NotWritten {
     /// The session was up before, or was watched for long enough: its opening was let go of.
     Released,
-    /// A bridge took part: what each leg carried is not what the other did, and is shown to us in clear.
-    Bridged,
     /// The opening budget had no memory for a copy.
     Budget,
     /// Many failed in the same second: a capture of each would tell no more.
@@ -51,9 +51,8 @@ pub(crate) enum NotWritten {
 
 impl NotWritten {
     /// All, for metrics that start at zero.
-    pub(crate) const ALL: [NotWritten; 7] = [
+    pub(crate) const ALL: [NotWritten; 6] = [
         NotWritten::Released,
-        NotWritten::Bridged,
         NotWritten::Budget,
         NotWritten::Rate,
         NotWritten::QueueFull,
@@ -65,7 +64,6 @@ impl NotWritten {
     pub(crate) fn name(self) -> &'static str {
         match self {
             NotWritten::Released => "released",
-            NotWritten::Bridged => "bridged",
             NotWritten::Budget => "budget",
             NotWritten::Rate => "rate",
             NotWritten::QueueFull => "queue_full",
@@ -80,9 +78,15 @@ pub(crate) fn is_wanted(cause: Cause) -> bool {
     cause.outcome() == Outcome::Failure && cause != Cause::ProxyShutdown
 }
 
-/// A bridge had to do with it.
-fn is_bridged(timeline: &Timeline) -> bool {
-    timeline.bridge.is_some() || timeline.plaintext.is_some()
+/// Bytes of each peer that a relay passed on without showing them to a tape. Behind a bridge everything is shown: what its
+/// tracker counts is what is inside.
+fn unseen(timeline: &Timeline, passed: &Passed) -> PerPeer<u64> {
+    if timeline.plaintext.is_some() {
+        return PerPeer::default();
+    }
+    let seen = passed.carried(PerPeer::default()).client_leg;
+    let beyond = |peer: Peer| timeline.traffic[peer].bytes.saturating_sub(seen[peer]);
+    PerPeer { client: beyond(Peer::Client), host: beyond(Peer::Host) }
 }
 
 /// The file of a session that is `over`, or of one as it is now. `profile` is what its host accepts, when the verdict
@@ -95,13 +99,10 @@ pub(crate) fn file(
     profile: Option<&Arc<HostProfile>>,
 ) -> Vec<u8> {
     let timeline = &record.timeline;
-    let shown = |peer| {
-        let mut bytes = passed.of(peer);
-        mask::mask(peer, &mut bytes, timeline, names);
-        bytes
-    };
-    let bytes = PerPeer { client: shown(Peer::Client), host: shown(Peer::Host) };
-    let packets::Packets { mut packets, decisive } = packets::packets(record, passed, &bytes);
+    let mut wires: Vec<Wire> = passed.wires();
+    wires.iter_mut().for_each(|wire| mask::mask(wire, timeline, names));
+    let key_log = passed.keys.as_deref().map(|keys| reveal::reveal(&mut wires, keys)).filter(|lines| !lines.is_empty());
+    let packets::Packets { mut packets, decisive } = packets::packets(record, passed, &wires);
     if over {
         let verdict = words::verdict(record);
         for at in decisive {
@@ -111,7 +112,7 @@ pub(crate) fn file(
         }
     }
     let mut file = pcapng::section(&[
-        words::about(record, passed.stopped, over),
+        words::about(record, (passed.stopped, passed.is_apart(), key_log.is_some()), over),
         Facts::of(record, passed, over, profile).comment(),
     ]);
     let identity = &record.identity;
@@ -121,6 +122,7 @@ pub(crate) fn file(
     if let Some((address, name)) = name_of_host(record) {
         file.extend(pcapng::name(address, &name));
     }
+    file.extend(key_log.iter().flat_map(|lines| pcapng::secrets(lines)));
     packets.iter().for_each(|packet| file.extend(pcapng::packet(packet)));
     file
 }

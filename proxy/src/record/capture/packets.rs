@@ -1,12 +1,13 @@
 //! An opening as packets: what was read, and when, in segments with headers of our making.
 //!
-//! The proxy ends two TCP connections, so there are two legs, and bytes that were read on one show again on the other.
+//! The proxy ends two TCP connections, so there are two legs, and bytes that were read on one show again on the other;
+//! where a bridge takes part each leg has its own, and there may be several connections to the host.
 //! Addresses, ports, order, times and payload are those of the sockets; sequence numbers begin anywhere and are then
 //! true to the byte; link addresses, TTL and windows mean nothing. What is not a packet (a time-out, a leg that the
 //! kernel gave up) is a comment.
 
 use super::pcapng::Packet;
-use super::tape::{Happened, Mark, Passed, Stopped};
+use super::tape::{Carried, Happened, Mark, Passed, Stopped, Wire};
 use super::words;
 use crate::record::{SessionIdentity, SessionRecord};
 use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6Header, PacketBuilder, TcpHeader, TcpOptionElement};
@@ -80,22 +81,30 @@ struct Flags {
     rst: bool,
 }
 
-/// Makes the packets. `bytes` are those of the tape, with nothing in them that may not be shown.
-pub(crate) fn packets(record: &SessionRecord, passed: &Passed, bytes: &PerPeer<Vec<u8>>) -> Packets {
+/// Makes the packets. `wires` is what crossed each leg, with nothing in it that may not be shown.
+pub(crate) fn packets(record: &SessionRecord, passed: &Passed, wires: &[Wire]) -> Packets {
     let (identity, timeline) = (&*record.identity, &record.timeline);
     let mut writer = Writer::new(identity, timeline, passed);
+    let mut rest = Rest::of(wires);
     writer.open_client_leg(identity.accepted);
-    let mut at = PerPeer { client: 0usize, host: 0usize };
     for (mark, read) in passed.events() {
+        let [own, other] = mark.what.crosses().map(|crossed| rest.take(crossed, read.len()));
         match mark.what {
             Happened::Data(from, _) => {
-                let begin = at[from];
-                at[from] = (begin + read.len()).min(bytes[from].len());
-                writer.data(from, &bytes[from][begin..at[from]], mark.at);
+                writer.read(from, own, mark.at);
+                writer.pass_on(from.other(), other, mark.at);
             }
+            Happened::Read(from, _) => writer.read(from, own, mark.at),
+            Happened::Sent(to, _) => writer.sent(to, own, mark.at),
             Happened::Resolving => {}
             Happened::Connecting(number) => writer.connecting(usize::from(number), mark.at),
             Happened::Connected => writer.connected(mark.at),
+            Happened::Host(number) => {
+                rest.host = usize::from(number);
+                writer.turn_to(usize::from(number), mark.at);
+            }
+            Happened::HostEnded(kind) => writer.host_ended(kind, mark.at),
+            Happened::HungUp(number) => writer.hung_up(usize::from(number), mark.at),
             Happened::Failed => writer.not_connected(mark.at),
             Happened::Closed(by, kind) => writer.closed(by, kind, mark),
         }
@@ -103,17 +112,43 @@ pub(crate) fn packets(record: &SessionRecord, passed: &Passed, bytes: &PerPeer<V
     writer.out
 }
 
+/// What of each wire is still to come.
+struct Rest<'w> {
+    wires: Vec<PerPeer<&'w [u8]>>,
+    /// The connection to the host.
+    host: usize,
+}
+
+impl<'w> Rest<'w> {
+    fn of(wires: &'w [Wire]) -> Rest<'w> {
+        let wires = wires.iter().map(|wire| PerPeer { client: &wire.client[..], host: &wire.host[..] });
+        Rest { wires: wires.collect(), host: 0 }
+    }
+
+    fn take(&mut self, crossed: Option<(Peer, Peer)>, length: usize) -> &'w [u8] {
+        let Some((leg, side)) = crossed else { return &[] };
+        let number = if leg == Peer::Client { 0 } else { 1 + self.host };
+        let Some(rest) = self.wires.get_mut(number).map(|wire| &mut wire[side]) else { return &[] };
+        let (bytes, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        *rest = after;
+        bytes
+    }
+}
+
 struct Writer<'a> {
     timeline: &'a Timeline,
     passed: &'a Passed,
     client: Leg,
     host: Option<Leg>,
+    /// Its number, and the other connections to the host with theirs.
+    number: usize,
+    others: Vec<(usize, Leg)>,
     /// What the client said before the host was connected.
     early: Vec<u8>,
     /// Comments on what was read of a peer at a time.
     remarks: HashMap<(Peer, Timestamp), String>,
-    /// Bytes of each peer that were not kept, until a packet has said so.
-    missing: Option<PerPeer<u64>>,
+    /// Bytes of each leg that were not kept, until a packet has said so.
+    missing: Option<Carried>,
     closed: bool,
     /// First sequence numbers.
     begin: [u32; 4],
@@ -128,17 +163,17 @@ impl<'a> Writer<'a> {
         let far = End { link: LINK[0], address: identity.client, next: begin[0], finished: false };
         let near = End { link: LINK[1], address: identity.local, next: begin[1], finished: false };
         let segment = segment(timeline, Peer::Client);
-        let lengths = passed.lengths();
-        let lost = |peer: Peer| timeline.traffic[peer].bytes.saturating_sub(lengths[peer]);
-        let missing = PerPeer { client: lost(Peer::Client), host: lost(Peer::Host) };
+        let missing = passed.missing(super::unseen(timeline, passed));
         Writer {
             timeline,
             passed,
             client: Leg { interface: CLIENT_LEG, segment, far, near, established: false, dead: false },
             host: None,
+            number: 0,
+            others: Vec::new(),
             early: Vec::new(),
             remarks: words::remarks(timeline),
-            missing: (missing.client + missing.host > 0).then_some(missing),
+            missing: (missing != Carried::default()).then_some(missing),
             closed: false,
             begin,
             out: Packets::default(),
@@ -152,12 +187,9 @@ impl<'a> Writer<'a> {
 
     fn connecting(&mut self, number: usize, at: Timestamp) {
         let Some(address) = self.passed.addresses.get(number).copied() else { return };
-        let local = self.passed.host_local.filter(|_| self.is_connected_to(number));
+        let local = self.passed.locals.first().copied().flatten().filter(|_| self.is_connected_to(number));
         let local = local.unwrap_or_else(|| stand_in(address.ip(), number));
-        let far = End { link: LINK[2], address: canonical(address), next: self.begin[3], finished: false };
-        let near = End { link: LINK[1], address: canonical(local), next: self.begin[2], finished: false };
-        let segment = segment(self.timeline, Peer::Host);
-        let mut leg = Leg { interface: HOST_LEG, segment, far, near, established: false, dead: false };
+        let mut leg = self.host_leg(address, local, 0);
         leg.send(From::Near, Flags { syn: true, ..Flags::default() }, &[], at, &mut self.out.packets);
         self.host = Some(leg);
         if !self.is_connected_to(number) {
@@ -166,6 +198,57 @@ impl<'a> Writer<'a> {
             let text = if reported { words::not_connected(&self.timeline.upstream) } else { None };
             let text = text.unwrap_or_else(|| format!("No connection to {address} came of this."));
             self.remark(format!("{text} Our own address and port are not known: {local} stands for them."));
+        }
+    }
+
+    /// Connection `number` to the host.
+    fn host_leg(&self, address: SocketAddr, local: SocketAddr, number: usize) -> Leg {
+        let apart = (number as u32).wrapping_mul(0x1357_9bdf);
+        let end = |link, address, begin: u32| {
+            let (address, next) = (canonical(address), begin.wrapping_add(apart));
+            End { link, address, next, finished: false }
+        };
+        let (far, near) = (end(LINK[2], address, self.begin[3]), end(LINK[1], local, self.begin[2]));
+        let segment = segment(self.timeline, Peer::Host);
+        Leg { interface: HOST_LEG, segment, far, near, established: false, dead: false }
+    }
+
+    /// The connection of this number is the one to the host from here on; one that is new is made now.
+    fn turn_to(&mut self, number: usize, at: Timestamp) {
+        let known = self.others.iter().position(|(other, _)| *other == number);
+        let known = known.map(|place| self.others.swap_remove(place).1);
+        let before = self.host.take().map(|leg| (self.number, leg));
+        self.others.extend(before);
+        self.number = number;
+        let address = match self.timeline.upstream {
+            Upstream::Connected(address) => Some(address),
+            _ => None,
+        };
+        self.host = known.or_else(|| {
+            let address = address?;
+            let local = self.passed.locals.get(number).copied().flatten();
+            let mut leg = self.host_leg(address, local.unwrap_or_else(|| stand_in(address.ip(), number)), number);
+            leg.shake(Some(at), at, &mut self.out.packets);
+            Some(leg)
+        });
+    }
+
+    /// What the host did to its connection, before anybody was told.
+    fn host_ended(&mut self, kind: CloseKind, at: Timestamp) {
+        let Some(leg) = &mut self.host else { return };
+        match kind {
+            CloseKind::Fin => leg.finish(From::Far, at, &mut self.out.packets),
+            CloseKind::Rst => leg.reset(From::Far, at, &mut self.out.packets),
+            CloseKind::Timeout | CloseKind::Error => leg.dead = true,
+        }
+    }
+
+    /// We need that connection to the host no more.
+    fn hung_up(&mut self, number: usize, at: Timestamp) {
+        let other = self.others.iter_mut().find(|(other, _)| *other == number).map(|(_, leg)| leg);
+        let leg = other.or(self.host.as_mut().filter(|_| self.number == number));
+        if let Some(leg) = leg.filter(|leg| leg.is_open()) {
+            leg.finish(From::Near, at, &mut self.out.packets);
         }
     }
 
@@ -189,23 +272,42 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn data(&mut self, from: Peer, bytes: &[u8], at: Timestamp) {
+    fn read(&mut self, from: Peer, bytes: &[u8], at: Timestamp) {
         let packets = &mut self.out.packets;
         match from {
             Peer::Client => self.client.bytes(From::Far, bytes, at, packets),
             Peer::Host => _ = self.host.as_mut().map(|leg| leg.bytes(From::Far, bytes, at, packets)),
         }
+        self.remark_on(from, at);
+    }
+
+    fn pass_on(&mut self, to: Peer, bytes: &[u8], at: Timestamp) {
+        match to {
+            Peer::Host if !self.host.as_ref().is_some_and(Leg::is_open) => self.early.extend_from_slice(bytes),
+            _ => self.send(to, bytes, at),
+        }
+    }
+
+    /// What a client is sent by a bridge is all it hears of the host.
+    fn sent(&mut self, to: Peer, bytes: &[u8], at: Timestamp) {
+        self.send(to, bytes, at);
+        if to == Peer::Client {
+            self.remark_on(Peer::Host, at);
+        }
+    }
+
+    fn send(&mut self, to: Peer, bytes: &[u8], at: Timestamp) {
+        let packets = &mut self.out.packets;
+        match to {
+            Peer::Client => self.client.bytes(From::Near, bytes, at, packets),
+            Peer::Host => _ = self.host.as_mut().map(|leg| leg.bytes(From::Near, bytes, at, packets)),
+        }
+    }
+
+    fn remark_on(&mut self, from: Peer, at: Timestamp) {
         if let Some(remark) = self.remarks.remove(&(from, at)) {
             self.remark(remark);
             self.decisive();
-        }
-        let packets = &mut self.out.packets;
-        match from {
-            Peer::Client => match self.host.as_mut().filter(|leg| leg.is_open()) {
-                Some(leg) => leg.bytes(From::Near, bytes, at, packets),
-                None => self.early.extend_from_slice(bytes),
-            },
-            Peer::Host => self.client.bytes(From::Near, bytes, at, packets),
         }
     }
 
@@ -218,9 +320,12 @@ impl<'a> Writer<'a> {
         let (own, other) = match by {
             Closer::Client => (Some(&mut self.client), self.host.as_mut()),
             Closer::Host => (self.host.as_mut(), Some(&mut self.client)),
-            // The client gets RST, the host what a client that gives up sends.
+            // The client gets RST, or FIN behind an alert of ours; the host what a client that gives up sends.
             Closer::Proxy => {
-                self.client.reset(From::Near, at, packets);
+                match kind {
+                    CloseKind::Fin => self.client.finish(From::Near, at, packets),
+                    _ => self.client.reset(From::Near, at, packets),
+                }
                 if let Some(leg) = self.host.as_mut().filter(|leg| leg.is_open()) {
                     leg.finish(From::Near, at, packets);
                 }
@@ -254,12 +359,12 @@ impl<'a> Writer<'a> {
     /// Sequence numbers go on as if it were there.
     fn pass_over_what_is_missing(&mut self) {
         let Some(missing) = self.missing.take().filter(|_| self.passed.stopped.is_some()) else { return };
-        let (client, host) = (missing.client as u32, missing.host as u32);
-        self.client.far.next = self.client.far.next.wrapping_add(client);
-        self.client.near.next = self.client.near.next.wrapping_add(host);
+        let Carried { client_leg, host_leg } = missing;
+        self.client.far.next = self.client.far.next.wrapping_add(client_leg.client as u32);
+        self.client.near.next = self.client.near.next.wrapping_add(client_leg.host as u32);
         if let Some(leg) = self.host.as_mut().filter(|leg| leg.established) {
-            leg.near.next = leg.near.next.wrapping_add(client);
-            leg.far.next = leg.far.next.wrapping_add(host);
+            leg.near.next = leg.near.next.wrapping_add(host_leg.client as u32);
+            leg.far.next = leg.far.next.wrapping_add(host_leg.host as u32);
         }
         let why = match self.passed.stopped {
             Some(Stopped::Full) => "max_bytes_per_session was reached",
@@ -267,7 +372,7 @@ impl<'a> Writer<'a> {
         };
         self.remark(format!(
             "After this {} bytes of the client and {} bytes of the host are not in the file: {why}.",
-            missing.client, missing.host
+            client_leg.client, client_leg.host
         ));
     }
 

@@ -1,7 +1,7 @@
 //! pcapng blocks, as many kinds as a capture of ours has. draft-ietf-opsawg-pcapng
 //!
-//! Little-endian, times in nanoseconds. The order in a file: section, interfaces, names, packets. The secrets of a
-//! bridged session would stand before the packets that they open (section 4.7).
+//! Little-endian, times in nanoseconds. The order in a file: section, interfaces, names, secrets, packets: secrets stand
+//! before the packets that they open (section 4.7).
 
 use parser::Timestamp;
 use std::net::IpAddr;
@@ -10,6 +10,9 @@ const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const NAMES: u32 = 4;
 const PACKET: u32 = 6;
+const SECRETS: u32 = 10;
+/// Secrets in the form of a TLS key log. 4.7
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 /// LINKTYPE_ETHERNET
 const ETHERNET: u16 = 1;
@@ -86,6 +89,21 @@ pub(crate) fn name(address: IpAddr, name: &str) -> Vec<u8> {
     option(&mut body, kind, &record);
     end_of_options(&mut body);
     block(NAMES, &body)
+}
+
+/// The secrets that open the packets which follow, as lines of a key log.
+pub(crate) fn secrets(key_log: &str) -> Vec<u8> {
+    let mut body = Vec::with_capacity(key_log.len() + 16);
+    body.extend(TLS_KEY_LOG.to_le_bytes());
+    body.extend((key_log.len() as u32).to_le_bytes());
+    body.extend(key_log.as_bytes());
+    pad(&mut body);
+    block(SECRETS, &body)
+}
+
+/// There are secrets in a file of ours.
+pub(crate) fn holds_secrets(file: &[u8]) -> bool {
+    blocks(file).any(|block| read_u32(block, 0) == Some(SECRETS))
 }
 
 /// One packet.
@@ -172,14 +190,17 @@ impl Packet {
 
 /// The packets of a file of ours, as far as it can be read.
 pub(crate) fn packets(file: &[u8]) -> impl Iterator<Item = Packet> {
+    blocks(file).filter(|block| read_u32(block, 0) == Some(PACKET)).filter_map(read_packet)
+}
+
+fn blocks(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = file;
-    let blocks = std::iter::from_fn(move || {
+    std::iter::from_fn(move || {
         let length = read_u32(rest, 4)? as usize;
         let (block, after) = rest.split_at_checked(length).filter(|_| length >= 12)?;
         rest = after;
         Some(block)
-    });
-    blocks.filter(|block| read_u32(block, 0) == Some(PACKET)).filter_map(read_packet)
+    })
 }
 
 /// A packet block of ours, read again.
@@ -252,6 +273,7 @@ mod tests {
         file.extend(interface("client", "client leg"));
         file.extend(interface("host", "host leg"));
         file.extend(name("192.0.2.7".parse().unwrap(), "rds07.example.net"));
+        file.extend(secrets("CLIENT_RANDOM 00 01\n"));
         packets.iter().for_each(|one| file.extend(packet(one)));
         file
     }
@@ -260,6 +282,7 @@ mod tests {
     fn a_verdict_that_is_revised_takes_the_place_of_the_first_one_and_all_else_stays() {
         let told = retold(&file("one"), &["report of another one".into()], "verdict: another one").unwrap();
         assert_eq!(told, file("another one"));
+        assert!(holds_secrets(&told) && !holds_secrets(&section(&[])));
     }
 
     #[test]

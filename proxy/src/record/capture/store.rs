@@ -4,12 +4,14 @@
 //! not at all: it is written under another name and then renamed.
 
 use super::{NotWritten, pcapng};
+use crate::record::rfc3339;
 use crate::sys::{self, DiskSpace};
 use config::Capture;
+use parser::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
@@ -73,7 +75,13 @@ impl Store {
         let found = fs::read_dir(&directory).map_err(failed("cannot read the directory of captures"))?;
         let mode =
             fs::metadata(&directory).map_err(failed("cannot read the directory of captures"))?.permissions().mode();
-        if mode & 0o077 != 0 {
+        if bounds.secrets_until.is_some() {
+            private(&directory).map_err(failed("cannot keep secrets in the directory of captures"))?;
+            tracing::warn!(
+                "captures of bridged sessions hold secrets until {}: whoever has one reads what is in it",
+                moment(bounds.secrets_until)
+            );
+        } else if mode & 0o077 != 0 {
             tracing::warn!(
                 "{}: other users of this machine can see which captures there are (mode {:o}); 0700 keeps them out",
                 directory.display(),
@@ -201,6 +209,29 @@ impl Store {
             self.total += metadata.len();
         }
     }
+}
+
+/// As logs write it.
+fn moment(at: Option<SystemTime>) -> String {
+    let nanoseconds =
+        at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
+    rfc3339(Timestamp(u64::try_from(nanoseconds).unwrap_or(u64::MAX)))
+}
+
+/// The directory is ours alone.
+fn private(directory: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(directory)?;
+    let (mode, owner, ours) = (metadata.mode() & 0o7777, metadata.uid(), rustix::process::geteuid().as_raw());
+    let shown = directory.display();
+    if owner != ours {
+        let why = format!("it belongs to user {owner} and not to us ({ours}): chown {ours} {shown}");
+        return Err(io::Error::other(why));
+    }
+    if mode & 0o077 != 0 {
+        let why = format!("others may enter it (mode {mode:04o}, and 0700 is needed): chmod 700 {shown}");
+        return Err(io::Error::other(why));
+    }
+    Ok(())
 }
 
 /// A UUIDv7 as we write it.

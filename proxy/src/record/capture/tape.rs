@@ -3,6 +3,7 @@
 //! A read costs one append, whatever is in it. The memory is that of the opening budget, which what is being read comes
 //! before; it is freed when the tracker lets go of the session, and nothing is kept of what is no opening.
 
+use super::reveal::Keys;
 use crate::limits::{Charge, OpeningBudget};
 use parser::Timestamp;
 use parser::session::{CloseKind, Closer, GiveUp, Opening, Peer, PerPeer, Timeline, UpstreamEvent};
@@ -13,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const FIRST: usize = 1024;
 /// Addresses of a host that are told apart: more are not tried.
 const ADDRESSES: usize = 8;
+/// Connections to the host of one session. A bridge makes four at the most: one that is refused, one for each library,
+/// and one that goes by untouched.
+const HOSTS: usize = 8;
 
 /// What a session's task writes and what a look at the live session reads.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub struct Tape {
     reel: Mutex<Reel>,
     /// Bytes that it may hold.
     bound: usize,
+    /// What a bridge carries may be made readable.
+    reveals: bool,
 }
 
 #[derive(Debug)]
@@ -36,10 +42,23 @@ pub(crate) struct Passed {
     marks: Vec<Mark>,
     /// Addresses of the host in the order in which they were tried.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Our own address on the way to the host.
-    pub(crate) host_local: Option<SocketAddr>,
+    /// Our own address of each connection to the host.
+    pub(crate) locals: Vec<Option<SocketAddr>>,
+    /// Bytes of each leg, those that were not kept included.
+    carried: Carried,
+    /// The secrets of both legs of a bridge, where they may be kept.
+    pub(crate) keys: Option<Arc<Keys>>,
     /// Why later bytes are not here.
     pub(crate) stopped: Option<Stopped>,
+}
+
+/// Bytes that crossed each leg: from the client's side (`client`) and from the host's side (`host`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// The client's leg.
+    pub(crate) client_leg: PerPeer<u64>,
+    /// The host's leg: of several connections the last one.
+    pub(crate) host_leg: PerPeer<u64>,
 }
 
 /// Something that happened.
@@ -52,14 +71,24 @@ pub(crate) struct Mark {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Happened {
-    /// So many bytes were read from this peer.
+    /// So many bytes were read from this peer, and passed on as they were.
     Data(Peer, u32),
+    /// So many bytes were read from this peer. Where a bridge takes part, what the other one is sent is told by itself.
+    Read(Peer, u32),
+    /// So many bytes were sent to this peer.
+    Sent(Peer, u32),
     /// The host's name was being looked up.
     Resolving,
     /// The address of this number was being connected.
     Connecting(u8),
     /// It was connected.
     Connected,
+    /// The connection of this number is the one to the host from here on; the first is 0.
+    Host(u8),
+    /// The host ended its connection, and nobody was told yet.
+    HostEnded(CloseKind),
+    /// We closed the connection to the host of this number.
+    HungUp(u8),
     /// There is no way to the host.
     Failed,
     /// A socket ended.
@@ -90,15 +119,66 @@ impl Stopped {
     }
 }
 
+/// Both directions of one leg.
+pub(crate) type Wire = PerPeer<Vec<u8>>;
+
+impl Happened {
+    /// Which legs its bytes crossed, and from whose side they came.
+    pub(crate) fn crosses(self) -> [Option<(Peer, Peer)>; 2] {
+        match self {
+            Happened::Data(from, _) => [Some((from, from)), Some((from.other(), from))],
+            Happened::Read(from, _) => [Some((from, from)), None],
+            Happened::Sent(to, _) => [Some((to, to.other())), None],
+            _ => [None; 2],
+        }
+    }
+}
+
+impl Carried {
+    fn count(&mut self, what: Happened, bytes: u64) {
+        for (leg, side) in what.crosses().into_iter().flatten() {
+            let leg = if leg == Peer::Client { &mut self.client_leg } else { &mut self.host_leg };
+            leg[side] += bytes;
+        }
+    }
+}
+
 impl Tape {
     /// An empty one that holds `bound` bytes at most.
     pub(crate) fn new(bound: usize, budget: &Arc<OpeningBudget>) -> Tape {
-        Tape { reel: Mutex::new(Reel { kept: Passed::default(), charge: Charge::new(budget) }), bound }
+        let reel = Mutex::new(Reel { kept: Passed::default(), charge: Charge::new(budget) });
+        Tape { reel, bound, reveals: false }
     }
 
-    /// Bytes were read from `from`.
-    pub(crate) fn data(&self, from: Peer, bytes: &[u8], at: Timestamp) {
+    /// One whose bridged session may be made readable.
+    pub(crate) fn revealing(self) -> Tape {
+        Tape { reveals: true, ..self }
+    }
+
+    /// Where a bridge leaves the secrets of its legs. `None`: they are not to be kept.
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
         let mut reel = self.lock();
+        (self.reveals && reel.keeps_marks()).then(|| Arc::clone(reel.kept.keys.get_or_insert_default()))
+    }
+
+    /// Bytes were read from `from` and are passed on as they are.
+    pub(crate) fn data(&self, from: Peer, bytes: &[u8], at: Timestamp) {
+        self.keep(bytes, at, |length| Happened::Data(from, length));
+    }
+
+    /// Bytes were read from `from`; what the other peer is sent is told with [`Tape::sent`].
+    pub(crate) fn read(&self, from: Peer, bytes: &[u8], at: Timestamp) {
+        self.keep(bytes, at, |length| Happened::Read(from, length));
+    }
+
+    /// Bytes were sent to `to`.
+    pub(crate) fn sent(&self, to: Peer, bytes: &[u8], at: Timestamp) {
+        self.keep(bytes, at, |length| Happened::Sent(to, length));
+    }
+
+    fn keep(&self, bytes: &[u8], at: Timestamp, what: impl Fn(u32) -> Happened) {
+        let mut reel = self.lock();
+        reel.kept.carried.count(what(0), bytes.len() as u64);
         if reel.kept.stopped.is_some() || bytes.is_empty() {
             return;
         }
@@ -109,7 +189,7 @@ impl Tape {
             return reel.stop(why);
         }
         reel.kept.bytes.extend_from_slice(&bytes[..fit]);
-        reel.mark(at, Happened::Data(from, fit as u32));
+        reel.mark(at, what(fit as u32));
         if fit < bytes.len() {
             reel.stop(Stopped::Full);
         }
@@ -127,19 +207,44 @@ impl Tape {
                 reel.kept.addresses.push(*address);
                 Happened::Connecting((reel.kept.addresses.len() - 1) as u8)
             }
-            // A bridge asks the host anew: what one leg says is not what the other hears any more.
-            UpstreamEvent::Connected(_) if reel.kept.marks.iter().any(|mark| mark.what == Happened::Connected) => {
-                return reel.stop(Stopped::Released);
-            }
             UpstreamEvent::Connected(_) => Happened::Connected,
             UpstreamEvent::Failed(_) => Happened::Failed,
         };
         reel.mark(at, what);
     }
 
-    /// Our address on the way to the host.
-    pub(crate) fn host_local(&self, address: Option<SocketAddr>) {
-        self.lock().kept.host_local = address;
+    /// The connection to the host with this address of ours is the one that counts from now on: the first one, another
+    /// one, or an earlier one again.
+    pub(crate) fn host(&self, local: Option<SocketAddr>, at: Timestamp) {
+        let mut reel = self.lock();
+        let known = reel.kept.locals.iter().position(|known| *known == local);
+        let number = known.unwrap_or(reel.kept.locals.len());
+        if number >= HOSTS {
+            return reel.stop(Stopped::Unread);
+        }
+        if !reel.keeps_marks() {
+            return;
+        }
+        if known.is_none() {
+            reel.kept.locals.push(local);
+        }
+        if reel.kept.locals.len() > 1 {
+            reel.kept.carried.host_leg = PerPeer::default();
+            reel.mark(at, Happened::Host(number as u8));
+        }
+    }
+
+    /// The host ended its connection. The client is not told, or not yet.
+    pub(crate) fn host_ended(&self, kind: CloseKind, at: Timestamp) {
+        self.lock().mark(at, Happened::HostEnded(kind));
+    }
+
+    /// We closed the connection to the host with this address of ours.
+    pub(crate) fn hung_up(&self, local: Option<SocketAddr>, at: Timestamp) {
+        let mut reel = self.lock();
+        if let Some(number) = reel.kept.locals.iter().position(|known| *known == local) {
+            reel.mark(at, Happened::HungUp(number as u8));
+        }
     }
 
     /// A socket ended.
@@ -185,9 +290,13 @@ impl Tape {
 
 impl Reel {
     fn mark(&mut self, at: Timestamp, what: Happened) {
-        if !matches!(self.kept.stopped, Some(Stopped::Budget | Stopped::Released)) {
+        if self.keeps_marks() {
             self.kept.marks.push(Mark { at, what });
         }
+    }
+
+    fn keeps_marks(&self) -> bool {
+        !matches!(self.kept.stopped, Some(Stopped::Budget | Stopped::Released))
     }
 
     /// Room for `more` bytes and a mark. Doubles what there is, and charges it, so that most reads charge nothing.
@@ -214,6 +323,9 @@ impl Reel {
     /// Nothing more is kept. A few marks of what happens to the sockets still are, where there are bytes to go with them.
     fn stop(&mut self, why: Stopped) {
         let empty = matches!(why, Stopped::Budget | Stopped::Released);
+        if let Some(keys) = self.kept.keys.take_if(|_| empty) {
+            keys.forget();
+        }
         if empty && self.kept.stopped != Some(Stopped::Budget) {
             self.kept = Passed { stopped: Some(why), ..Passed::default() };
             // Less is always there.
@@ -228,7 +340,7 @@ impl Passed {
     pub(crate) fn events(&self) -> impl Iterator<Item = (Mark, &[u8])> {
         let mut rest = &self.bytes[..];
         self.marks.iter().map(move |mark| match mark.what {
-            Happened::Data(_, length) => {
+            Happened::Data(_, length) | Happened::Read(_, length) | Happened::Sent(_, length) => {
                 let (bytes, after) = rest.split_at_checked(length as usize).unwrap_or((rest, &[]));
                 rest = after;
                 (*mark, bytes)
@@ -237,24 +349,64 @@ impl Passed {
         })
     }
 
-    /// All bytes of one peer, in order.
-    pub(crate) fn of(&self, peer: Peer) -> Vec<u8> {
-        let of_peer = |(mark, bytes): (Mark, &'_ [u8])| match mark.what {
-            Happened::Data(from, _) if from == peer => bytes.to_vec(),
-            _ => Vec::new(),
-        };
-        self.events().flat_map(of_peer).collect()
-    }
-
-    /// Bytes of each peer that are here.
-    pub(crate) fn lengths(&self) -> PerPeer<u64> {
-        let mut lengths = PerPeer::default();
-        for mark in &self.marks {
-            if let Happened::Data(from, length) = mark.what {
-                lengths[from] += u64::from(length);
+    /// What crossed each leg, in order: first the client's, then one for each connection to the host. `client` is what came
+    /// from the client's side, `host` what came from the host's.
+    pub(crate) fn wires(&self) -> Vec<Wire> {
+        let mut wires = vec![Wire::default(); 1 + self.locals.len().max(1)];
+        let mut host = 1;
+        for (mark, bytes) in self.events() {
+            if let Happened::Host(number) = mark.what {
+                host = (1 + usize::from(number)).min(wires.len() - 1);
+            }
+            for (leg, side) in mark.what.crosses().into_iter().flatten() {
+                let wire = &mut wires[if leg == Peer::Client { 0 } else { host }];
+                wire[side].extend_from_slice(bytes);
             }
         }
-        lengths
+        wires
+    }
+
+    /// Bytes of the client's leg that are here.
+    pub(crate) fn lengths(&self) -> PerPeer<u64> {
+        let mut kept = Carried::default();
+        for (mark, bytes) in self.events() {
+            kept.count(mark.what, bytes.len() as u64);
+        }
+        kept.client_leg
+    }
+
+    /// Bytes that crossed, of which a relay in one piece carried `unseen` past us.
+    pub(crate) fn carried(&self, unseen: PerPeer<u64>) -> Carried {
+        let mut carried = self.carried;
+        for side in [Peer::Client, Peer::Host] {
+            carried.client_leg[side] += unseen[side];
+            carried.host_leg[side] += unseen[side];
+        }
+        carried
+    }
+
+    /// Bytes that crossed and are not here.
+    pub(crate) fn missing(&self, unseen: PerPeer<u64>) -> Carried {
+        let (carried, mut kept) = (self.carried(unseen), Carried::default());
+        for (mark, bytes) in self.events() {
+            if matches!(mark.what, Happened::Host(_)) {
+                kept.host_leg = PerPeer::default();
+            }
+            kept.count(mark.what, bytes.len() as u64);
+        }
+        let less = |all: PerPeer<u64>, some: PerPeer<u64>| PerPeer {
+            client: all.client.saturating_sub(some.client),
+            host: all.host.saturating_sub(some.host),
+        };
+        Carried {
+            client_leg: less(carried.client_leg, kept.client_leg),
+            host_leg: less(carried.host_leg, kept.host_leg),
+        }
+    }
+
+    /// The legs carried each its own: a bridge had a hand in it.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.marks.iter().any(|mark| matches!(mark.what, Happened::Read(..) | Happened::Sent(..)))
     }
 
     fn size(&self) -> usize {
@@ -273,6 +425,12 @@ mod tests {
         (Tape::new(bound, &budget), budget)
     }
 
+    /// What each peer sent on its own leg.
+    fn of(passed: &Passed) -> (Vec<u8>, Vec<u8>) {
+        let wires = passed.wires();
+        (wires[0].client.clone(), wires[1].host.clone())
+    }
+
     #[test]
     fn both_directions_come_back_in_order_with_what_happened_between() {
         let (tape, budget) = tape(1 << 18, 1 << 20);
@@ -284,7 +442,7 @@ mod tests {
         tape.closed(Closer::Host, CloseKind::Fin, Timestamp(12));
         assert!(budget.used() > 0);
         let (passed, charge) = tape.take();
-        assert_eq!((passed.of(Peer::Client), passed.of(Peer::Host)), (b"requesthello".to_vec(), b"confirm".to_vec()));
+        assert_eq!(of(&passed), (b"requesthello".to_vec(), b"confirm".to_vec()));
         let marks: Vec<Happened> = passed.events().map(|(mark, _)| mark.what).collect();
         let (client, host) = (|n| Happened::Data(Peer::Client, n), Happened::Data(Peer::Host, 7));
         let closed = Happened::Closed(Closer::Host, CloseKind::Rst);
@@ -294,14 +452,46 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_asked_anew_ends_the_tape() {
-        let (tape, budget) = tape(1 << 18, 1 << 20);
-        let host = ([127, 0, 0, 1], 3389).into();
-        tape.upstream(&UpstreamEvent::Connected(host), NOW);
-        tape.data(Peer::Host, b"refused", NOW);
-        assert_eq!(tape.look().stopped, None);
-        tape.upstream(&UpstreamEvent::Connected(host), NOW);
-        assert_eq!((tape.look().stopped, budget.used()), (Some(Stopped::Released), 0));
+    fn legs_that_a_bridge_keeps_apart_come_back_each_by_itself_and_so_does_each_connection_to_the_host() {
+        let (tape, _budget) = tape(1 << 18, 1 << 20);
+        let (first, second) = (Some(([127, 0, 0, 1], 1).into()), Some(([127, 0, 0, 1], 2).into()));
+        tape.read(Peer::Client, b"hello", NOW);
+        tape.host(first, NOW);
+        tape.sent(Peer::Host, b"hello", NOW);
+        tape.read(Peer::Host, b"alert", NOW);
+        tape.host_ended(CloseKind::Fin, NOW);
+        tape.host(second, NOW);
+        tape.sent(Peer::Host, b"another", NOW);
+        tape.hung_up(first, NOW);
+        tape.sent(Peer::Client, b"answer", NOW);
+        tape.data(Peer::Client, b"on", NOW);
+        let passed = tape.look();
+        let wires: Vec<[&[u8]; 2]> = vec![[b"helloon", b"answer"], [b"hello", b"alert"], [b"anotheron", b""]];
+        let of = |wire: &Wire| [wire.client.clone(), wire.host.clone()];
+        assert_eq!(passed.wires().iter().map(of).collect::<Vec<_>>(), wires);
+        assert_eq!(passed.lengths(), PerPeer { client: 7, host: 6 });
+        assert_eq!(passed.carried(PerPeer::default()).host_leg, PerPeer { client: 9, host: 0 });
+        assert!(passed.is_apart());
+        let marks: Vec<Happened> = passed.events().map(|(mark, _)| mark.what).collect();
+        assert!(marks.contains(&Happened::Host(1)) && marks.contains(&Happened::HungUp(0)), "{marks:?}");
+    }
+
+    #[test]
+    fn secrets_are_kept_where_they_may_be_and_as_long_as_the_opening_is() {
+        let (silent, _budget) = tape(1 << 18, 1 << 20);
+        assert!(silent.keys().is_none());
+        let open = Timeline { opening: Opening::X224, ..Timeline::default() };
+        let up = Timeline { opening: Opening::X224, gave_up: Some((GiveUp::Released, NOW)), ..Timeline::default() };
+        for (timeline, kept) in [(open, true), (up, false)] {
+            let (tape, _budget) = self::tape(1 << 18, 1 << 20);
+            let tape = tape.revealing();
+            let keys = tape.keys().expect("allowed");
+            assert!(Arc::ptr_eq(&keys, &tape.keys().expect("the same")));
+            tape.data(Peer::Client, b"something", NOW);
+            assert_eq!(tape.let_go(&timeline), kept);
+            assert_eq!((tape.look().keys.is_some(), keys.is_over()), (kept, !kept));
+            assert_eq!(tape.keys().is_some(), kept);
+        }
     }
 
     #[test]
@@ -313,7 +503,7 @@ mod tests {
             assert!(budget.used() <= 2 * (16 << 10), "{} bytes", budget.used());
             let passed = tape.look();
             assert_eq!(passed.stopped, Some(Stopped::Full));
-            let kept = passed.of(Peer::Client);
+            let kept = of(&passed).0;
             assert!(passed.size() <= 16 << 10 && passed.size() > (16 << 10) - 64, "{}", passed.size());
             assert_eq!(kept, sent[..kept.len()]);
         }
@@ -353,7 +543,7 @@ mod tests {
             assert_eq!(tape.look().size() > 0, kept, "case {number}");
             assert_eq!(charged.used() > 0, kept, "case {number}");
             tape.data(Peer::Client, b"later", NOW);
-            assert_eq!(tape.look().of(Peer::Client).len(), if kept { 9 } else { 0 }, "case {number}");
+            assert_eq!(of(&tape.look()).0.len(), if kept { 9 } else { 0 }, "case {number}");
         }
     }
 }

@@ -22,12 +22,15 @@ pub(crate) fn verdict(record: &SessionRecord) -> String {
 /// The comments of the section once more, with the verdict as it is now. `None` when the file has none of ours.
 pub(crate) fn retold(file: &[u8], record: &SessionRecord, profile: Option<&Arc<HostProfile>>) -> Option<Vec<String>> {
     let facts = pcapng::comments(file).iter().find_map(|comment| Facts::read(comment))?;
-    let about = about(record, facts.stopped(), true);
+    let about = about(record, (facts.stopped(), facts.is_apart(), pcapng::holds_secrets(file)), true);
     Some(vec![about, facts.judged(record, profile).comment()])
 }
 
 /// The report, and what the file is.
-pub(crate) fn about(record: &SessionRecord, stopped: Option<Stopped>, over: bool) -> String {
+///
+/// `how`: why bytes are missing, whether each leg carried its own, whether there are secrets.
+pub(crate) fn about(record: &SessionRecord, how: (Option<Stopped>, bool, bool), over: bool) -> String {
+    let (stopped, apart, secrets) = how;
     let identity = &record.identity;
     let (client, port) = (identity.client, identity.local.port());
     let mut text = if over { report(record, &ReportStyle::plain()) } else { still_open(record) };
@@ -40,6 +43,19 @@ pub(crate) fn about(record: &SessionRecord, stopped: Option<Stopped>, over: bool
         super::NAMES[1],
         identity.upstream,
     ));
+    if apart {
+        text.push_str(
+            "A bridge had a hand in it: each leg shows what crossed it, and there may have been several connections to the \
+             host.\n",
+        );
+    }
+    if secrets {
+        text.push_str(&format!(
+            "Secrets made for this file open its TLS (they open nothing else): Wireshark shows RDP with -d tcp.port=={port},tls \
+             -d tls.port=={port},tpkt, and the same for the host's port. Passwords, tokens, keys, tickets and what channels \
+             and drawing hold are zeros there.\n",
+        ));
+    }
     match stopped {
         Some(Stopped::Full) => text.push_str("It is not whole: max_bytes_per_session was reached.\n"),
         Some(Stopped::Unread) => text.push_str("It is not whole: the proxy let go of it where it could not read on.\n"),

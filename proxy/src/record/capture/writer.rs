@@ -2,10 +2,10 @@
 
 use super::store::{self, Space, Store, StoreError};
 use super::tape::{Passed, Stopped, Tape};
-use super::{NotWritten, file, is_bridged, is_wanted, pcapng, words};
+use super::{NotWritten, file, is_wanted, pcapng, words};
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
-use crate::record::{LiveSession, Names, SessionRecord};
+use crate::record::{CaptureFile, LiveSession, Names, SessionRecord};
 use config::Capture;
 use parser::diagnosis::diagnose;
 use parser::profile::HostProfile;
@@ -41,11 +41,19 @@ pub(crate) struct Captures {
     directory: PathBuf,
 }
 
+/// Until when files may hold secrets; `None`: they may not.
+type Until = Option<SystemTime>;
+
+fn allows(until: Until) -> bool {
+    until.is_some_and(|until| SystemTime::now() < until)
+}
+
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
     idle: Condvar,
     names: Names,
+    secrets: Until,
     tally: Box<dyn Tally>,
 }
 
@@ -74,7 +82,7 @@ enum Job {
 /// The promise that a session's capture will be written.
 pub(crate) struct Place {
     shared: Arc<Shared>,
-    pub(crate) path: Arc<Path>,
+    pub(crate) file: CaptureFile,
     passed: Option<(Passed, Charge)>,
 }
 
@@ -97,8 +105,9 @@ impl Captures {
         let store = Store::open(settings.clone(), space)?;
         tally.stored(store.total());
         let directory = store.directory().to_owned();
-        let shared =
-            Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), idle: Condvar::new(), names, tally });
+        let secrets = settings.secrets_until;
+        let (state, work, idle) = Default::default();
+        let shared = Arc::new(Shared { state, work, idle, names, secrets, tally });
         let thread = Arc::clone(&shared);
         let started = std::thread::Builder::new().name("captures".to_owned()).spawn(move || thread.run(store));
         started.map_err(|source| StoreError::no_thread(&directory, source))?;
@@ -107,7 +116,8 @@ impl Captures {
 
     /// A tape for a session that begins.
     pub(crate) fn tape(&self, budget: &Arc<OpeningBudget>) -> Arc<Tape> {
-        Arc::new(Tape::new(self.bound, budget))
+        let tape = Tape::new(self.bound, budget);
+        Arc::new(if allows(self.shared.secrets) { tape.revealing() } else { tape })
     }
 
     /// A place for a session that has ended, if it is to have a file; when it should and cannot, that is counted.
@@ -119,11 +129,9 @@ impl Captures {
             self.shared.tally.not_written(why);
             None
         };
-        if is_bridged(&record.timeline) {
-            return refuse(NotWritten::Bridged);
-        }
         let Some(tape) = tape else { return refuse(NotWritten::Released) };
-        let (passed, charge) = tape.take();
+        let (mut passed, charge) = tape.take();
+        passed.keys = passed.keys.filter(|keys| allows(self.shared.secrets) && keys.are_there());
         match passed.stopped {
             Some(Stopped::Budget) => return refuse(NotWritten::Budget),
             Some(Stopped::Released) => return refuse(NotWritten::Released),
@@ -151,7 +159,8 @@ impl Captures {
         state.second.1 += 1;
         state.reserved += 1;
         let path = Arc::from(self.directory.join(store::file_name(record.identity.id)));
-        Some(Place { shared: Arc::clone(&self.shared), path, passed: Some((passed, charge)) })
+        let file = CaptureFile { path, secrets: passed.keys.is_some() };
+        Some(Place { shared: Arc::clone(&self.shared), file, passed: Some((passed, charge)) })
     }
 
     /// The verdict on a session that has a file is another one now.
@@ -170,14 +179,12 @@ impl Captures {
 
     /// A live session as it is now; `None` when its opening is kept no more.
     pub(crate) fn live(&self, session: &dyn LiveSession) -> Option<Vec<u8>> {
-        let passed = session.tape()?.look();
+        let mut passed = session.tape()?.look();
+        passed.keys = passed.keys.filter(|_| allows(self.shared.secrets));
         if matches!(passed.stopped, Some(Stopped::Budget | Stopped::Released)) {
             return None;
         }
         let timeline = Timeline { tcp: session.tcp(), ..session.timeline() };
-        if is_bridged(&timeline) {
-            return None;
-        }
         let (identity, verdict) = (Arc::clone(session.identity()), diagnose(&timeline));
         let record = SessionRecord { identity, timeline, verdict, ended: clock::now(), capture: None };
         Some(file(&record, &passed, &self.shared.names, false, None))
@@ -239,10 +246,14 @@ impl Shared {
 
     /// The thread.
     fn run(&self, mut store: Store) {
-        let mut expired = Instant::now();
+        let (mut expired, mut secrets) = (Instant::now(), self.secrets);
         store.expire(SystemTime::now());
         loop {
-            let Some(job) = self.next(&mut store) else { return };
+            let left = secrets.and_then(|until| until.duration_since(SystemTime::now()).ok());
+            let Some(job) = self.next(left.unwrap_or(EXPIRE_EVERY).min(EXPIRE_EVERY)) else { return };
+            if secrets.take_if(|until| !allows(Some(*until))).is_some() {
+                tracing::warn!("`secrets_until` of [capture] has passed: captures hold no secrets from now on");
+            }
             if let Some(job) = job {
                 self.work_on(job, &mut store);
             }
@@ -261,14 +272,14 @@ impl Shared {
         }
     }
 
-    /// The next job; none when it is time to look for old files, or whether the disk has room again.
-    fn next(&self, _store: &mut Store) -> Option<Option<Job>> {
+    /// The next job; none when `patience` is over: it is time to look for old files, or whether the disk has room again.
+    fn next(&self, patience: Duration) -> Option<Option<Job>> {
         let mut state = self.lock();
         if state.jobs.is_empty() {
             if state.over {
                 return None;
             }
-            state = self.work.wait_timeout(state, EXPIRE_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.work.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
         let job = state.jobs.pop_front();
         if job.is_none() && state.over {
@@ -370,7 +381,7 @@ mod tests {
             identity.id = Uuid::now_v7();
             record.identity = Arc::new(identity);
             let place = self.captures.place(&record, Some(&tape));
-            record.capture = place.as_ref().map(|place| Arc::clone(&place.path));
+            record.capture = place.as_ref().map(|place| place.file.clone());
             let record = Arc::new(record);
             if let Some(place) = place {
                 place.write(&record, None);
@@ -437,16 +448,5 @@ mod tests {
             assert!(stage.end(1, cause, 20).capture.is_none(), "{cause}");
         }
         assert!(NotWritten::ALL.iter().all(|why| stage.counts.of(*why) == 0), "and are not missed");
-    }
-
-    #[test]
-    fn a_session_that_a_bridge_had_to_do_with_is_not_written() {
-        let stage = Stage::new();
-        let mut record = fixture::record(1, Cause::CertExpired);
-        record.timeline.plaintext = Some(fixture::after(1));
-        let tape = stage.captures.tape(&stage.budget);
-        tape.data(Peer::Client, b"s3cret", fixture::after(1));
-        assert!(stage.captures.place(&record, Some(&tape)).is_none());
-        assert_eq!(stage.counts.of(NotWritten::Bridged), 1);
     }
 }

@@ -180,6 +180,9 @@ impl Serialize for Stages<'_> {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Capture<'a> {
     pub(super) path: Cow<'a, str>,
+    /// Who has the file can read TLS in it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) secrets: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -133,7 +133,7 @@ impl<'a> Event<'a> {
         event.rdpscope.say(verdict);
         // A session that turned out to be no failure keeps no file.
         let capture = record.capture.as_ref().filter(|_| is_wanted(verdict.cause));
-        event.rdpscope.capture = capture.map(|path| Capture { path: path.to_string_lossy() });
+        event.rdpscope.capture = capture.map(|file| Capture { path: file.to_string_lossy(), secrets: file.secrets });
         event.rdpscope.attempt = told.attempt;
         event.rdpscope.is_final = Some(told.is_final);
         if let Some(profile) = &told.profile {

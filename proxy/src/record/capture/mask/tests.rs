@@ -8,11 +8,27 @@ fn names(how: UserNames) -> Names {
     Names::new(how, None).unwrap()
 }
 
-fn masked(from: Peer, bytes: &[u8], timeline: &Timeline, how: UserNames) -> Vec<u8> {
-    let mut shown = bytes.to_vec();
-    mask(from, &mut shown, timeline, &names(how));
+/// `bytes` of `from` as they are shown, after TLS with `suite` was agreed on, if there is one.
+fn shown_with(from: Peer, bytes: &[u8], timeline: &Timeline, suite: Option<u16>, how: UserNames) -> Vec<u8> {
+    let mut wire = Wire::default();
+    let hello = suite.map(server_hello).unwrap_or_default();
+    let skipped = if from == Peer::Host { hello.len() } else { 0 };
+    wire.host = hello;
+    wire[from].extend_from_slice(bytes);
+    mask(&mut wire, timeline, &names(how));
+    let shown = wire[from].split_off(skipped);
     assert_eq!(shown.len(), bytes.len(), "lengths stay");
     shown
+}
+
+fn masked(from: Peer, bytes: &[u8], timeline: &Timeline, how: UserNames) -> Vec<u8> {
+    let suite = timeline.server_hello.as_ref().map(|hello| hello.suite.0);
+    shown_with(from, bytes, timeline, suite, how)
+}
+
+fn server_hello(suite: u16) -> Vec<u8> {
+    let body = [&[3, 3][..], &[9; 32], &[0], &suite.to_be_bytes(), &[0]].concat();
+    record(22, &message(2, &body))
 }
 
 fn tls(suite: u16) -> Timeline {

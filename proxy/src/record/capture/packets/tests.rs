@@ -26,7 +26,7 @@ fn host() -> SocketAddr {
 fn connected(tape: &Tape) {
     tape.upstream(&UpstreamEvent::Connecting(host()), at(1));
     tape.upstream(&UpstreamEvent::Connected(host()), at(3));
-    tape.host_local(Some("10.9.9.9:40000".parse().unwrap()));
+    tape.host(Some("10.9.9.9:40000".parse().unwrap()), at(3));
 }
 
 fn record(client: &str, local: &str) -> SessionRecord {
@@ -54,7 +54,7 @@ fn made(record: &mut SessionRecord, tape: &Tape) -> Packets {
     for peer in [Peer::Client, Peer::Host] {
         record.timeline.traffic[peer].bytes = record.timeline.traffic[peer].bytes.max(lengths[peer]);
     }
-    packets(record, &passed, &PerPeer { client: passed.of(Peer::Client), host: passed.of(Peer::Host) })
+    packets(record, &passed, &passed.wires())
 }
 
 /// A packet as a reader of it would say it: leg, direction, flags, relative numbers, bytes.
@@ -238,5 +238,60 @@ fn sequence_numbers_wrap() {
     record.identity = Arc::new(identity);
     let made = made(&mut record, &tape);
     assert_eq!(said(&made.packets)[6], "client> A 1 1 40");
+    made.packets.iter().for_each(sound);
+}
+
+#[test]
+fn legs_of_a_bridge_show_each_what_crossed_it_and_a_host_that_is_asked_anew_twice() {
+    let tape = tape(1 << 18);
+    connected(&tape);
+    tape.read(Peer::Client, b"hello", at(4));
+    tape.sent(Peer::Host, b"hello", at(4));
+    tape.read(Peer::Host, b"refused", at(5));
+    tape.host_ended(CloseKind::Fin, at(5));
+    let first = Some("10.9.9.9:40000".parse().unwrap());
+    tape.host(Some("10.9.9.9:40001".parse().unwrap()), at(6));
+    tape.sent(Peer::Host, b"another hello", at(6));
+    tape.hung_up(first, at(7));
+    tape.read(Peer::Host, b"its answer", at(8));
+    tape.sent(Peer::Client, b"ours", at(9));
+    tape.closed(Closer::Proxy, CloseKind::Fin, at(10));
+    let mut record = usual();
+    record.timeline.upstream = Upstream::Connected(host());
+    let made = made(&mut record, &tape);
+    let expected = [
+        "client> A 1 1 5",
+        "host< A 1 1 5",
+        "host> A 1 6 7",
+        "host> FA 8 6 0",
+        "host< A 6 9 0",
+        "host< S 0 0 0",
+        "host> SA 0 1 0",
+        "host< A 1 1 0",
+        "host< A 1 1 13",
+        "host< FA 6 9 0",
+        "host> A 9 7 0",
+        "host> A 1 14 10",
+        "client< A 1 6 4",
+        "client< FA 5 6 0",
+        "client> A 6 6 0",
+        "host< FA 14 11 0",
+        "host> A 11 15 0",
+    ];
+    let by_port = |packet: &Packet| {
+        let sliced = SlicedPacket::from_ethernet(&packet.frame).unwrap();
+        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { panic!("no TCP") };
+        if packet.outbound { tcp.source_port() } else { tcp.destination_port() }
+    };
+    let ports: Vec<u16> = made.packets.iter().filter(|packet| packet.interface == HOST_LEG).map(by_port).collect();
+    assert_eq!(ports[..7], [40_000; 7]);
+    assert_eq!(ports[7..], [40_001, 40_001, 40_001, 40_001, 40_000, 40_000, 40_001, 40_001, 40_001]);
+    let lines = said(&made.packets);
+    assert_eq!(lines.len(), 6 + expected.len(), "{lines:?}");
+    // The host's own numbers are another connection's: they are told apart by port, and both are at the same one.
+    let shape = |line: &str| [0, 1, 4].map(|word| line.split(' ').nth(word).unwrap_or_default().to_owned());
+    for (line, wanted) in lines[6..].iter().zip(expected) {
+        assert_eq!(shape(line), shape(wanted), "{lines:?}");
+    }
     made.packets.iter().for_each(sound);
 }
