@@ -7,11 +7,10 @@ use config::{
 use rdpscope::observe::Observer;
 use rdpscope::record::SessionRecord;
 use rdpscope::run::Proxy;
-use rdpscope::tls_provider::provider;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rdpscope::tls_provider::{AnyCertificate, provider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme, SupportedProtocolVersion};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::io::Write;
@@ -157,7 +156,7 @@ pub(crate) async fn shake(
     early: &[u8],
 ) -> std::io::Result<client::TlsStream<TcpStream>> {
     let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("versions");
-    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate)).with_no_client_auth();
     let name = ServerName::try_from("127.0.0.1").expect("a name");
     let connector = TlsConnector::from(Arc::new(config));
     let speak = |tls: &mut rustls::ClientConnection| _ = tls.writer().write(early);
@@ -286,44 +285,6 @@ pub(crate) fn settings(upstream: SocketAddr, rules: BridgeRules) -> Settings {
         limits: Limits::default(),
         capture: None,
         state_directory: None,
-    }
-}
-
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// What happens after the client was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     HostSaysNothingAndCloses,
     HostResetsAtTheRequest,
     HostRefusesTheNegotiation,
@@ -30,7 +30,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 13] = [
+    pub(crate) const ALL: [Kind; 13] = [
         Kind::HostSaysNothingAndCloses,
         Kind::HostResetsAtTheRequest,
         Kind::HostRefusesTheNegotiation,
@@ -63,8 +63,14 @@ impl Kind {
         !matches!(self, Kind::GatewaySendsAnAlert)
     }
 
+    /// The proxy ends it, and no packet of a peer says why.
+    pub(crate) fn is_the_proxys_doing(self) -> bool {
+        use Kind::*;
+        matches!(self, ClientNeverSendsItsHello | HostNeverAnswersTheHello | HostIsNotThere)
+    }
+
     /// Lets it happen.
-    async fn happen(self, bench: &mut Bench) -> Arc<SessionRecord> {
+    pub(crate) async fn happen(self, bench: &mut Bench) -> Arc<SessionRecord> {
         let client = within("connect", TcpStream::connect(bench.front)).await;
         let mut rest = Vec::new();
         if self == Kind::HostIsNotThere {
@@ -120,7 +126,7 @@ impl Kind {
 }
 
 /// A proxy for it: patient but where its time-out is what is to happen, with a host but where there is none.
-async fn bench(kind: Kind, nobody: SocketAddr) -> Bench {
+pub(crate) async fn bench(kind: Kind, nobody: SocketAddr) -> Bench {
     Bench::with(|settings| match kind {
         Kind::ClientNeverSendsItsHello => settings.timeouts.client_hello = Duration::from_millis(200),
         Kind::HostNeverAnswersTheHello => settings.timeouts.server_hello = Duration::from_millis(200),
@@ -130,15 +136,20 @@ async fn bench(kind: Kind, nobody: SocketAddr) -> Bench {
     .await
 }
 
+/// A port that is taken, and where nobody listens.
+pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = taken.local_addr().unwrap();
+    (taken, nobody)
+}
+
 #[tokio::test]
 async fn every_way_to_fail_leaves_a_file_that_tshark_reads_without_a_complaint() {
     if left_out("tshark") {
         return;
     }
-    // A port that is taken, and where nobody listens.
-    let taken = TcpSocket::new_v4().unwrap();
-    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let nobody = taken.local_addr().unwrap();
+    let (_taken, nobody) = nobody();
     let mut causes = BTreeSet::new();
     for kind in Kind::ALL {
         let mut bench = bench(kind, nobody).await;

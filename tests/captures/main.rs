@@ -6,6 +6,7 @@
 mod bench;
 mod disk;
 mod kinds;
+mod same;
 mod tools;
 
 use bench::{ALERT, Bench, USER, hello, pass, request, within};

@@ -4,16 +4,15 @@
 
 use super::ask::Ask;
 use crate::clock;
-use crate::tls_provider::provider;
+use crate::tls_provider::{AnyCertificate, provider};
 use crate::upstream::connect;
 use parser::Timestamp;
 use parser::profile::CredsspFacts;
 use parser::session::{Answer, CertificateFacts};
 use parser::stream::{Event, HostStream};
 use parser::wire::{Outcome, Protocols, TS_REQUEST_MAX, TsRequest, connection_request, ntlm_negotiate, ts_request};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -209,45 +208,6 @@ async fn negotiate(socket: &mut TcpStream, protocols: Protocols, deadline: Insta
         }
     }
     Err("the negotiation was not answered".to_owned())
-}
-
-/// Takes any certificate: a probe reports what is there, whoever vouches for it.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
