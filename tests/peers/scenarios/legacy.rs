@@ -4,8 +4,8 @@
 use super::bridge::{always, auto};
 use crate::client::{Client, Mini, rdesktop, tls};
 use crate::expect::{Expect, failed};
-use crate::host::{Host, Xrdp};
-use crate::lab::{Lab, Process, STARTUP, wait_until};
+use crate::host::{Host, TlsServer, Xrdp};
+use crate::lab::{Exit, Lab, Process, STARTUP, wait_until};
 use crate::pair::{Bridged, Key, Pair, Trust};
 use crate::proxy::{Options, Proxy};
 use crate::runner::{Case, Outcome, Row};
@@ -68,7 +68,7 @@ pub(crate) fn pairs() -> Vec<Pair> {
     if !cfg!(feature = "legacy-tls") {
         return Vec::new();
     }
-    [hosts(), clients(), nla()].concat()
+    [hosts(), clients(), nla(), triple_des()].concat()
 }
 
 /// Old hosts in front of modern clients.
@@ -163,12 +163,43 @@ fn nla() -> Vec<Pair> {
     ]
 }
 
+/// A host that has 3DES alone, in a build whose OpenSSL has it: reached when the configuration writes it out, and not before.
+fn triple_des() -> Vec<Pair> {
+    if !cfg!(feature = "legacy-tls-vendored") {
+        return Vec::new();
+    }
+    const PRIORITY: &str = "NONE:+VERS-TLS1.2:+3DES-CBC:+SHA1:+RSA:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
+    const NAMED: &str = "match = \"127.0.0.1\"\nhost_ciphers = [\"TLS_RSA_WITH_3DES_EDE_CBC_SHA\"]\n";
+    let host = || Host::Tls(TlsServer::Gnutls(PRIORITY));
+    let client = || Client::Mini(Mini::only("TLSv1.3"));
+    vec![
+        Pair::new("legacy-3des-named", host(), client(), 20)
+            .bridge(Bridged { host: NAMED, ..always() })
+            .behind(0)
+            .session(
+                failed("closed_after_tls_unknown|client_prompt_probe", "any", "any")
+                    .is("rdpscope.bridge.result", json!("carried"))
+                    .is("rdpscope.bridge.client_version", json!("1.3"))
+                    .is("rdpscope.bridge.host_version", json!("1.2"))
+                    .is("rdpscope.bridge.host_cipher", json!("TLS_RSA_WITH_3DES_EDE_CBC_SHA"))
+                    .is("rdpscope.bridge.host_library", json!("openssl"))
+                    .is("rdpscope.bridge.weak", json!(["host"])),
+            ),
+        Pair::new("legacy-3des-not-named", host(), client(), 20).bridge(always()).session(
+            failed("bridge_leg_failed", "any", "tls_hello")
+                .is("rdpscope.bridge.result", json!("host_leg_failed"))
+                .alert("host", 40),
+        ),
+    ]
+}
+
 /// xrdp's login box as it looks without a bridge is what a bridged client sees.
 pub(crate) fn cases() -> Vec<Case> {
     if !cfg!(feature = "legacy-tls") {
         return Vec::new();
     }
     vec![
+        Case::new("legacy-host-untrusted", untrusted),
         Case::new("legacy-screen-xfreerdp-s10", |lab, direct_only| {
             let client = Client::WithoutPassword(vec!["/sec:tls"]);
             let bridge = Bridged { host: OLD_HOST, ..always() };
@@ -194,6 +225,45 @@ pub(crate) fn cases() -> Vec<Case> {
             )
         }),
     ]
+}
+
+/// A host of TLS 1.0 that is not the one meant: what `openssl s_client` says of the end, in TLS 1.2 and 1.3, is the alert
+/// bad_certificate (42), in place of a handshake that seems to succeed.
+fn untrusted(lab: &Arc<Lab>, direct_only: bool) -> Result<Outcome> {
+    const NAME: &str = "legacy-host-untrusted";
+    if direct_only {
+        return Ok(Outcome::skip("it has no direct half"));
+    }
+    let mut outcome = Outcome::default();
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let room = lab.room(&format!("{NAME}-{version}"))?;
+        let host = old("TLSv1").start(lab, &room)?;
+        let client = Mini::only(version);
+        for trust in [Trust::Pin, Trust::OtherPin] {
+            let room = lab.room(&format!("{NAME}-{version}-{trust:?}"))?;
+            let table = Bridged { trust, host: OLD_HOST, ..always() }.table(lab, &room)?;
+            let options = Options { bridge: Some(&table), ..Options::default() };
+            let proxy = Proxy::start(lab, &room, &format!("127.0.0.1:{}", host.port), &options)?;
+            let ended = client.run(lab, &room, proxy.address())?;
+            let sessions = proxy.sessions(1)?;
+            let event = sessions.first().context("no session")?;
+            if matches!(trust, Trust::Pin) {
+                // The same pair with the right pin: it is the pin that makes the difference.
+                ensure!(ended.exit == Exit::Code(0), "{version}, the right pin: {}", ended.output);
+                failed("any", "any", "any").is("rdpscope.bridge.host_library", json!("openssl")).check(event)?;
+                continue;
+            }
+            ensure!(ended.exit == Exit::Code(20), "{version}: {:?}: {}", ended.exit, ended.output);
+            ensure!(ended.output.contains("SSL alert number 42"), "{version}: {}", ended.output);
+            failed("bridge_host_untrusted", "any", "tls_hello")
+                .proven()
+                .is("rdpscope.bridge.result", json!("host_untrusted"))
+                .alert("host", 42)
+                .check(event)?;
+            outcome.rows.push(Row::note(NAME, format!("-/{}", ended.exit), "bridge_host_untrusted"));
+        }
+    }
+    Ok(outcome)
 }
 
 /// How long a screen may take to be drawn whole. It needs a second; a busy machine more.
