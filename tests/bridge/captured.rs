@@ -4,7 +4,7 @@
 use crate::ends::{BOTH, Bench, Host, Identity, TLS12, TLS13, bridged, connect, within};
 use crate::wiretap::{Wire, Wiretap};
 use config::{BridgeMode, BridgeRules, Pin};
-use parser::diagnosis::Cause;
+use parser::diagnosis::{Cause, Confidence};
 use rdpscope::analyze::capture::{self, Step};
 use rdpscope::analyze::own::{Recorded, recorded};
 use rdpscope::analyze::packet::Packet;
@@ -129,6 +129,20 @@ impl Stage {
     }
 }
 
+/// The bytes alone come to the same step, and claim to prove nothing else.
+pub(crate) fn says_nothing_against_it(read: &Recorded, record: &SessionRecord) {
+    let (by_bytes, told) = (read.by_bytes(), &record.verdict);
+    assert_eq!(by_bytes.phase, told.phase, "{by_bytes:?}");
+    assert!(by_bytes.cause == told.cause || by_bytes.confidence < Confidence::Proven, "{by_bytes:?}");
+    println!(
+        "told {} ({}), by its bytes {} ({})",
+        told.cause,
+        told.confidence.name(),
+        by_bytes.cause,
+        by_bytes.confidence.name()
+    );
+}
+
 /// The bytes of each direction of each connection in a file.
 pub(crate) fn payloads(path: &Path) -> HashMap<(SocketAddr, SocketAddr), Vec<u8>> {
     let mut payloads: HashMap<_, Vec<u8>> = HashMap::new();
@@ -159,6 +173,7 @@ async fn a_session_that_fails_inside_of_a_bridge_has_both_legs_as_they_were_and_
         );
         assert_eq!((&here.message, &here.alternatives), (&told.message, &told.alternatives));
         assert!(here.evidence.starts_with(&told.evidence) && here.evidence.len() == told.evidence.len() + 1);
+        says_nothing_against_it(&read, &record);
         assert_eq!(read.timeline.bridge, record.timeline.bridge);
         assert!(!read.cut_short);
         let rescued = usize::from(mode == BridgeMode::Auto);

@@ -1,7 +1,7 @@
 //! Captures of bridged sessions that may be read: tshark shows the RDP in them by the secrets in the file, and there is no
 //! password in any form.
 
-use crate::captured::{SCRIPT, Stage, script};
+use crate::captured::{SCRIPT, Stage, says_nothing_against_it, script};
 use crate::ends::{Host, Identity, TLS12, TLS13, bridged, connect, within};
 use config::{BridgeMode, BridgeRules};
 use parser::diagnosis::Cause;
@@ -167,6 +167,7 @@ async fn tshark_reads_the_rdp_of_a_session_from_its_file_alone_and_there_is_no_p
         let file = record.capture.as_ref().expect("a file");
         assert!(read.secrets && file.secrets);
         assert_eq!(read.verdict().cause, record.verdict.cause);
+        says_nothing_against_it(&read, &record);
         let ports = ports(&stage);
         let fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "frame.protocols", "-e", "_ws.col.Info"];
         let lines = tshark(file, ports, &fields);

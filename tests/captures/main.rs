@@ -7,6 +7,7 @@ mod bench;
 mod disk;
 mod kinds;
 mod same;
+mod secrets;
 mod tools;
 
 use bench::{ALERT, Bench, USER, hello, pass, request, within};

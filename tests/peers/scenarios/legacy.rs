@@ -155,7 +155,22 @@ fn clients() -> Vec<Pair> {
 /// The host's own key carries NLA over an old leg too.
 fn nla() -> Vec<Pair> {
     let key = Bridged { key: Key::Shadow, trust: Trust::Insecure, host: OLD_CLIENT, ..auto() };
+    let refused = || failed("nla_auth_refused", "host|both", "credssp").is("rdpscope.bridge.result", json!("carried"));
+    const WRONG: [&str; 3] = ["/sec:nla", "/p:wrong", "/cert:ignore"];
     vec![
+        // What their captures show: a leg with CBC stays sealed, the others can be read, whichever library speaks them.
+        Pair::new("legacy-nla-wrong-password-c10", Host::Shadow13("nla"), only10(&WRONG), 143)
+            .bridge(key)
+            .behind(147)
+            .session(refused().is("rdpscope.bridge.client_library", json!("openssl"))),
+        Pair::new(
+            "legacy-nla-wrong-password-openssl13",
+            Host::Shadow("nla"),
+            Client::Xfreerdp([&["+auth-only"], &WRONG[..]].concat()),
+            147,
+        )
+        .bridge(Bridged { host: OLD_HOST, mode: "always", ..key })
+        .session(refused().is("rdpscope.bridge.host_library", json!("openssl"))),
         Pair::new("legacy-nla-rescue-host-key", Host::Shadow13("nla"), only10(&["/sec:nla"]), 143)
             .bridge(key)
             .behind(0)

@@ -19,7 +19,10 @@ const DEEPEST: u8 = 8;
 pub(crate) fn inside(from: Peer, bytes: &mut [u8]) {
     let at = credssp(from, bytes);
     let mut scan = Scan { bytes, at, clear: true, sealed: false, quoted: 0 };
-    while scan.at < scan.bytes.len() && scan.pdu() {}
+    // RDP begins with MCS, which is TPKT; what begins otherwise is something else.
+    if scan.rest().first() == Some(&TPKT_VERSION) {
+        while scan.at < scan.bytes.len() && scan.pdu() {}
+    }
     scan.hide_rest();
 }
 

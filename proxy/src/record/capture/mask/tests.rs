@@ -318,3 +318,75 @@ proptest! {
         prop_assert!(shown.iter().zip(&sent).all(|(shown, sent)| shown == sent || *shown == 0 || *shown == b'-'));
     }
 }
+
+/// A TSRequest with one field. [MS-CSSP] 2.2.1
+fn ts_request(field: u8, token: &[u8]) -> Vec<u8> {
+    let octets = [&[4, token.len() as u8], token].concat();
+    let field = [&[field, octets.len() as u8], &octets[..]].concat();
+    [&[0x30, 5 + field.len() as u8, 0xa0, 3, 2, 1, 6], &field[..]].concat()
+}
+
+#[test]
+fn of_credssp_it_is_shown_what_kind_of_message_it_was_and_never_what_was_in_it() {
+    let challenge = [&b"NTLMSSP\0\x02\0\0\0"[..], b"a challenge of the host"].concat();
+    let sealed = [&[1, 0, 0, 0][..], b"sum and number and key"].concat();
+    for (field, token, kept) in
+        [(0xa1, &challenge[..], 12), (0xa3, &sealed, 4), (0xa2, b"TSCredentials", 0), (0xa5, b"\x05nonce", 0)]
+    {
+        let request = ts_request(field, token);
+        let begin = request.len() - token.len();
+        for from in [Peer::Client, Peer::Host] {
+            let mut shown = request.clone();
+            inside(from, &mut shown);
+            assert_eq!(shown[..begin + kept], request[..begin + kept], "{field:x}");
+            assert!(shown[begin + kept..].iter().all(|byte| *byte == 0), "{field:x}: {shown:x?}");
+            // One that breaks off, and one that lies about a length.
+            for cut in 0..request.len() {
+                let mut shown = request[..cut].to_vec();
+                inside(from, &mut shown);
+                assert!(!contains(&shown, &token[kept..][..4]), "cut at {cut}");
+                let mut wrong = request.clone();
+                wrong[cut] ^= 0x42;
+                inside(from, &mut wrong);
+                assert!(!contains(&wrong, &token[kept..]), "changed at {cut}: {wrong:x?}");
+            }
+        }
+    }
+    let refusal = [0x30, 13, 0xa0, 3, 2, 1, 6, 0xa4, 6, 2, 4, 0xc0, 0, 0, 0x6d];
+    let mut host = [&refusal[..], &[0, 0, 0, 5], &pdu(&[0x21, 0x80])].concat();
+    let before = host.clone();
+    inside(Peer::Host, &mut host);
+    assert_eq!(host, before, "a status, a result and a goodbye are no secrets");
+}
+
+#[test]
+fn of_a_direction_that_is_not_understood_nothing_is_shown_from_there_on() {
+    let mut client = [&pdu(&[0x7f, 0x65, 0x82, 1, 2, 3])[..], &[3, 9, 0xff], b"s3cret password"].concat();
+    inside(Peer::Client, &mut client);
+    assert!(client.starts_with(&[3, 0, 0, 13]) && !contains(&client, b"s3"), "{client:x?}");
+    let gateway = "RDG_OUT_DATA /remoteDesktopGateway/ HTTP/1.1\r\nAuthorization: Basic YWxpY2U6czNjcmV0\r\n\r\n";
+    for text in ["s3cret password", "d and more", "\0\0\0\0", "0", gateway] {
+        let mut typed = text.as_bytes().to_vec();
+        inside(Peer::Client, &mut typed);
+        assert!(typed.iter().all(|byte| *byte == 0), "{typed:x?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Inside too a byte is as it was, or not shown; and texts of any place are never shown whole.
+    #[test]
+    fn inside_any_bytes_keep_their_length_and_their_place(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        begin in 0usize..5,
+        host: bool,
+    ) {
+        let begins = [&b""[..], &[3, 0, 0, 40, 2, 0xf0, 0x80, 0x64], &[0x30, 0x82, 1, 0], &[0x30, 40, 0xa0, 3, 2, 1, 6], &[0x44, 9]];
+        let sent = [begins[begin], &bytes[..]].concat();
+        let mut shown = sent.clone();
+        inside(if host { Peer::Host } else { Peer::Client }, &mut shown);
+        prop_assert_eq!(shown.len(), sent.len());
+        prop_assert!(shown.iter().zip(&sent).all(|(shown, sent)| shown == sent || *shown == 0));
+    }
+}
