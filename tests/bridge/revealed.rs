@@ -188,6 +188,34 @@ async fn tshark_reads_the_rdp_of_a_session_from_its_file_alone_and_there_is_no_p
 }
 
 #[tokio::test]
+async fn a_leg_that_was_resumed_may_be_read_like_any_other() {
+    if left_out() {
+        return;
+    }
+    let identity = Identity::new();
+    for host in [TLS12, TLS13] {
+        let host = Host::new(&identity, host).await;
+        let rules = bridged(BridgeMode::Always, identity.pin());
+        let mut stage = Stage::with(host, rules, |capture| capture.secrets_until = Some(soon())).await;
+        let mut last = None;
+        for _ in 0..2 {
+            last = Some(stage.play(TLS13, &script(SCRIPT)).await);
+        }
+        let record = last.expect("a session");
+        let leg = record.timeline.bridge.as_ref().and_then(|facts| facts.host).expect("a host leg");
+        assert!(leg.resumed, "{leg:?}");
+        stage.file(&record).await;
+        let lines = tshark(
+            record.capture.as_deref().expect("a file"),
+            ports(&stage),
+            &["-Y", "t125", "-T", "fields", "-e", "frame.interface_name"],
+        );
+        let of = |leg: &str| lines.lines().filter(|line| *line == leg).count();
+        assert!(of("host leg") > 8 && of("host leg") == of("client leg"), "{lines}");
+    }
+}
+
+#[tokio::test]
 async fn secrets_are_in_no_file_unless_they_are_allowed_and_in_none_after_their_time() {
     let identity = Identity::new();
     let past = SystemTime::now() - Duration::from_secs(1);

@@ -3,7 +3,8 @@ use super::*;
 use crate::tls_provider::provider;
 use parser::session::Peer;
 use rcgen::generate_simple_self_signed;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::kx_group::SECP384R1;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, KeyLog, RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite,
@@ -15,6 +16,15 @@ const PASSWORD: &str = "correct horse";
 
 /// A leg between two rustls ends with this suite, the secrets of it, and what was said inside.
 fn leg(suite: SupportedCipherSuite, said: &[(Peer, Vec<u8>)]) -> (Wire, Arc<Keys>) {
+    leg_by(suite, provider().kx_groups.clone(), said)
+}
+
+/// The same with a server that has these groups.
+fn leg_by(
+    suite: SupportedCipherSuite,
+    groups: Vec<&'static dyn SupportedKxGroup>,
+    said: &[(Peer, Vec<u8>)],
+) -> (Wire, Arc<Keys>) {
     let keys = Arc::new(Keys::default());
     let made = generate_simple_self_signed(["host.test".to_owned()]).expect("a certificate");
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
@@ -29,6 +39,7 @@ fn leg(suite: SupportedCipherSuite, said: &[(Peer, Vec<u8>)]) -> (Wire, Arc<Keys
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(version).expect("client");
     let mut client = client.with_root_certificates(roots).with_no_client_auth();
     client.key_log = Arc::clone(&keys) as Arc<dyn KeyLog>;
+    let provider = Arc::new(CryptoProvider { kx_groups: groups, ..CryptoProvider::clone(&provider) });
     let server = ServerConfig::builder_with_provider(provider).with_protocol_versions(version).expect("server");
     let server = server.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).expect("a pair");
     let name = ServerName::try_from("host.test").expect("a name");
@@ -166,6 +177,21 @@ fn a_leg_is_readable_by_the_secrets_of_its_file_alone_and_says_nothing_that_may_
         // The secrets of the session open nothing of the file, nor those of the file anything of the session.
         assert!(wire::inside(&after, &keys).is_none_or(|sides| sides.iter().all(Vec::is_empty)), "{suite:?}");
     }
+}
+
+#[test]
+fn a_leg_whose_client_was_asked_for_another_hello_is_readable_too() {
+    let suite = provider().cipher_suites[0];
+    let said = said();
+    let (before, keys) = leg_by(suite, vec![SECP384R1], &said);
+    let mut after = before.clone();
+    let key_log = reveal(std::slice::from_mut(&mut after), &keys);
+    assert!(
+        after.host.windows(4).any(|window| window == [0xcf, 0x21, 0xad, 0x74]),
+        "HelloRetryRequest. RFC 8446 4.1.3"
+    );
+    let [client, _] = opened(&after, &key_log);
+    assert!(contains(&client, &[0x7f, 0x65, 0x82, 1, 2, 3]) && !contains(&client, PASSWORD.as_bytes()));
 }
 
 #[test]

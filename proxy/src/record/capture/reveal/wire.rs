@@ -257,7 +257,9 @@ fn messages(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
 /// Masks what the direction says inside, whichever records cut it.
 fn mask_data(from: Peer, opened: &mut [Opened]) {
     let of_data = |one: &&mut Opened| one.kind == ContentType::APPLICATION_DATA.0;
-    let mut whole = Secret::default();
+    // In one piece from the start: what a vector has outgrown is not wiped.
+    let length = opened.iter_mut().filter(of_data).map(|one| one.length).sum();
+    let mut whole = Secret::from(Vec::with_capacity(length));
     opened.iter_mut().filter(of_data).for_each(|one| whole.extend_from_slice(&one.plain[..one.length]));
     mask::inside(from, &mut whole);
     let mut rest = &whole[..];
