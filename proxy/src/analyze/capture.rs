@@ -114,14 +114,15 @@ pub fn read(source: Source, mut each: impl FnMut(Step<'_>) -> ControlFlow<()>) -
     state.begin();
     let mut frames = Frames::default();
     let mut done = 0u64;
-    let mut heard = Instant::now();
+    // Since when nothing has come.
+    let mut silent: Option<Instant> = None;
     let stopped = loop {
         match reader.next() {
             Ok((length, block)) => {
                 let flow = frames.block(&block, &mut each);
                 reader.consume(length);
                 done += length as u64;
-                heard = Instant::now();
+                silent = None;
                 if flow.is_break() {
                     return Ok(frames.summary);
                 }
@@ -130,7 +131,8 @@ pub fn read(source: Source, mut each: impl FnMut(Step<'_>) -> ControlFlow<()>) -
             Err(PcapError::Incomplete(_)) => match refill(&mut *reader, &state) {
                 Refill::More => {}
                 Refill::Quiet => {
-                    if each(Step::Quiet(frames.last.plus(heard.elapsed()))).is_break() {
+                    let since = silent.get_or_insert_with(Instant::now);
+                    if each(Step::Quiet(frames.last.plus(since.elapsed()))).is_break() {
                         return Ok(frames.summary);
                     }
                 }

@@ -107,9 +107,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 fn random() -> [u8; 32] {
     let mut key = [0; 32];
-    // Without randomness TLS, and with it this process, could not work at all; UUIDs come from another source and keep
-    // the key from being guessable even then.
-    if rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut key).is_err() {
+    // The kernel's own: the library's source would first spend 50 ms on measuring jitter, which is more than it takes to
+    // read most captures. It is asked where the kernel has none; without it TLS, and so this process, could not work at all.
+    let given = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
+    if given != Ok(key.len()) && rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut key).is_err() {
         key[..16].copy_from_slice(uuid::Uuid::now_v7().as_bytes());
         key[16..].copy_from_slice(uuid::Uuid::now_v7().as_bytes());
     }

@@ -44,7 +44,7 @@ use super::{Cause, Outcome, Verdict};
 use crate::Timestamp;
 use crate::session::{Phase, Timeline};
 use crate::wire::HelloShape;
-use crate::wire::tls::is_grease;
+use crate::wire::tls::{hash_codes, is_grease};
 use client::{Client, Member};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -115,21 +115,12 @@ impl Marks {
 fn program(hello: &HelloShape) -> u64 {
     let mut hasher = DefaultHasher::new();
     hello.legacy_version.hash(&mut hasher);
-    without_grease(hello.suites.iter().map(|s| s.0), &mut hasher);
-    without_grease(hello.groups.iter().map(|g| g.0), &mut hasher);
-    without_grease(hello.signature_schemes.iter().map(|s| s.0), &mut hasher);
-    without_grease(hello.supported_versions.iter().map(|v| v.0), &mut hasher);
+    let without_grease = |code: &u16| !is_grease(*code);
+    hash_codes(hello.suites.iter().map(|s| s.0).filter(without_grease), &mut hasher);
+    hash_codes(hello.groups.iter().map(|g| g.0).filter(without_grease), &mut hasher);
+    hash_codes(hello.signature_schemes.iter().map(|s| s.0).filter(without_grease), &mut hasher);
+    hash_codes(hello.supported_versions.iter().map(|v| v.0).filter(without_grease), &mut hasher);
     hasher.finish()
-}
-
-fn without_grease(list: impl Iterator<Item = u16>, hasher: &mut DefaultHasher) {
-    let mut count = 0u16;
-    for value in list.filter(|value| !is_grease(*value)) {
-        value.hash(hasher);
-        count = count.wrapping_add(1);
-    }
-    // Where a list ends matters.
-    count.hash(hasher);
 }
 
 fn hash(text: &str) -> u64 {

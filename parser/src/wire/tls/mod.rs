@@ -31,6 +31,7 @@ pub use record::{Alert, HANDSHAKE_HEADER, HandshakeHeader, RECORD_HEADER, RECORD
 pub use sealed::{PlaintextLen, SealedLen, Sealing, plaintext_len, sealed_len};
 pub use server_hello::{DowngradeSentinel, ServerHello};
 pub use shape::HelloShape;
+pub(crate) use shape::hash_codes;
 pub use sslv2::Sslv2Hello;
 pub use suite::{CipherSuite, SuiteClass, SuiteInfo};
 pub use version::{TlsVersion, is_grease};

@@ -1,6 +1,7 @@
 //! The part of a ClientHello that one program sends every time.
 
 use super::{CipherSuite, ClientHello, NamedGroup, SignatureScheme, Sslv2Hello, TlsVersion};
+use core::hash::{Hash, Hasher};
 
 /// ALPN values that are kept of one hello. Browsers offer two or three, RDP clients none.
 const ALPN_MAX: usize = 64;
@@ -9,7 +10,7 @@ const ALPN_MAX: usize = 64;
 /// session id, the bytes of its key shares, the name of the host and its tickets. GREASE is kept; printers leave it out.
 ///
 /// Thousands of clients send a handful of shapes, so a shape is meant to be shared between sessions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HelloShape {
     /// `legacy_version`.
     pub legacy_version: TlsVersion,
@@ -91,5 +92,66 @@ impl HelloShape {
             + self.signature_schemes.capacity();
         let alpn = self.alpn.capacity() * size_of::<Box<[u8]>>() + self.alpn.iter().map(|a| a.len()).sum::<usize>();
         size_of::<HelloShape>() + 2 * codes + 4 * self.key_shares.capacity() + self.point_formats.capacity() + alpn
+    }
+}
+
+impl Hash for HelloShape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let HelloShape {
+            legacy_version,
+            sslv2_form,
+            supported_versions,
+            suites,
+            extensions,
+            groups,
+            key_shares,
+            signature_schemes,
+            point_formats,
+            alpn,
+        } = self;
+        hash_codes([legacy_version.0, u16::from(*sslv2_form)].into_iter(), state);
+        hash_codes(supported_versions.iter().map(|version| version.0), state);
+        hash_codes(suites.iter().map(|suite| suite.0), state);
+        hash_codes(extensions.iter().copied(), state);
+        hash_codes(groups.iter().map(|group| group.0), state);
+        hash_codes(key_shares.iter().flat_map(|(group, size)| [group.0, *size]), state);
+        hash_codes(signature_schemes.iter().map(|scheme| scheme.0), state);
+        point_formats.hash(state);
+        alpn.hash(state);
+    }
+}
+
+/// Hashes a list of codes four at a time, and where it ends: one by one they would cost more than reading the hello does.
+pub(crate) fn hash_codes(codes: impl Iterator<Item = u16>, state: &mut impl Hasher) {
+    let (mut four, mut count) = (0u64, 0u64);
+    for code in codes {
+        four = four << 16 | u64::from(code);
+        count += 1;
+        if count.is_multiple_of(4) {
+            state.write_u64(four);
+            four = 0;
+        }
+    }
+    state.write_u64(four);
+    state.write_u64(count);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::hash_map::DefaultHasher;
+
+    #[test]
+    fn a_list_is_told_from_one_that_goes_on_or_ends_elsewhere() {
+        let hash = |lists: &[&[u16]]| {
+            let mut state = DefaultHasher::new();
+            lists.iter().for_each(|list| hash_codes(list.iter().copied(), &mut state));
+            state.finish()
+        };
+        let different: [&[&[u16]]; 7] =
+            [&[], &[&[]], &[&[0]], &[&[1, 2, 3, 4]], &[&[1, 2, 3, 4, 0]], &[&[1, 2], &[3, 4]], &[&[1, 2, 3], &[4]]];
+        let hashes: std::collections::HashSet<u64> = different.iter().map(|lists| hash(lists)).collect();
+        assert_eq!(hashes.len(), different.len());
+        assert_eq!(hash(&[&[7, 8, 9]]), hash(&[&[7, 8, 9]]));
     }
 }

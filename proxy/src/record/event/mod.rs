@@ -312,7 +312,7 @@ impl<'a> Event<'a> {
     /// The event as one line, line feed included.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
-        let mut line = Vec::with_capacity(2048);
+        let mut line = Vec::with_capacity(4096);
         self.write(&mut line);
         line
     }
