@@ -1,0 +1,51 @@
+//! Configuration files, as `check` and `run` take them.
+
+use crate::{err, file, out, rdpscope};
+
+#[test]
+fn a_bad_file_is_refused_by_check_and_by_run_alike() {
+    let path = file("bad.toml", "[[listener]]\nlisten = '127.0.0.1:0'\nupstraem = 'rds07'\n");
+    let path = path.to_str().unwrap_or_default();
+    let check = rdpscope(&["check", "--config", path]);
+    let run = rdpscope(&["run", "--config", path]);
+    assert_eq!((check.status.code(), run.status.code()), (Some(2), Some(2)));
+    assert_eq!(err(&check), err(&run));
+    assert_eq!(
+        err(&check),
+        format!(
+            "\
+error: `upstraem` is not a key of `[[listener]]`
+ --> {path}:3:1
+  |
+3 | upstraem = 'rds07'
+  | ^^^^^^^^ not known here
+  |
+  = help: did you mean `upstream`?
+"
+        )
+    );
+    assert!(out(&check).is_empty());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_bad_usage() {
+    for command in ["check", "run"] {
+        let output = rdpscope(&[command, "--config", "/nonexistent/rdpscope.toml"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains("No such file or directory"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn what_check_prints_is_a_good_file_with_the_same_meaning() {
+    let path = file("good.toml", "[[listener]]\nlisten = '[::1]:0'\nupstream = 'rds07'\n[timeouts]\nconnect = '2s'\n");
+    let first = rdpscope(&["check", "--config", path.to_str().unwrap_or_default()]);
+    assert_eq!(first.status.code(), Some(0), "{}", err(&first));
+    let printed = out(&first);
+    assert!(printed.contains("connect = \"2s\"\n"), "{printed}");
+    assert!(
+        printed.lines().any(|line| line.starts_with("negotiate = \"10s\"") && line.ends_with("# default")),
+        "{printed}"
+    );
+    assert_eq!(config::load(&path), config::parse("printed", &printed));
+}
