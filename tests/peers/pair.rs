@@ -247,6 +247,10 @@ impl Pair {
 /// A client or host that counts must have counted what the event says.
 fn bytes_agree(ended: &Ended, host: &Running, sessions: &[Value]) -> Result<()> {
     let [event] = sessions else { return Ok(()) };
+    if !at(event, "rdpscope.bridge.host_version").is_null() {
+        // What is inside of two legs is counted, not what crosses either wire.
+        return Ok(());
+    }
     let said = |path| at(event, path).as_u64().unwrap_or_default();
     let (up, down) = (said("source.bytes"), said("destination.bytes"));
     let reset = text(event, "rdpscope.close.kind") != "fin";

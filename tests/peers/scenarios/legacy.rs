@@ -184,7 +184,8 @@ fn triple_des() -> Vec<Pair> {
         return Vec::new();
     }
     const PRIORITY: &str = "NONE:+VERS-TLS1.2:+3DES-CBC:+SHA1:+RSA:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
-    const NAMED: &str = "match = \"127.0.0.1\"\nhost_ciphers = [\"TLS_RSA_WITH_3DES_EDE_CBC_SHA\"]\n";
+    const NAMED: &str =
+        "match = \"127.0.0.1\"\nhost_versions = [\"1.2\"]\nhost_ciphers = [\"TLS_RSA_WITH_3DES_EDE_CBC_SHA\"]\n";
     let host = || Host::Tls(TlsServer::Gnutls(PRIORITY));
     let client = || Client::Mini(Mini::only("TLSv1.3"));
     vec![
