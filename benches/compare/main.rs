@@ -27,6 +27,8 @@ pub(crate) mod works;
 
 use ends::Host;
 use proxies::{Running, Setting, Target};
+use rdpscope::observe::Observer;
+use rdpscope::run::{Form, Proxy};
 use results::Measured;
 use rows::{ALL, Layout, Row};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -42,6 +44,9 @@ pub(crate) const SERVE: &str = "serve";
 /// and the same without memory to read an opening with (so the tracker lets go at the ClientHello), without events and
 /// without the admin endpoint.
 pub(crate) const SERVE_BLIND: &str = "serve-blind";
+
+/// How this program is started to serve with another threshold of `splice`, in bytes.
+pub(crate) const SERVE_SPLICING: &str = "serve-splicing";
 
 const USAGE: &str = "usage: cargo bench --bench compare -- [--rounds N] [--window MILLISECONDS] [--json FILE] [--rdpscope FILE] [--list | --calls | ROW...]";
 
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let result = match &arguments[..] {
         [how, configuration] if how == SERVE || how == SERVE_BLIND => serve(configuration, how == SERVE_BLIND),
+        [how, configuration, bytes] if how == SERVE_SPLICING => serve_splicing(configuration, bytes),
         [list] if list == "--list" => {
             ALL.iter().for_each(|row| println!("{}", row.name));
             Ok(())
@@ -217,4 +223,17 @@ fn serve(configuration: &str, blind: bool) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let options = rdpscope::run::RunOptions { reload: None };
     runtime.block_on(rdpscope::run::run(settings, options)).map_err(|error| error.to_string())
+}
+
+/// Serves until it is ended, and splices what is at least `bytes`.
+fn serve_splicing(configuration: &str, bytes: &str) -> Result<(), String> {
+    let settings = config::load(configuration.as_ref()).map_err(|errors| errors.to_string())?;
+    let splice_from = bytes.parse().map_err(|error| format!("{bytes}: {error}"))?;
+    let form = Form { splice_from, ..Form::default() };
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let observer = Observer::start(&settings).map_err(|error| error.to_string())?;
+        let _proxy = Proxy::start_moving(settings, observer, form).await.map_err(|error| error.to_string())?;
+        std::future::pending::<Result<(), String>>().await
+    })
 }

@@ -26,6 +26,8 @@ pub(crate) enum Target {
     /// This program, serving as rdpscope does, with its diagnosis on and off: see [`super::serve`].
     SameOn,
     SameOff,
+    /// The same, on, and it splices what is at least so many bytes.
+    SpliceFrom(usize),
     /// Bytes alone.
     HaproxyTcp,
     /// With its three splice options.
@@ -44,6 +46,13 @@ impl Target {
             Target::Ours => "rdpscope",
             Target::SameOn => "diagnosis on",
             Target::SameOff => "diagnosis off",
+            Target::SpliceFrom(4_096) => "splice from 4 KiB",
+            Target::SpliceFrom(8_192) => "splice from 8 KiB",
+            Target::SpliceFrom(16_384) => "splice from 16 KiB",
+            Target::SpliceFrom(32_768) => "splice from 32 KiB",
+            Target::SpliceFrom(65_536) => "splice from 64 KiB",
+            Target::SpliceFrom(usize::MAX) => "no splice",
+            Target::SpliceFrom(_) => "splice from some size",
             Target::HaproxyTcp => "haproxy-tcp",
             Target::HaproxySplice => "haproxy-splice",
             Target::HaproxySplice1m => "haproxy-splice-1m",
@@ -55,7 +64,7 @@ impl Target {
     /// The program it needs besides ours.
     fn program(self) -> Option<&'static str> {
         match self {
-            Target::Direct | Target::Ours | Target::SameOn | Target::SameOff => None,
+            Target::Direct | Target::Ours | Target::SameOn | Target::SameOff | Target::SpliceFrom(_) => None,
             Target::Nginx => Some("nginx"),
             _ => Some("haproxy"),
         }
@@ -115,6 +124,12 @@ impl Running {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.arg(if target == Target::SameOn { super::SERVE } else { super::SERVE_BLIND });
                 command.arg(file("rdpscope.toml"));
+                command
+            }
+            Target::SpliceFrom(bytes) => {
+                fs::write(file("rdpscope.toml"), ours(front, admin, setting, &directory)?)?;
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg(super::SERVE_SPLICING).arg(file("rdpscope.toml")).arg(bytes.to_string());
                 command
             }
             Target::Nginx => {

@@ -14,12 +14,13 @@ pub(crate) struct Measured {
 
 /// How a promise stands. A must is broken when even the lower end of the interval is above it.
 fn standing(bound: &Bound, found: Estimate) -> &'static str {
-    let holds = |limit: Option<f64>| limit.map(|limit| found.low <= limit);
-    match (holds(bound.must), holds(bound.aim)) {
-        (Some(false), _) => "MISSED",
-        (_, Some(true)) => "aim reached",
-        (Some(true), _) => "holds",
-        (None, _) => "aim missed",
+    // A must is broken when it can be shown to be; an aim is reached when the middle of what was found is there.
+    match (bound.must.is_none_or(|must| found.low <= must), bound.aim.map(|aim| found.median <= aim)) {
+        (false, _) => "MISSED",
+        (true, Some(true)) => "aim reached",
+        (true, Some(false)) if bound.must.is_none() => "aim missed",
+        (true, _) if bound.must.is_none() => "",
+        (true, _) => "holds",
     }
 }
 

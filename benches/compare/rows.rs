@@ -60,6 +60,10 @@ const fn aim(what: What, aim: f64) -> Bound {
     Bound { what, must: None, aim: Some(aim) }
 }
 
+const fn compared(against: Target) -> Bound {
+    Bound { what: What::Cost(against), must: None, aim: None }
+}
+
 const CONNECTIONS: &[Bound] = &[cost(HaproxyCookie, 1.00, 0.92)];
 const CONNECTION: &str = "µs/connection";
 const GIGABYTE: &str = "s/GB";
@@ -156,11 +160,23 @@ pub(crate) const ALL: &[Row] = &[
         unit: GIGABYTE,
         bounds: &[cost(HaproxySplice1m, 1.00, 0.90)],
     },
+    thresholds("splice-from-frames", Work::Frames(200), "µs/frame"),
+    thresholds("splice-from-bulk-1", Work::Bulk(1), GIGABYTE),
+    thresholds("splice-from-bulk-8", Work::Bulk(8), GIGABYTE),
     diagnosis("diagnosis-connections", Work::Connections, CONNECTION, &[cost(SameOff, 1.08, 1.05)]),
     diagnosis("diagnosis-bulk-1", Work::Bulk(1), GIGABYTE, &[cost(SameOff, 1.01, 1.005)]),
     diagnosis("diagnosis-frames", Work::Frames(200), "µs/frame", &[cost(SameOff, 1.01, 1.005)]),
     diagnosis("diagnosis-round-trips", Work::RoundTrips, "µs/round trip", &[cost(SameOff, 1.01, 1.005)]),
 ];
+
+/// From how many waiting bytes on a pipe is taken: the same binary with one and another. Nothing is promised of it.
+const fn thresholds(name: &'static str, work: Work, unit: &'static str) -> Row {
+    const OTHERS: &[Target] =
+        &[SpliceFrom(4_096), SpliceFrom(16_384), SpliceFrom(32_768), SpliceFrom(65_536), SpliceFrom(usize::MAX)];
+    const BOUNDS: &[Bound] =
+        &[compared(OTHERS[0]), compared(OTHERS[1]), compared(OTHERS[2]), compared(OTHERS[3]), compared(OTHERS[4])];
+    Row { name, work, layout: Layout::Same, ours: SpliceFrom(8_192), others: OTHERS, unit, bounds: BOUNDS }
+}
 
 /// The same binary with its diagnosis on and off.
 const fn diagnosis(name: &'static str, work: Work, unit: &'static str, bounds: &'static [Bound]) -> Row {

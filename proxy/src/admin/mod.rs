@@ -20,7 +20,6 @@ use axum::routing::get;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Binds `listen`, serves in the background until `observer` is no longer used, and returns the real address.
@@ -33,9 +32,10 @@ pub async fn start(listen: SocketAddr, observer: Arc<Observer>) -> io::Result<So
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Whoever holds the observer decides how long this lives.
     let admin = Admin { observer: Arc::downgrade(&observer) };
+    let mut gone = observer.gone();
+    drop(observer);
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         runtime.block_on(async {
-            let gone = admin.clone();
             let listener = match TcpListener::from_std(listener) {
                 Ok(listener) => accept::Bounded::new(listener),
                 Err(error) => return tracing::error!("admin endpoint: {error}"),
@@ -46,7 +46,8 @@ pub async fn start(listen: SocketAddr, observer: Arc<Observer>) -> io::Result<So
                         tracing::error!("admin endpoint: {error}");
                     }
                 }
-                () = gone.observer_is_gone() => {}
+                // Nothing is ever sent: it ends with the observer.
+                _ = gone.changed() => {}
             }
         });
     })?;
@@ -62,12 +63,6 @@ struct Admin {
 impl Admin {
     fn observer(&self) -> Result<Arc<Observer>, Fault> {
         self.observer.upgrade().ok_or_else(|| Fault::new(StatusCode::SERVICE_UNAVAILABLE, "the proxy is stopping", ""))
-    }
-
-    async fn observer_is_gone(&self) {
-        while self.observer.strong_count() > 0 {
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
     }
 }
 

@@ -24,10 +24,17 @@ pub(crate) struct Entry {
     counted: PerPeer<u64>,
 }
 
+#[derive(Default)]
+struct Sessions {
+    entries: HashMap<Uuid, Entry>,
+    /// One of them is not active, as far as the last look shows, or has begun since.
+    may_hang: bool,
+}
+
 /// All live sessions. The lock is never held while a session is asked for what is under its own.
 #[derive(Default)]
 pub(crate) struct Live {
-    sessions: Mutex<HashMap<Uuid, Entry>>,
+    sessions: Mutex<Sessions>,
     /// Those that may rest and do not yet: the idle ones are not in here, and are not looked at.
     restless: Mutex<Vec<Arc<dyn LiveSession>>>,
 }
@@ -41,38 +48,42 @@ impl Live {
     ) {
         let id = session.identity().id;
         let entry = Entry { session, listener, upstream, told: (Phase::Accept, 0), counted: PerPeer::default() };
-        self.lock().insert(id, entry);
+        let mut sessions = self.lock();
+        sessions.entries.insert(id, entry);
+        sessions.may_hang = true;
     }
 
     pub(crate) fn remove(&self, id: Uuid) -> Option<Entry> {
-        self.lock().remove(&id)
+        self.lock().entries.remove(&id)
     }
 
     pub(crate) fn find(&self, id: Uuid) -> Option<Entry> {
-        self.lock().get(&id).cloned()
+        self.lock().entries.get(&id).cloned()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.lock().len()
+        self.lock().entries.len()
     }
 
     /// Newest first; UUIDv7 sorts by time.
     pub(crate) fn newest(&self, limit: usize) -> Vec<Entry> {
         let sessions = self.lock();
-        let mut ids: Vec<Uuid> = sessions.keys().copied().collect();
+        let mut ids: Vec<Uuid> = sessions.entries.keys().copied().collect();
         ids.sort_unstable_by(|one, other| other.cmp(one));
-        ids.iter().take(limit).filter_map(|id| sessions.get(id).cloned()).collect()
+        ids.iter().take(limit).filter_map(|id| sessions.entries.get(id).cloned()).collect()
     }
 
     /// Sessions that have just been too long in a phase, each told of once per step of [`HANGING`].
     pub(crate) fn hanging(&self, now: Timestamp) -> Vec<Entry> {
         let mut sessions = self.lock();
         let mut due = Vec::new();
-        for entry in sessions.values_mut() {
+        let mut may_hang = false;
+        for entry in sessions.entries.values_mut() {
             let phase = entry.session.phase();
             if phase >= Phase::Active {
                 continue;
             }
+            may_hang = true;
             let waited = now.since(entry.session.entered());
             let steps = HANGING.iter().filter(|step| waited >= **step).count() as u8;
             let told = if entry.told.0 == phase { entry.told.1 } else { 0 };
@@ -81,16 +92,27 @@ impl Live {
                 due.push(entry.clone());
             }
         }
+        sessions.may_hang = may_hang;
         due
+    }
+
+    /// [`Live::hanging`] may find something before long.
+    pub(crate) fn may_hang(&self) -> bool {
+        self.lock().may_hang
+    }
+
+    /// [`Live::rest`] may find something before long.
+    pub(crate) fn may_rest(&self) -> bool {
+        !self.restless.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Brings the byte counters up to date with sessions that go on.
     pub(crate) fn count_bytes(&self) {
         let entries: Vec<(Uuid, Arc<dyn LiveSession>)> =
-            self.lock().iter().map(|(id, entry)| (*id, Arc::clone(&entry.session))).collect();
+            self.lock().entries.iter().map(|(id, entry)| (*id, Arc::clone(&entry.session))).collect();
         for (id, session) in entries {
             let bytes = session.traffic();
-            if let Some(entry) = self.lock().get_mut(&id) {
+            if let Some(entry) = self.lock().entries.get_mut(&id) {
                 entry.carried(bytes);
             }
         }
@@ -109,7 +131,7 @@ impl Live {
         restless().append(&mut sessions);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

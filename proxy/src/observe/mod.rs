@@ -46,7 +46,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tick::Tick;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// Refused connections that are told of, of one reason.
@@ -84,6 +85,9 @@ pub struct Observer {
     history: Mutex<History>,
     latencies: Latencies,
     settling: Settling,
+    tick: Tick,
+    /// Never sent to: who waits for its end is told that by its drop.
+    gone: watch::Sender<()>,
     samplers: Mutex<[Sampler; Rejection::ALL.len()]>,
     /// The text log, by outcome: the event file has all.
     logged: Mutex<[Sampler; 3]>,
@@ -156,6 +160,7 @@ impl Observer {
         self.metrics.moved(None, Some(Phase::Accept));
         self.live.insert(session, listener, upstream);
         self.settling.opened(&identity);
+        self.tick.wake();
         if self.live_wanted() {
             self.tell(Action::SessionStart, Some(&identity), None, &Event::started(&identity));
         }
@@ -189,6 +194,7 @@ impl Observer {
     /// A session is no longer followed closely, or was woken: it is to rest when it is silent.
     pub(crate) fn restless(&self, session: Arc<dyn LiveSession>) {
         self.live.restless(session);
+        self.tick.wake();
     }
 
     /// A session is over. Called exactly once for each [`Observer::started`].
@@ -226,6 +232,7 @@ impl Observer {
         }
         let hold = prober.filter(|_| at_once).map(|prober| prober.hold()).filter(|hold| !hold.is_zero());
         let told = self.settling.ended(&record, &upstream, profile, undecided, hold.is_some());
+        self.tick.wake();
         match hold.filter(|_| !told.is_final) {
             // Told when the probe is over, or when its time is.
             Some(hold) => prober.into_iter().for_each(|prober| prober.hold_back(identity.id, hold)),

@@ -5,7 +5,7 @@ use super::live::Live;
 use super::metrics::Metrics;
 use super::pending::Pending;
 use super::settle::Settling;
-use super::{Latencies, Observer, Readiness, tick};
+use super::{Latencies, Observer, Readiness, Tick, tick};
 use crate::record::capture::Captures;
 use crate::record::{KeyError, Names, Sink, StoreError, Writer};
 use config::EventPath;
@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, OnceLock};
+use tokio::sync::watch;
 
 /// An output that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +112,8 @@ impl Observer {
             history: Mutex::default(),
             latencies: Latencies::default(),
             settling: Settling::default(),
+            tick: Tick::default(),
+            gone: watch::Sender::new(()),
             samplers: Mutex::default(),
             logged: Mutex::default(),
             notices: Mutex::default(),

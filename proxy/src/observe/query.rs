@@ -4,12 +4,17 @@ use super::{Ended, Entry, Item, Observer, Readiness, lock};
 use crate::record::Names;
 use crate::record::capture::Captures;
 use std::sync::atomic::Ordering::Relaxed;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 impl Observer {
     pub(crate) fn ready(&self) -> Readiness {
         Readiness::ALL.into_iter().find(|r| *r as u8 == self.readiness.load(Relaxed)).unwrap_or(Readiness::Starting)
+    }
+
+    /// Ends when nobody uses this observer any more.
+    pub(crate) fn gone(&self) -> watch::Receiver<()> {
+        self.gone.subscribe()
     }
 
     pub(crate) fn names(&self) -> &Names {

@@ -243,6 +243,15 @@ impl Settling {
         (sessions, over.collect())
     }
 
+    /// When [`Settling::expire`] has something next, at the earliest.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        let state = self.lock();
+        // What waits for its client's next connection has its time among those of the attempts.
+        let held = state.held.values().filter(|held| !held.prompt);
+        let probes = held.map(|held| held.probe.map_or(Timestamp(0), |(_, until)| until)).min();
+        [state.attempts.due(), probes].into_iter().flatten().min()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -160,6 +160,48 @@ async fn an_attempt_is_counted_when_it_is_over() {
 }
 
 #[tokio::test]
+async fn the_thread_that_looks_at_the_clock_sleeps_while_nothing_can_be_due() {
+    let observer = Observer::quiet();
+    let now = clock::now();
+    assert_eq!(observer.until_due(now), None, "nobody has come");
+    let fake = Fake::new(fresh(1, Cause::Ok, 0).identity);
+    observer.started(Arc::clone(&fake) as Arc<dyn LiveSession>);
+    assert!(observer.until_due(now).is_some_and(|pause| pause < Duration::from_secs(1)), "it may hang");
+    enter(&observer, &fake, Phase::Active);
+    observer.hanging(now);
+    assert_eq!(observer.until_due(now), None, "an active session, however many");
+    observer.restless(Arc::clone(&fake) as Arc<dyn LiveSession>);
+    assert!(observer.until_due(now).is_some_and(|pause| pause < Duration::from_millis(200)), "it is to rest");
+    observer.live.rest(now);
+    assert_eq!(observer.until_due(now), None);
+    let record = fresh(1, Cause::CertExpired, 0);
+    let ended = record.ended;
+    observer.ended(record);
+    let until = observer.until_due(ended).expect("its attempt will be over");
+    assert_eq!(until, Duration::from_secs(30));
+    observer.settle(ended.plus(until));
+    assert_eq!(observer.until_due(ended.plus(until)), None);
+}
+
+#[tokio::test]
+async fn the_thread_that_sleeps_is_woken_by_a_session_and_ends_with_the_observer() {
+    let observer = Observer::quiet();
+    let mut gone = observer.gone();
+    let until = clock::now().plus(Duration::from_secs(30));
+    while !observer.tick.is_asleep() && clock::now() < until {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(observer.tick.is_asleep(), "nobody has come");
+    let mut feed = observer.subscribe().unwrap();
+    // Accepted long ago, so it hangs, and is told of without anybody else looking.
+    observer.started(Fake::new(identity(1)));
+    let told = async { while feed.recv().await.is_some_and(|item| item.action != "session_phase") {} };
+    tokio::time::timeout(Duration::from_secs(30), told).await.expect("the thread looks again");
+    drop(observer);
+    tokio::time::timeout(Duration::from_secs(30), gone.changed()).await.expect("it holds nothing").unwrap_err();
+}
+
+#[tokio::test]
 async fn a_session_that_hangs_is_told_of_while_it_hangs() {
     let observer = Observer::quiet();
     let mut feed = observer.subscribe().unwrap();

@@ -308,6 +308,15 @@ impl Attempts {
         core::mem::take(&mut self.forgotten)
     }
 
+    /// When [`Attempts::expire`] has something next, at the earliest; `None` when only a new end can bring it something.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        if self.forgotten != Settled::default() {
+            return Some(Timestamp(0));
+        }
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
     /// Clients remembered now.
     #[must_use]
     pub fn clients(&self) -> usize {
