@@ -1,7 +1,8 @@
 //! One direction of a session: what was read and not yet taken, and how the next bytes are moved.
 //!
 //! Bytes are copied, and shown to the tracker, until it has let go; from then on a read that filled much of the buffer
-//! makes the next one try `splice`, and little waiting in the socket makes it a copy again. Nothing more is read while
+//! makes the next one try `splice`, and little waiting in the socket makes it a copy again, as does the end of the stream
+//! behind what waits. Nothing more is read while
 //! something is pending, in either form, so a slow receiver holds back its sender as it would without us.
 
 use super::copy::{SCRATCH, read_once, with_buffer, write_once};
@@ -79,7 +80,7 @@ impl Direction {
             }
             Poll::Ready(Err(error)) => end_of(source, destination, Some(error), witness),
             Poll::Ready(Ok(())) => {
-                let read = match self.splice(source, destination, witness, form) {
+                let read = match self.splice(source, destination, witness, form, cx) {
                     Ok(0) => self.copy(source, destination, witness, form),
                     spliced => spliced,
                 };
@@ -195,9 +196,17 @@ impl Direction {
         })
     }
 
-    /// The same through a pipe, if enough is waiting, and 0 if not.
-    fn splice(&mut self, source: &Leg, destination: &mut Leg, witness: &mut Witness, form: &Form) -> io::Result<usize> {
-        if !self.heavy || !witness.has_let_go() {
+    /// The same through a pipe, if enough is waiting, and 0 if not. What the end of the stream comes right behind is
+    /// copied: whether there was a goodbye is told by the last records.
+    fn splice(
+        &mut self,
+        source: &Leg,
+        destination: &mut Leg,
+        witness: &mut Witness,
+        form: &Form,
+        cx: &mut Context<'_>,
+    ) -> io::Result<usize> {
+        if !self.heavy || !witness.has_let_go() || source.fin_waits(cx) {
             return Ok(0);
         }
         match splice::take(&source.socket, form)? {
@@ -257,4 +266,60 @@ fn end_of(source: &mut Leg, destination: &mut Leg, error: Option<io::Error>, wit
     }
     source.finish_reading(witness);
     Step::Moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::tests::witness;
+    use super::*;
+    use crate::observe::Observer;
+    use parser::session::Peer;
+    use socket2::SockRef;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncWriteExt, Interest};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// More than one read takes.
+    const WAITING: usize = SCRATCH + 10_000;
+
+    /// Both ends of a connection, and ours as a leg.
+    async fn leg() -> (TcpStream, Leg) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        SockRef::from(&listener).set_recv_buffer_size(2 * WAITING).expect("SO_RCVBUF");
+        let peer = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        (peer, Leg::of_client(listener.accept().await.expect("accept").0))
+    }
+
+    /// What one step of a heavy direction takes of [`WAITING`].
+    async fn taken_at_once(fin: bool) -> usize {
+        let (mut witness, _client) = witness(&Observer::quiet()).await;
+        witness.data(Peer::Client, b"SSH-2.0-OpenSSH_9.2\r\n");
+        assert!(witness.has_let_go());
+        let ((mut peer, mut source), (_other, mut destination)) = (leg().await, leg().await);
+        peer.write_all(&[7; WAITING]).await.expect("write");
+        if fin {
+            peer.shutdown().await.expect("shutdown");
+            while !source.socket.ready(Interest::READABLE).await.expect("ready").is_read_closed() {
+                tokio::task::yield_now().await;
+            }
+        }
+        while rustix::io::ioctl_fionread(&*source.socket).expect("FIONREAD") < WAITING as u64 {
+            tokio::task::yield_now().await;
+        }
+        let mut direction = Direction { heavy: true, ..Direction::default() };
+        let mut moved = 0;
+        let form = Form::default();
+        poll_fn(|cx| {
+            let step = direction.step(&mut source, &mut destination, &mut witness, &form, &mut moved, cx);
+            if step == Step::Moved { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        moved
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_end_is_read() {
+        assert_eq!(taken_at_once(false).await, WAITING, "spliced");
+        assert_eq!(taken_at_once(true).await, SCRATCH, "copied, and shown to the tracker");
+    }
 }

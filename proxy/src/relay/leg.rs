@@ -6,10 +6,14 @@ use crate::upstream::Reached;
 use parser::Timestamp;
 use parser::session::{CloseKind, Closer, Peer};
 use socket2::{SockRef, TcpKeepalive};
+use std::future::Future;
 use std::io;
 use std::net::Shutdown;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Keep-alive probes start after a minute of silence, a quarter of a minute apart, and four lost ones end the socket:
@@ -79,6 +83,12 @@ impl Leg {
     /// The socket, for whoever reads `TCP_INFO`.
     pub(crate) fn socket(&self) -> &Arc<TcpStream> {
         &self.socket
+    }
+
+    /// FIN has come, behind what waits to be read: as far as the runtime has been told, which is not asked anew.
+    pub(super) fn fin_waits(&self, cx: &mut Context<'_>) -> bool {
+        let ready = pin!(self.socket.ready(Interest::READABLE)).poll(cx);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Closing will send RST and drop what is still queued (SO_LINGER 0, socket(7)).

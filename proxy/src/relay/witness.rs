@@ -520,14 +520,14 @@ impl Drop for Witness {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::net::{Ipv4Addr, SocketAddr};
     use tokio::net::TcpListener;
     use uuid::Uuid;
 
     /// A witness of a connected socket, and the socket.
-    async fn witness(observer: &Arc<Observer>) -> (Witness, Arc<TcpStream>) {
+    pub(crate) async fn witness(observer: &Arc<Observer>) -> (Witness, Arc<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 3389));
