@@ -111,11 +111,11 @@ fn readable_inside(path: &Path, read: &Recorded) -> Result<()> {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let opened = tshark(&["-Y", "credssp || t125", "-T", "fields", "-e", "frame.interface_name"])?;
-    // Where a leg did not come up there is a handshake to be read, and no more; and CBC is not opened.
+    // Where a leg did not come up there is a handshake to be read, and no more; and 3DES is not opened.
     let bridge = read.timeline.bridge.as_deref().context("secrets without a bridge")?;
     for (name, leg) in [("client leg", bridge.client), ("host leg", bridge.host)] {
         let suite = leg.and_then(|leg| leg.suite.name()).unwrap_or_default();
-        let wanted = bridge.outcome == BridgeOutcome::Carried && !suite.contains("CBC");
+        let wanted = bridge.outcome == BridgeOutcome::Carried && !suite.contains("3DES");
         let is_open = opened.lines().any(|line| line == name);
         ensure!(is_open == wanted, "{}: {suite} on the {name}, opened: {is_open}", path.display());
     }

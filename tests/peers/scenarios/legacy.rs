@@ -158,7 +158,7 @@ fn nla() -> Vec<Pair> {
     let refused = || failed("nla_auth_refused", "host|both", "credssp").is("rdpscope.bridge.result", json!("carried"));
     const WRONG: [&str; 3] = ["/sec:nla", "/p:wrong", "/cert:ignore"];
     vec![
-        // What their captures show: a leg with CBC stays sealed, the others can be read, whichever library speaks them.
+        // Their captures can be read on both legs, whichever library speaks them.
         Pair::new("legacy-nla-wrong-password-c10", Host::Shadow13("nla"), only10(&WRONG), 143)
             .bridge(key)
             .behind(147)

@@ -1,11 +1,17 @@
-//! Records under one key: opened, and sealed again in the same length. RFC 8446 5.2, RFC 5288 3, RFC 7905 2
+//! Records under one key: opened, and sealed again in the same length. RFC 8446 5.2, RFC 5288 3, RFC 7905 2; those of CBC
+//! are in `block`.
 
+use super::block::{Block, BlockSuite};
 use super::keys::Secret;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{self, HKDF_SHA256, HKDF_SHA384, Prk};
 use aws_lc_rs::tls_prf::{self, P_SHA256, P_SHA384};
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use md5::Md5;
 use parser::wire::tls::RECORD_HEADER;
 use parser::wire::{CipherSuite, TlsVersion};
+use sha1::Sha1;
 
 /// Bytes that every suite here adds at the end.
 const TAG: usize = 16;
@@ -17,10 +23,16 @@ const NONCE: usize = 12;
 /// How records of a suite are sealed.
 #[derive(Clone, Copy)]
 pub(super) struct Suite {
-    aead: &'static Algorithm,
+    version: TlsVersion,
     /// SHA-384 and not SHA-256.
     long_hash: bool,
-    form: Form,
+    how: How,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Aead(&'static Algorithm, Form),
+    Block(BlockSuite),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,41 +44,47 @@ enum Form {
 }
 
 impl Suite {
-    /// `None`: it is none with AEAD, or one that is not spoken here.
-    pub(super) fn of(version: TlsVersion, suite: CipherSuite) -> Option<Suite> {
+    /// `None`: it is none that is spoken here, as one with 3DES. `encrypt_then_mac`: both ends have agreed on it.
+    pub(super) fn of(version: TlsVersion, suite: CipherSuite, encrypt_then_mac: bool) -> Option<Suite> {
         let name = suite.name()?;
         let aead = [("AES_128_GCM", &AES_128_GCM), ("AES_256_GCM", &AES_256_GCM), ("CHACHA20", &CHACHA20_POLY1305)];
-        let (_, aead) = aead.into_iter().find(|(word, _)| name.contains(word))?;
-        let form = match version {
-            TlsVersion::TLS13 => Form::Tls13,
-            TlsVersion::TLS12 if name.contains("CHACHA20") => Form::Tls12ChaCha,
-            TlsVersion::TLS12 => Form::Tls12Gcm,
+        let aead = aead.into_iter().find(|(word, _)| name.contains(word)).map(|(_, aead)| aead);
+        let how = match (version, aead) {
+            (TlsVersion::TLS13, Some(aead)) => How::Aead(aead, Form::Tls13),
+            (TlsVersion::TLS12, Some(aead)) if name.contains("CHACHA20") => How::Aead(aead, Form::Tls12ChaCha),
+            (TlsVersion::TLS12, Some(aead)) => How::Aead(aead, Form::Tls12Gcm),
+            (TlsVersion::TLS10 | TlsVersion::TLS11 | TlsVersion::TLS12, None) => {
+                How::Block(BlockSuite::of(version, name, encrypt_then_mac)?)
+            }
             _ => return None,
         };
-        Some(Suite { aead, long_hash: name.ends_with("SHA384"), form })
+        Some(Suite { version, long_hash: name.ends_with("SHA384"), how })
     }
 
     pub(super) fn is_13(self) -> bool {
-        self.form == Form::Tls13
+        self.version == TlsVersion::TLS13
     }
 
     /// Length of a secret of this suite, in bytes.
     pub(super) fn secret_length(self) -> usize {
-        match (self.form, self.long_hash) {
-            (Form::Tls13, false) => 32,
-            // The master secret of TLS 1.2 has as many as SHA-384.
-            _ => 48,
+        // A master secret has 48 bytes, whatever the hash. RFC 5246 8.1
+        if self.is_13() && !self.long_hash { 32 } else { 48 }
+    }
+
+    /// Lengths of the keys of one side: MAC, cipher, initialization vector. RFC 5246 6.3
+    fn lengths(self) -> [usize; 3] {
+        match self.how {
+            How::Aead(aead, Form::Tls12Gcm) => [0, aead.key_len(), NONCE - EXPLICIT],
+            How::Aead(aead, _) => [0, aead.key_len(), NONCE],
+            How::Block(suite) => suite.lengths(),
         }
     }
 }
 
 /// One direction under one key.
-pub(super) struct Cipher {
-    key: LessSafeKey,
-    iv: Secret,
-    form: Form,
-    /// Records so far.
-    count: u64,
+pub(super) enum Cipher {
+    Aead(Aead),
+    Block(Box<Block>),
 }
 
 impl Cipher {
@@ -77,29 +95,65 @@ impl Cipher {
             return None;
         }
         let secret = Prk::new_less_safe(algorithm, secret);
-        let key = expand(&secret, b"tls13 key", suite.aead.key_len())?;
-        Cipher::new(suite, &key, expand(&secret, b"tls13 iv", NONCE)?)
+        let [_, key, iv] = suite.lengths();
+        Cipher::new(suite, [&[], &expand(&secret, b"tls13 key", key)?, &expand(&secret, b"tls13 iv", iv)?])
     }
 
-    /// Of a master secret of TLS 1.2: the client's and the server's. RFC 5246 6.3
+    /// Of a master secret of older versions: the client's and the server's. RFC 5246 6.3
     pub(super) fn of_master(suite: Suite, master: &[u8], randoms: (&[u8], &[u8])) -> Option<[Cipher; 2]> {
-        let hash = if suite.long_hash { &P_SHA384 } else { &P_SHA256 };
-        let (key, iv) = (suite.aead.key_len(), if suite.form == Form::Tls12Gcm { NONCE - EXPLICIT } else { NONCE });
         let (client, server) = randoms;
-        let secret = tls_prf::Secret::new(hash, master).ok()?;
-        let block = secret.derive_with_seed_concatination(b"key expansion", server, client, 2 * (key + iv)).ok()?;
-        let (keys, ivs) = block.as_ref().split_at(2 * key);
-        let of = |keys: &[u8], iv: &[u8]| Cipher::new(suite, keys, Secret::from(iv.to_vec()));
-        Some([of(&keys[..key], &ivs[..iv])?, of(&keys[key..], &ivs[iv..])?])
+        let lengths = suite.lengths();
+        let seed = [server, client].concat();
+        let block = prf(suite, master, b"key expansion", &seed, 2 * lengths.iter().sum::<usize>())?;
+        let mut rest = &block[..];
+        let mut sides: [[&[u8]; 3]; 2] = Default::default();
+        for (part, length) in lengths.into_iter().enumerate() {
+            for side in &mut sides {
+                (side[part], rest) = rest.split_at_checked(length)?;
+            }
+        }
+        let [client, server] = sides;
+        Some([Cipher::new(suite, client)?, Cipher::new(suite, server)?])
     }
 
-    fn new(suite: Suite, key: &[u8], iv: Secret) -> Option<Cipher> {
-        let key = LessSafeKey::new(UnboundKey::new(suite.aead, key).ok()?);
-        Some(Cipher { key, iv, form: suite.form, count: 0 })
+    fn new(suite: Suite, [mac, key, iv]: [&[u8]; 3]) -> Option<Cipher> {
+        Some(match suite.how {
+            How::Aead(aead, form) => {
+                let key = LessSafeKey::new(UnboundKey::new(aead, key).ok()?);
+                Cipher::Aead(Aead { key, iv: Secret::from(iv.to_vec()), form, count: 0 })
+            }
+            How::Block(suite) => Cipher::Block(Box::new(Block::new(suite, mac, key, iv)?)),
+        })
     }
 
     /// Opens the body of the next record. `None`: it is not of this key, or not the next.
     pub(super) fn open(&mut self, header: [u8; RECORD_HEADER], body: &[u8]) -> Option<Secret> {
+        match self {
+            Cipher::Aead(cipher) => cipher.open(header, body),
+            Cipher::Block(cipher) => cipher.open(header, body),
+        }
+    }
+
+    /// Puts `plain`, as long as it was, sealed into the body of the next record. `None`: it is another length.
+    pub(super) fn seal(&mut self, header: [u8; RECORD_HEADER], body: &mut [u8], plain: &[u8]) -> Option<()> {
+        match self {
+            Cipher::Aead(cipher) => cipher.seal(header, body, plain),
+            Cipher::Block(cipher) => cipher.seal(header, body, plain),
+        }
+    }
+}
+
+/// AEAD.
+pub(super) struct Aead {
+    key: LessSafeKey,
+    iv: Secret,
+    form: Form,
+    /// Records so far.
+    count: u64,
+}
+
+impl Aead {
+    fn open(&mut self, header: [u8; RECORD_HEADER], body: &[u8]) -> Option<Secret> {
         let sealed = body.get(self.explicit()..)?;
         let plain = sealed.len().checked_sub(TAG)?;
         let mut opened = Secret::from(sealed.to_vec());
@@ -110,8 +164,7 @@ impl Cipher {
         Some(opened)
     }
 
-    /// Puts `plain`, as long as it was, sealed into the body of the next record. `None`: it is another length.
-    pub(super) fn seal(&mut self, header: [u8; RECORD_HEADER], body: &mut [u8], plain: &[u8]) -> Option<()> {
+    fn seal(&mut self, header: [u8; RECORD_HEADER], body: &mut [u8], plain: &[u8]) -> Option<()> {
         let explicit = self.explicit();
         if body.len() != explicit + plain.len() + TAG {
             return None;
@@ -151,6 +204,39 @@ impl Cipher {
             }
         }
     }
+}
+
+/// The pseudorandom function of TLS 1.2, and of what was before it. RFC 5246 5, RFC 2246 5
+fn prf(suite: Suite, secret: &[u8], label: &[u8], seed: &[u8], length: usize) -> Option<Secret> {
+    if suite.version == TlsVersion::TLS12 {
+        let hash = if suite.long_hash { &P_SHA384 } else { &P_SHA256 };
+        let made = tls_prf::Secret::new(hash, secret).ok()?.derive(label, seed, length).ok()?;
+        return Some(Secret::from(made.as_ref().to_vec()));
+    }
+    let seed = [label, seed].concat();
+    // Halves of an even length.
+    let (first, second) = secret.split_at(secret.len() / 2);
+    let mut made = expanded::<Hmac<Md5>>(first, &seed, length)?;
+    let other = expanded::<Hmac<Sha1>>(second, &seed, length)?;
+    made.iter_mut().zip(&*other).for_each(|(byte, other)| *byte ^= other);
+    Some(made)
+}
+
+/// `P_hash`. RFC 5246 5
+fn expanded<M: Mac + KeyInit>(secret: &[u8], seed: &[u8], length: usize) -> Option<Secret> {
+    let sum = |parts: [&[u8]; 2]| -> Option<Secret> {
+        let mut mac = <M as Mac>::new_from_slice(secret).ok()?;
+        parts.iter().for_each(|part| mac.update(part));
+        Some(Secret::from(mac.finalize().into_bytes().to_vec()))
+    };
+    let mut made = Secret::from(Vec::with_capacity(length + 64));
+    let mut chain = sum([seed, &[]])?;
+    while made.len() < length {
+        made.extend_from_slice(&sum([&chain, seed])?);
+        chain = sum([&chain, &[]])?;
+    }
+    made.truncate(length);
+    Some(made)
 }
 
 /// HKDF-Expand-Label without a context. RFC 8446 7.1

@@ -9,8 +9,9 @@
 //! would not do: tshark counts no record that it cannot open, and would open none after it.
 //!
 //! `keys` holds a session's secrets, `cipher` opens and seals records, `wire` does it with what crossed a leg. A leg whose
-//! secrets are not there, or whose suite has no AEAD, stays as it was on the wire.
+//! secrets are not there, or whose suite is not known here (3DES), stays as it was on the wire.
 
+mod block;
 mod cipher;
 mod keys;
 mod wire;

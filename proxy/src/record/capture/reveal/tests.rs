@@ -225,3 +225,117 @@ fn what_was_changed_or_cut_is_blank_from_there_on_and_nothing_panics() {
         }
     }
 }
+
+/// The same of legs that OpenSSL speaks: every version and kind of suite of the legacy leg.
+#[cfg(feature = "legacy-tls")]
+mod legacy {
+    use super::*;
+    use openssl::pkey::PKey;
+    use openssl::ssl::{SslAcceptor, SslConnector, SslMethod, SslOptions, SslVerifyMode, SslVersion};
+    use openssl::x509::X509;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Mutex;
+
+    /// Notes what is sent.
+    #[derive(Debug)]
+    struct Noted(UnixStream, Arc<Mutex<Vec<u8>>>);
+
+    impl Read for Noted {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Noted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.1.lock().expect("noted").extend_from_slice(bytes);
+            self.0.write_all(bytes).map(|()| bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn leg(
+        version: SslVersion,
+        suite: &'static str,
+        options: SslOptions,
+        said: &[(Peer, Vec<u8>)],
+    ) -> (Wire, Arc<Keys>) {
+        let keys = Arc::new(Keys::default());
+        let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).expect("a key");
+        let made =
+            rcgen::CertificateParams::new(["host.test".to_owned()]).expect("names").self_signed(&key).expect("signed");
+        let mut server = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).expect("server");
+        server.set_security_level(0);
+        server.set_min_proto_version(Some(version)).expect("version");
+        server.set_max_proto_version(Some(version)).expect("version");
+        server.clear_options(SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1);
+        server.set_options(options);
+        server.set_cipher_list(suite).expect("a suite");
+        server.set_certificate(&X509::from_der(made.der()).expect("a certificate")).expect("set");
+        server.set_private_key(&PKey::private_key_from_der(&key.serialize_der()).expect("a key")).expect("set");
+        let mut client = SslConnector::builder(SslMethod::tls_client()).expect("client");
+        client.set_security_level(0);
+        client.set_verify(SslVerifyMode::NONE);
+        client.set_min_proto_version(Some(version)).expect("version");
+        client.set_cipher_list(suite).expect("a suite");
+        let lines = Arc::clone(&keys);
+        client.set_keylog_callback(move |_, line| lines.line(line));
+        let (near, far) = UnixStream::pair().expect("a pair");
+        let (up, down) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<Mutex<Vec<u8>>>::default());
+        let (acceptor, host_said) = (server.build(), Noted(far, Arc::clone(&down)));
+        let script = said.to_vec();
+        let host = std::thread::spawn(move || {
+            let mut stream = acceptor.accept(host_said).expect("a handshake");
+            for (from, bytes) in script {
+                match from {
+                    Peer::Host => stream.write_all(&bytes).expect("said"),
+                    Peer::Client => stream.read_exact(&mut vec![0; bytes.len()]).expect("heard"),
+                }
+            }
+        });
+        let mut stream = client.build().configure().expect("client").verify_hostname(false);
+        stream.set_use_server_name_indication(false);
+        let mut stream = stream.connect("host.test", Noted(near, Arc::clone(&up))).expect("a handshake");
+        for (from, bytes) in said {
+            match from {
+                Peer::Client => stream.write_all(bytes).expect("said"),
+                Peer::Host => stream.read_exact(&mut vec![0; bytes.len()]).expect("heard"),
+            }
+        }
+        host.join().expect("the host");
+        let taken = |noted: Arc<Mutex<Vec<u8>>>| std::mem::take(&mut *noted.lock().expect("noted"));
+        (Wire { client: taken(up), host: taken(down) }, keys)
+    }
+
+    #[test]
+    fn legs_of_every_version_and_with_every_form_of_cbc_are_readable_too() {
+        // SSL_OP_NO_ENCRYPT_THEN_MAC, which the crate has no name for.
+        let inside = SslOptions::from_bits_retain(1 << 19);
+        let (none, said) = (SslOptions::empty(), said());
+        for (version, suite, options) in [
+            (SslVersion::TLS1, "AES128-SHA", none),
+            (SslVersion::TLS1, "ECDHE-RSA-AES256-SHA", inside),
+            (SslVersion::TLS1_1, "AES256-SHA", none),
+            (SslVersion::TLS1_1, "ECDHE-RSA-AES128-SHA", inside),
+            (SslVersion::TLS1_2, "AES128-SHA", inside),
+            (SslVersion::TLS1_2, "AES256-SHA256", none),
+            (SslVersion::TLS1_2, "ECDHE-RSA-AES256-SHA384", inside),
+            (SslVersion::TLS1_2, "AES128-GCM-SHA256", none),
+            (SslVersion::TLS1_3, "DEFAULT", none),
+        ] {
+            let (before, keys) = leg(version, suite, options, &said);
+            let mut after = before.clone();
+            let key_log = reveal(std::slice::from_mut(&mut after), &keys);
+            assert!(!key_log.is_empty(), "{suite} of {version:?}");
+            assert_eq!((after.client.len(), after.host.len()), (before.client.len(), before.host.len()));
+            for (peer, shown) in [Peer::Client, Peer::Host].into_iter().zip(opened(&after, &key_log)) {
+                let mut wanted: Vec<u8> =
+                    said.iter().filter(|(from, _)| *from == peer).flat_map(|(_, bytes)| bytes.clone()).collect();
+                mask::inside(peer, &mut wanted);
+                assert_eq!(shown, wanted, "{suite} of {version:?}");
+            }
+        }
+    }
+}

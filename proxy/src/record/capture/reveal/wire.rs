@@ -7,8 +7,8 @@ use super::keys::{Keys, Label, Secret};
 use parser::session::Peer;
 use parser::wire::tls::{HANDSHAKE_HEADER, RECORD_HEADER};
 use parser::wire::{
-    CipherSuite, ClientHello, ContentType, Outcome, Preconnection, RecordHeader, ServerHello, TPKT_VERSION, TlsVersion,
-    Tpkt,
+    CipherSuite, ClientHello, ContentType, ExtensionType, Outcome, Preconnection, RecordHeader, ServerHello,
+    TPKT_VERSION, TlsVersion, Tpkt,
 };
 use std::fmt::Write;
 use std::ops::Range;
@@ -17,13 +17,15 @@ use std::ops::Range;
 const NEW_SESSION_TICKET: u8 = 4;
 const FINISHED: u8 = 20;
 const KEY_UPDATE: u8 = 24;
+/// RFC 7366 2
+const ENCRYPT_THEN_MAC: ExtensionType = ExtensionType(22);
 /// The random of a HelloRetryRequest begins so. RFC 8446 4.1.3
 const RETRY: [u8; 4] = [0xcf, 0x21, 0xad, 0x74];
 
 /// Makes a leg readable; gives the lines of a key log with which it is. `None`: it stays as it is.
 pub(super) fn reveal(wire: &mut Wire, keys: &Keys) -> Option<String> {
     let hellos = Hellos::of(wire)?;
-    let suite = Suite::of(hellos.version, hellos.suite)?;
+    let suite = Suite::of(hellos.version, hellos.suite, hellos.encrypt_then_mac)?;
     let mut key_log = String::new();
     let real = ciphers(suite, |label| keys.secret(label, &hellos.client_random), &hellos)?;
     let made = |label| {
@@ -60,7 +62,7 @@ fn ciphers(
 #[cfg(test)]
 pub(super) fn inside(wire: &Wire, keys: &Keys) -> Option<[Vec<u8>; 2]> {
     let hellos = Hellos::of(wire)?;
-    let suite = Suite::of(hellos.version, hellos.suite)?;
+    let suite = Suite::of(hellos.version, hellos.suite, hellos.encrypt_then_mac)?;
     let [client, host] = ciphers(suite, |label| keys.secret(label, &hellos.client_random), &hellos)?;
     let is_13 = suite.is_13();
     let mut wire = wire.clone();
@@ -93,6 +95,7 @@ struct Hellos {
     server_random: Vec<u8>,
     version: TlsVersion,
     suite: CipherSuite,
+    encrypt_then_mac: bool,
 }
 
 impl Hellos {
@@ -112,7 +115,8 @@ impl Hellos {
                 continue;
             }
             let (server_random, version, suite) = (value.random.to_vec(), value.version(), value.suite);
-            return Some(Hellos { client_random, server_random, version, suite });
+            let encrypt_then_mac = value.extensions().any(|(kind, _)| kind == ENCRYPT_THEN_MAC);
+            return Some(Hellos { client_random, server_random, version, suite, encrypt_then_mac });
         }
     }
 }
