@@ -2,6 +2,7 @@
 
 use crate::bridge::{BridgeRules, Ciphers};
 use crate::quantity::{write_duration, write_moment, write_size};
+use crate::read::UNIX;
 use crate::reference::{Built, Key, Table};
 use crate::settings::*;
 use std::net::SocketAddr;
@@ -213,6 +214,7 @@ fn of_events(events: &Events, name: &str) -> Option<String> {
             EventPath::Stdout => "-".to_owned(),
             EventPath::Off => "off".to_owned(),
             EventPath::File(path) => path.display().to_string(),
+            EventPath::Socket(path) => format!("{UNIX}{}", path.display()),
         }),
         "user_names" => quoted(events.user_names.name()),
         "live" => events.live.to_string(),

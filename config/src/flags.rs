@@ -162,6 +162,9 @@ mod tests {
         let settings = flags.settings().unwrap();
         assert_eq!(settings.limits.threads, 3);
         assert_eq!(settings.events.path, EventPath::File("/var/log/rdpscope/events.jsonl".into()));
+        let socket = crate::read::event_path("unix:/run/collector.sock").expect("a socket");
+        assert_eq!(socket, EventPath::Socket("/run/collector.sock".into()));
+        assert!(crate::read::event_path("unix:").is_err(), "no socket is named");
         assert_eq!(settings.probe.mode, ProbeMode::Off);
         assert_eq!(settings.capture, Some(Capture::into("captures".into())));
         assert_eq!(settings.admin, None);

@@ -116,6 +116,9 @@ pub fn parse(origin: &str, text: &str) -> Result<Settings, Errors> {
     }
 }
 
+/// What stands before the path of a socket.
+pub(crate) const UNIX: &str = "unix:";
+
 /// Where events go, as `events.path` and `--event-log` name it.
 pub(crate) fn event_path(text: &str) -> Result<EventPath, Fault> {
     match text {
@@ -127,8 +130,14 @@ pub(crate) fn event_path(text: &str) -> Result<EventPath, Fault> {
         text if text.ends_with('/') => {
             Err(Fault::new("names a directory", "ends in `/`").instead(format!("{text}events.jsonl")))
         }
+        text if text == UNIX => {
+            Err(Fault::new("names no socket", "nothing after `unix:`").instead("unix:/run/collector.sock"))
+        }
         text if text.contains('\0') => Err(Fault::new("names no file", "no file name has a NUL in it")),
-        text => Ok(EventPath::File(PathBuf::from(text))),
+        text => Ok(match text.strip_prefix(UNIX) {
+            Some(socket) => EventPath::Socket(PathBuf::from(socket)),
+            None => EventPath::File(PathBuf::from(text)),
+        }),
     }
 }
 

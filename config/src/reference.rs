@@ -296,7 +296,12 @@ pub const KEYS: &[Key] = &[
         "\"2026-12-01T12:00:00Z\"",
         "with `secrets`: until then, at most 31 days ahead (RFC 3339); captures made later hold none",
     ),
-    with_default(Table::Events, "path", "\"-\"", "file to append events to; `-` is standard output, `off` nowhere"),
+    with_default(
+        Table::Events,
+        "path",
+        "\"-\"",
+        "file to append events to; `-` is standard output, `unix:PATH` a socket on which a collector listens, `off` nowhere",
+    ),
     with_default(
         Table::Events,
         "user_names",

@@ -151,6 +151,8 @@ pub enum EventPath {
     Stdout,
     /// Appended to a file.
     File(PathBuf),
+    /// Into a Unix socket on which a collector listens (`"unix:/run/collector.sock"`).
+    Socket(PathBuf),
     /// Nowhere.
     Off,
 }

@@ -85,7 +85,8 @@ pub(super) struct Run {
     #[arg(long, value_name = "DIR", requires = "listen")]
     capture: Option<String>,
 
-    /// Append session events to this file; `-` is standard output, `off` nowhere [default: -]
+    /// Append session events to this file; `-` is standard output, `unix:PATH` a socket on which a collector listens, `off`
+    /// nowhere [default: -]
     #[arg(long, value_name = "FILE", requires = "listen")]
     event_log: Option<String>,
 

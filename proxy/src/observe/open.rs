@@ -85,6 +85,7 @@ impl Observer {
             EventPath::Off => (None, String::new()),
             EventPath::Stdout => (Some(stdout()?), "standard output".to_owned()),
             EventPath::File(path) => (Some(Sink::File(path.clone())), path.display().to_string()),
+            EventPath::Socket(path) => (Some(Sink::socket(path.clone())), path.display().to_string()),
         };
         let dropped = metrics.dropped("file");
         let file = sink

@@ -15,6 +15,7 @@ mod redact;
 mod report;
 mod session;
 mod shapes;
+mod socket;
 mod stamp;
 
 pub use capture::{StoreError, Tape};

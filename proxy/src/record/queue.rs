@@ -7,6 +7,7 @@
 //! written at once; while more keep coming the thread gathers them for [`GATHER`], so that a busy proxy wakes it a
 //! hundred times a second and not ten thousand times.
 
+use super::socket::Socket;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -33,6 +34,14 @@ pub enum Sink {
     File(PathBuf),
     /// Any stream: standard output, standard error, a test's buffer.
     Stream(Box<dyn Write + Send>),
+}
+
+impl Sink {
+    /// A Unix socket on which somebody listens, now or later.
+    #[must_use]
+    pub fn socket(path: PathBuf) -> Sink {
+        Sink::Stream(Box::new(Socket::new(path)))
+    }
 }
 
 /// The queue's near end. Clones share it. An `L` becomes one line.
