@@ -1,11 +1,12 @@
 //! Settings back to TOML: what is in force, and the reference of all keys.
 
 use crate::bridge::{BridgeRules, Ciphers};
-use crate::quantity::{write_duration, write_moment, write_size};
+use crate::quantity::{moment, write_duration, write_moment, write_size};
 use crate::read::UNIX;
 use crate::reference::{Built, Key, Table};
 use crate::settings::*;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 /// Comments begin here, where lines are not longer.
 const COMMENT_COLUMN: usize = 46;
@@ -103,6 +104,10 @@ fn comment(key: &Key, value: &str) -> &'static str {
         "default"
     } else if key.table == Table::Admin && address.is_ok_and(|address| !address.ip().is_loopback()) {
         "other machines can reach it, and it has no login"
+    } else if key.name == "secrets_until"
+        && moment(value.trim_matches('"')).is_ok_and(|until| until <= SystemTime::now())
+    {
+        "has passed: captures hold no secrets"
     } else if key.name == "secrets" && value == "true" {
         "whoever has such a capture reads what is in it"
     } else if key.name == "verify" && value == "\"insecure\"" {

@@ -28,6 +28,7 @@ mod read;
 mod reference;
 mod settings;
 mod suggest;
+mod warnings;
 
 pub use bridge::{
     Bridge, BridgeHost, BridgeMode, BridgeRules, Ciphers, LEGACY_FEATURE, LEGACY_TLS, PairFiles, Pin, Verify, is_modern,
@@ -39,3 +40,4 @@ pub use read::{load, parse};
 pub use reference::{Built, KEYS, Key, Table};
 pub use settings::*;
 pub use suggest::nearest;
+pub use warnings::warnings;

@@ -291,16 +291,12 @@ fn secrets(reader: &mut Reader, section: &Section<'_>, nowhere: bool) -> Option<
             problem(secrets_at, "`secrets` has no end", "until when?".to_owned(), help);
             None
         }
-        Read::Good(until, at) if until <= now => {
-            let help = "write a later moment, or `secrets = false`";
-            problem(at, "`secrets_until` has passed", "captures would hold no secrets".to_owned(), help);
-            None
-        }
         Read::Good(until, at) if until > now + MAX_SECRETS => {
             let help = "write a moment within the next 31 days: what is left on for ever is forgotten";
             problem(at, "`secrets_until` is too far away", "more than 31 days ahead".to_owned(), help);
             None
         }
+        // One that has passed refuses nothing: time alone makes no good file a bad one. `warnings` says it.
         Read::Good(until, _) => Some(until),
     }
 }

@@ -294,7 +294,7 @@ pub const KEYS: &[Key] = &[
         Table::Capture,
         "secrets_until",
         "\"2026-12-01T12:00:00Z\"",
-        "with `secrets`: until then, at most 31 days ahead (RFC 3339); captures made later hold none",
+        "with `secrets`: until then, at most 31 days ahead (RFC 3339); captures made later hold none, and a moment that has passed is said as a warning",
     ),
     with_default(
         Table::Events,

@@ -102,6 +102,7 @@ impl Proxy {
             cores,
             form: Arc::new(form),
         });
+        config::warnings(&settings).iter().for_each(|warning| tracing::warn!("{warning}"));
         let prober = Prober::start(ask, &settings, &shared.observer);
         shared.observer.attach(Arc::clone(&prober));
         let mut listeners = Vec::with_capacity(bound.len());
@@ -156,7 +157,8 @@ impl Proxy {
     }
 
     /// Takes over new settings: upstreams, time-outs and limits for sessions accepted from now on, listeners that came
-    /// or went. Live sessions keep what they began with. `admin`, `events` and `capture` need a restart, which is said.
+    /// or went. Live sessions keep what they began with. `admin`, `events` and `capture` need a restart, which is said; secrets
+    /// in captures end at once, or earlier than they would have, and begin with a restart.
     ///
     /// # Errors
     /// A new address that could not be bound; then nothing has changed.
@@ -193,6 +195,8 @@ impl Proxy {
         if settings.admin != old.admin || settings.events != old.events || settings.capture != old.capture {
             tracing::warn!("changes of [admin], [events] and [capture] take effect after a restart");
         }
+        self.shared.observer.lower_secrets(settings.capture.as_ref().and_then(|capture| capture.secrets_until));
+        config::warnings(&settings).iter().for_each(|warning| tracing::warn!("{warning}"));
         if settings.limits.threads != state.settings.limits.threads {
             tracing::warn!("a change of `threads` in [limits] takes effect after a restart");
         }

@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -182,6 +182,7 @@ pub(crate) struct Bench {
     records: UnboundedReceiver<Arc<SessionRecord>>,
     /// It serves as long as it is kept.
     proxy: Proxy,
+    settings: Settings,
     /// Of its captures.
     directory: Option<PathBuf>,
 }
@@ -200,9 +201,10 @@ impl Bench {
     pub(crate) async fn try_new(upstream: SocketAddr, rules: BridgeRules) -> Result<Bench, String> {
         let observer = Observer::quiet();
         let records = observer.records();
-        let proxy = Proxy::start(settings(upstream, rules), observer).await.map_err(|error| error.to_string())?;
+        let settings = settings(upstream, rules);
+        let proxy = Proxy::start(settings.clone(), observer).await.map_err(|error| error.to_string())?;
         let front = proxy.address("front").await.expect("the listener has an address");
-        Ok(Bench { front, records, proxy, directory: None })
+        Ok(Bench { front, records, proxy, settings, directory: None })
     }
 
     /// One that writes captures, as `adjust` wants them.
@@ -222,9 +224,9 @@ impl Bench {
         settings.admin = Some(Admin { listen: "127.0.0.1:0".parse().expect("address") });
         let observer = Observer::start(&settings).expect("outputs");
         let records = observer.records();
-        let proxy = Proxy::start(settings, observer).await.expect("a proxy");
+        let proxy = Proxy::start(settings.clone(), observer).await.expect("a proxy");
         let front = proxy.address("front").await.expect("the listener has an address");
-        Bench { front, records, proxy, directory: Some(directory) }
+        Bench { front, records, proxy, settings, directory: Some(directory) }
     }
 
     /// Every file of a session that has ended is there.
@@ -242,6 +244,18 @@ impl Bench {
         let sessions: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let id = sessions["sessions"][0]["session"]["id"].as_str().expect("a session").to_owned();
         self.get(&format!("/api/sessions/{id}/capture")).await
+    }
+
+    /// Status and body of the capture of a session that has ended.
+    pub(crate) async fn capture(&self, id: impl std::fmt::Display) -> (u16, Vec<u8>) {
+        self.get(&format!("/api/sessions/{id}/capture")).await
+    }
+
+    /// The same settings once more, with secrets until then.
+    pub(crate) async fn reload(&self, secrets_until: Option<SystemTime>) {
+        let mut settings = self.settings.clone();
+        settings.capture.as_mut().expect("captures").secrets_until = secrets_until;
+        self.proxy.reload(settings).await.expect("reloaded");
     }
 
     async fn get(&self, path: &str) -> (u16, Vec<u8>) {

@@ -228,6 +228,9 @@ async fn secrets_are_in_no_file_unless_they_are_allowed_and_in_none_after_their_
         let file = record.capture.as_ref().expect("a file");
         let allowed = until.is_some_and(|until| until > past);
         assert_eq!((read.secrets, file.secrets), (allowed, allowed));
+        let (status, said) = stage.bench.capture(record.identity.id).await;
+        let named = String::from_utf8_lossy(&said).contains(&*file.to_string_lossy());
+        assert_eq!((status, named), if allowed { (403, true) } else { (200, false) });
         let key_log = std::fs::read(&file.path).expect("read").windows(15).any(|window| window == b"TRAFFIC_SECRET_");
         assert_eq!(key_log, allowed);
         // Without them every record is as it was.
@@ -238,7 +241,21 @@ async fn secrets_are_in_no_file_unless_they_are_allowed_and_in_none_after_their_
 }
 
 #[tokio::test]
-async fn an_opening_that_is_looked_at_may_be_read_too_and_gives_its_secrets_up_when_the_session_is_up() {
+async fn a_reload_without_secrets_ends_them_at_once_and_one_with_them_does_not_bring_them_back() {
+    let identity = Identity::new();
+    let host = Host::new(&identity, TLS13).await;
+    let rules = bridged(BridgeMode::Always, identity.pin());
+    let mut stage = Stage::with(host, rules, |capture| capture.secrets_until = Some(soon())).await;
+    for (until, secrets) in [(Some(soon()), true), (None, false), (Some(soon()), false)] {
+        stage.bench.reload(until).await;
+        let record = stage.play(TLS13, &script(SCRIPT)).await;
+        let read = stage.file(&record).await;
+        assert_eq!((read.secrets, record.capture.as_ref().expect("a file").secrets), (secrets, secrets));
+    }
+}
+
+#[tokio::test]
+async fn an_opening_that_is_looked_at_is_as_sealed_as_on_the_wire() {
     let identity = Identity::new();
     let host = Host::new(&identity, TLS13).await;
     let rules = bridged(BridgeMode::Always, identity.pin());
@@ -256,7 +273,7 @@ async fn an_opening_that_is_looked_at_may_be_read_too_and_gives_its_secrets_up_w
         }
         if number == 3 {
             let (status, body) = stage.bench.live_capture().await;
-            assert_eq!((status, rdpscope::analyze::own::read(&body).expect("ours").secrets), (200, true));
+            assert_eq!((status, rdpscope::analyze::own::read(&body).expect("ours").secrets), (200, false));
         }
     }
     assert_eq!(stage.bench.live_capture().await.0, 404);

@@ -32,6 +32,33 @@ fn configuration(room: &Path, captures: &Path, left: Duration) -> PathBuf {
     file
 }
 
+#[test]
+fn a_moment_that_has_passed_is_a_warning_of_check_and_of_a_start_and_stops_neither() {
+    let room = directory();
+    let captures = room.join("captures");
+    let config = configuration(&room, &captures, Duration::seconds(-5));
+    let check = Command::new(env!("CARGO_BIN_EXE_rdpscope")).args(["check", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stderr);
+    assert!(check.status.success() && said.contains("warning: `secrets_until` of [capture] has passed"), "{said}");
+    // Without secrets a directory that others may enter is no reason either.
+    std::fs::create_dir(&captures).unwrap();
+    std::fs::set_permissions(&captures, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut running = Running(run(&config).stderr(Stdio::piped()).spawn().unwrap());
+    let log = BufReader::new(running.0.stderr.take().unwrap());
+    let mut missing = ["`secrets_until` of [capture] has passed", "listening on"].iter().peekable();
+    for line in log.lines() {
+        let line = line.unwrap();
+        assert!(!line.contains("hold secrets until"), "{line}");
+        missing.next_if(|wanted| line.contains(*wanted));
+        if missing.peek().is_none() {
+            break;
+        }
+    }
+    assert_eq!(missing.next(), None, "and in this order");
+    drop(running);
+    let _ = std::fs::remove_dir_all(&room);
+}
+
 fn run(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rdpscope"));
     command.args(["run", "--config"]).arg(config).stdin(Stdio::null());

@@ -20,7 +20,8 @@ const PAGE: &str = r#"<!doctype html>
 <dd>The last sessions that ended, healthy ones too.</dd>
 <dt><code>/api/sessions/{id}</code></dt><dd>One session in full, with its timeline and the state of both TCP connections.</dd>
 <dt><code>/api/sessions/{id}/capture</code></dt><dd>The opening of a failed session, or of one that is opening now, as a pcapng file for
-Wireshark (with <code>[capture]</code> in the configuration); its path is <code>rdpscope.capture.path</code> of the event.</dd>
+Wireshark (with <code>[capture]</code> in the configuration); its path is <code>rdpscope.capture.path</code> of the event. One that
+holds secrets is read from there alone (403 here), and a live one is never readable.</dd>
 <dt><a href="/api/hosts"><code>/api/hosts</code></a></dt>
 <dd>The hosts behind: what each accepts, how old that is, what changed, and which clients came with what result.</dd>
 <dt><a href="/api/latency"><code>/api/latency</code></a></dt><dd>Percentiles of the time spent in each phase.</dd>

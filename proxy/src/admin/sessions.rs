@@ -4,6 +4,7 @@ use super::answer::{Fault, json, only};
 use super::{Admin, page};
 use crate::clock;
 use crate::observe::{Ended, Entry};
+use crate::record::capture::pcapng::holds_secrets;
 use crate::record::{Detail, Event};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -81,13 +82,15 @@ pub(super) async fn one(State(admin): State<Admin>, Path(id): Path<String>) -> R
     }
 }
 
-/// The capture of a session that failed, or the opening of a live one as it is now.
+/// The capture of a session that failed, or the opening of a live one as it is now. One with secrets is for those who may
+/// read the directory: here nobody is asked who they are.
 pub(super) async fn capture(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Response, Fault> {
     const OFF: &str = "name a directory: `directory` in [capture], or --capture";
     const NONE: &str =
         "failed sessions have one, unless their opening was over; rdpscope_captures_not_written_total counts by why";
     const OVER: &str = "an opening is kept until its session is up, and not without room in `opening_memory`; the packets of \
                         what comes later are for tcpdump and `rdpscope analyze`";
+    const READABLE: &str = "copy the file from the proxy's disk, as a user who may read that directory";
     let id = session_id(&id)?;
     let observer = admin.observer()?;
     let none = |why: String, hint| Fault::new(StatusCode::NOT_FOUND, why, hint);
@@ -103,6 +106,11 @@ pub(super) async fn capture(State(admin): State<Admin>, Path(id): Path<String>) 
         None => std::fs::read(captures.path(id)).ok(),
     };
     let Some(file) = file else { return Err(none(format!("there is no capture of session {id}"), NONE)) };
+    if holds_secrets(&file) {
+        let path = captures.path(id);
+        let why = format!("{} holds secrets that open its TLS, and this endpoint has no login", path.display());
+        return Err(Fault::new(StatusCode::FORBIDDEN, why, READABLE));
+    }
     let headers = [
         (header::CONTENT_TYPE, "application/x-pcapng".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.pcapng\"")),

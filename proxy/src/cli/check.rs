@@ -1,6 +1,6 @@
 //! `rdpscope check`
 
-use super::{bad_configuration, print};
+use super::{bad_configuration, complain, print};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ static HELP: LazyLock<String> = LazyLock::new(|| {
          Durations take ms, s, m, h, d; sizes B, KiB, MiB, GiB.\n\n\
          Examples:\n  rdpscope check --config /etc/rdpscope.toml\n  \
          rdpscope check --config new.toml && systemctl reload rdpscope\n\n\
-         Exit codes: 0 the file is good, 2 it is not (standard error says where and what would be right).",
+         Exit codes: 0 the file is good (a warning on standard error changes nothing in that), 2 it is not (standard error says where and what would be right).",
         config::reference_toml()
     )
 });
@@ -33,6 +33,7 @@ impl Check {
     pub(super) fn main(self) -> ExitCode {
         match config::load(&self.config) {
             Ok(settings) => {
+                config::warnings(&settings).iter().for_each(|warning| complain(format_args!("warning: {warning}")));
                 let version = env!("CARGO_PKG_VERSION");
                 let path = self.config.display().to_string().replace(char::is_control, "\u{fffd}");
                 print(&format!(

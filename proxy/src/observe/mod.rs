@@ -45,7 +45,7 @@ use settle::{Settled, Settling, Tell};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tick::Tick;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -148,6 +148,13 @@ impl Observer {
     /// Where the opening of a session that begins is kept, if failed ones are captured.
     pub(crate) fn tape(&self, budget: &Arc<OpeningBudget>) -> Option<Arc<Tape>> {
         self.captures.as_ref().map(|captures| captures.tape(budget))
+    }
+
+    /// Captures hold secrets no longer than until then: at once no more without a moment.
+    pub(crate) fn lower_secrets(&self, until: Option<SystemTime>) {
+        if let Some(captures) = &self.captures {
+            captures.lower_secrets(until);
+        }
     }
 
     /// A connection was accepted and will be served.

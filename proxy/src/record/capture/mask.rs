@@ -196,10 +196,11 @@ impl Scan<'_> {
             | PduKind::ChannelJoinRequest
             | PduKind::ChannelJoinConfirm(_)
             | PduKind::Ultimatum(_) => pdu.len(),
-            PduKind::SendDataRequest(data) | PduKind::SendDataIndication(data) => {
+            kind @ (PduKind::SendDataRequest(data) | PduKind::SendDataIndication(data)) => {
+                let from = if matches!(kind, PduKind::SendDataRequest(_)) { Peer::Client } else { Peer::Host };
                 let length = if pdu.get(SEND_DATA).is_some_and(|first| first & 0x80 != 0) { 2 } else { 1 };
                 let begin = (self.at + SEND_DATA + length).min(end);
-                channel::mask(&mut self.bytes[begin..end], data);
+                channel::mask(&mut self.bytes[begin..end], from, data);
                 self.at = end;
                 return;
             }

@@ -1,9 +1,10 @@
 //! A pcapng file of the opening of every session that failed.
 //!
 //! In the order of a session: its [`Tape`] keeps what passes while the tracker reads; at its end [`Captures`] takes the
-//! tape of one that failed to a thread of its own, where `mask` leaves of the bytes what may be shown, `packets` puts
-//! headers around them (`reveal` makes what was bridged readable, where that is allowed), `words` and `facts` say what it came to, `pcapng` makes it a file, and `store` writes it within
-//! its bounds. What is known later (a probe, the client's next connection) is told in the file too.
+//! tape of one that failed to a thread of its own, where `mask` leaves of the bytes what may be shown, `reveal` makes what
+//! was bridged readable for as long as `until` allows it, `packets` puts headers around them, `words` and `facts` say what
+//! it came to, `pcapng` makes it a file, and `store` writes it within its bounds. What is known later (a probe, the
+//! client's next connection) is told in the file too.
 
 pub(crate) mod facts;
 mod mask;
@@ -12,6 +13,7 @@ pub(crate) mod pcapng;
 mod reveal;
 mod store;
 mod tape;
+mod until;
 mod words;
 mod writer;
 

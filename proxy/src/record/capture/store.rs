@@ -75,7 +75,7 @@ impl Store {
         let found = fs::read_dir(&directory).map_err(failed("cannot read the directory of captures"))?;
         let mode =
             fs::metadata(&directory).map_err(failed("cannot read the directory of captures"))?.permissions().mode();
-        if bounds.secrets_until.is_some() {
+        if bounds.secrets_until.is_some_and(|until| SystemTime::now() < until) {
             private(&directory).map_err(failed("cannot keep secrets in the directory of captures"))?;
             tracing::warn!(
                 "captures of bridged sessions hold secrets until {}: whoever has one reads what is in it",

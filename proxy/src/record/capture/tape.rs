@@ -4,6 +4,7 @@
 //! before; it is freed when the tracker lets go of the session, and nothing is kept of what is no opening.
 
 use super::reveal::Keys;
+use super::until::Until;
 use crate::limits::{Charge, OpeningBudget};
 use parser::Timestamp;
 use parser::session::{CloseKind, Closer, GiveUp, Opening, Peer, PerPeer, Timeline, UpstreamEvent};
@@ -24,8 +25,8 @@ pub struct Tape {
     reel: Mutex<Reel>,
     /// Bytes that it may hold.
     bound: usize,
-    /// What a bridge carries may be made readable.
-    reveals: bool,
+    /// Until when what a bridge carries may be made readable, if it ever may.
+    reveals: Option<Arc<Until>>,
 }
 
 #[derive(Debug)]
@@ -147,18 +148,20 @@ impl Tape {
     /// An empty one that holds `bound` bytes at most.
     pub(crate) fn new(bound: usize, budget: &Arc<OpeningBudget>) -> Tape {
         let reel = Mutex::new(Reel { kept: Passed::default(), charge: Charge::new(budget) });
-        Tape { reel, bound, reveals: false }
+        Tape { reel, bound, reveals: None }
     }
 
-    /// One whose bridged session may be made readable.
-    pub(crate) fn revealing(self) -> Tape {
-        Tape { reveals: true, ..self }
+    /// One whose bridged session may be made readable for as long as `until` allows it.
+    pub(crate) fn revealing(self, until: &Arc<Until>) -> Tape {
+        Tape { reveals: Some(Arc::clone(until)), ..self }
     }
 
     /// Where a bridge leaves the secrets of its legs. `None`: they are not to be kept.
     pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
         let mut reel = self.lock();
-        (self.reveals && reel.keeps_marks()).then(|| Arc::clone(reel.kept.keys.get_or_insert_default()))
+        let allowed = self.reveals.as_ref().is_some_and(|until| until.allows());
+        // A handshake of which no byte is kept needs none.
+        (allowed && reel.kept.stopped.is_none()).then(|| Arc::clone(reel.kept.keys.get_or_insert_default()))
     }
 
     /// Bytes were read from `from` and are passed on as they are.

@@ -2,6 +2,7 @@
 
 use super::store::{self, Space, Store, StoreError};
 use super::tape::{Passed, Stopped, Tape};
+use super::until::Until;
 use super::{NotWritten, file, is_wanted, pcapng, words};
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
@@ -41,19 +42,12 @@ pub(crate) struct Captures {
     directory: PathBuf,
 }
 
-/// Until when files may hold secrets; `None`: they may not.
-type Until = Option<SystemTime>;
-
-fn allows(until: Until) -> bool {
-    until.is_some_and(|until| SystemTime::now() < until)
-}
-
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
     idle: Condvar,
     names: Names,
-    secrets: Until,
+    secrets: Arc<Until>,
     tally: Box<dyn Tally>,
 }
 
@@ -105,7 +99,7 @@ impl Captures {
         let store = Store::open(settings.clone(), space)?;
         tally.stored(store.total());
         let directory = store.directory().to_owned();
-        let secrets = settings.secrets_until;
+        let secrets = Arc::new(Until::new(settings.secrets_until));
         let (state, work, idle) = Default::default();
         let shared = Arc::new(Shared { state, work, idle, names, secrets, tally });
         let thread = Arc::clone(&shared);
@@ -117,7 +111,13 @@ impl Captures {
     /// A tape for a session that begins.
     pub(crate) fn tape(&self, budget: &Arc<OpeningBudget>) -> Arc<Tape> {
         let tape = Tape::new(self.bound, budget);
-        Arc::new(if allows(self.shared.secrets) { tape.revealing() } else { tape })
+        Arc::new(if self.shared.secrets.allows() { tape.revealing(&self.shared.secrets) } else { tape })
+    }
+
+    /// Files hold secrets no longer than until then, those of sessions that go on now included. `None`: from now on.
+    pub(crate) fn lower_secrets(&self, until: Option<SystemTime>) {
+        self.shared.secrets.lower(until);
+        self.shared.work.notify_one();
     }
 
     /// A place for a session that has ended, if it is to have a file; when it should and cannot, that is counted.
@@ -131,7 +131,7 @@ impl Captures {
         };
         let Some(tape) = tape else { return refuse(NotWritten::Released) };
         let (mut passed, charge) = tape.take();
-        passed.keys = passed.keys.filter(|keys| allows(self.shared.secrets) && keys.are_there());
+        passed.keys = passed.keys.filter(|keys| self.shared.secrets.allows() && keys.are_there());
         match passed.stopped {
             Some(Stopped::Budget) => return refuse(NotWritten::Budget),
             Some(Stopped::Released) => return refuse(NotWritten::Released),
@@ -177,10 +177,11 @@ impl Captures {
         self.shared.work.notify_one();
     }
 
-    /// A live session as it is now; `None` when its opening is kept no more.
+    /// A live session as it is now, and never readable, since the admin endpoint asks nobody who they are; `None` when its
+    /// opening is kept no more.
     pub(crate) fn live(&self, session: &dyn LiveSession) -> Option<Vec<u8>> {
         let mut passed = session.tape()?.look();
-        passed.keys = passed.keys.filter(|_| allows(self.shared.secrets));
+        passed.keys = None;
         if matches!(passed.stopped, Some(Stopped::Budget | Stopped::Released)) {
             return None;
         }
@@ -246,13 +247,17 @@ impl Shared {
 
     /// The thread.
     fn run(&self, mut store: Store) {
-        let (mut expired, mut secrets) = (Instant::now(), self.secrets);
+        let (mut expired, mut secrets) = (Instant::now(), self.secrets.allows());
         store.expire(SystemTime::now());
         loop {
-            let left = secrets.and_then(|until| until.duration_since(SystemTime::now()).ok());
-            let Some(job) = self.next(left.unwrap_or(EXPIRE_EVERY).min(EXPIRE_EVERY)) else { return };
-            if secrets.take_if(|until| !allows(Some(*until))).is_some() {
-                tracing::warn!("`secrets_until` of [capture] has passed: captures hold no secrets from now on");
+            let patience = self.secrets.left().unwrap_or(EXPIRE_EVERY).min(EXPIRE_EVERY);
+            let Some(job) = self.next(patience) else { return };
+            if secrets && !self.secrets.allows() {
+                secrets = false;
+                tracing::warn!(
+                    "`secrets_until` of [capture] has passed or was taken out: captures hold no secrets from now on, until a \
+                     restart with a later one"
+                );
             }
             if let Some(job) = job {
                 self.work_on(job, &mut store);

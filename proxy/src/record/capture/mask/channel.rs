@@ -1,12 +1,17 @@
 //! Data on a channel, under standard RDP security: what of it may be shown.
 
+use parser::session::Peer;
 use parser::wire::{Payload, SecurityFlags, SendData};
 use std::ops::Range;
 
 /// Flags and `flagsHi`. [MS-RDPBCGR] 2.2.8.1.1.2.1
 const SECURITY_HEADER: usize = 4;
-/// `CodePage` to `cbWorkingDir`: flags and lengths, and no text. [MS-RDPBCGR] 2.2.1.11.1.1
-const CLIENT_INFO_HEAD: usize = 18;
+/// `CodePage` and `flags`: the lengths behind them tell that of the password. [MS-RDPBCGR] 2.2.1.11.1.1
+const CLIENT_INFO_HEAD: usize = 8;
+/// `cbPassword`, with the security header.
+const PASSWORD_LENGTH: Range<usize> = 16..18;
+/// Where Client Info and licensing are, by every host there is: the I/O channel. [MS-RDPBCGR] 2.2.1.4.4
+const IO_CHANNEL: u16 = 1003;
 /// The preamble of a licensing message, and with it the code of its error. [MS-RDPELE] 2.2.2, 2.2.2.12
 const LICENCE_PREAMBLE: usize = 4;
 const LICENCE_ERROR: usize = 12;
@@ -15,9 +20,11 @@ const ERROR_ALERT: u8 = 0xff;
 const CONTROL_HEADER: usize = 6;
 const DATA_HEADER: usize = 18;
 
-/// Leaves of user data what says what it is. `send` is what its headers say.
-pub(super) fn mask(data: &mut [u8], send: SendData) {
-    let shown = shown(data, send);
+/// Leaves of user data of `from` what says what it is. `send` is what its headers say.
+pub(super) fn mask(data: &mut [u8], from: Peer, send: SendData) {
+    // That there is a password is told in events too: one of a single letter says it.
+    let has_password = is_client_info(from, send) && data.get(PASSWORD_LENGTH).is_some_and(|length| length != [0, 0]);
+    let shown = shown(data, from, send);
     let mut at = 0;
     for range in shown {
         let (start, end) = (range.start.min(data.len()).max(at), range.end.min(data.len()));
@@ -25,10 +32,19 @@ pub(super) fn mask(data: &mut [u8], send: SendData) {
         at = end.max(start);
     }
     data[at..].fill(0);
+    if has_password {
+        data[PASSWORD_LENGTH.start] = 2;
+    }
+}
+
+fn is_client_info(from: Peer, send: SendData) -> bool {
+    let Payload::Security(flags) = send.payload else { return false };
+    let is_info = flags.contains(SecurityFlags::INFO) && !flags.contains(SecurityFlags::ENCRYPT);
+    is_info && from == Peer::Client && send.channel == IO_CHANNEL
 }
 
 /// What may be shown, in order.
-fn shown(data: &[u8], send: SendData) -> Vec<Range<usize>> {
+fn shown(data: &[u8], from: Peer, send: SendData) -> Vec<Range<usize>> {
     let flags = match send.payload {
         Payload::Share(_) => return shares(data, 0),
         Payload::Other => return Vec::new(),
@@ -38,10 +54,10 @@ fn shown(data: &[u8], send: SendData) -> Vec<Range<usize>> {
     let first = |length: usize| std::iter::once(0..length);
     if flags.contains(SecurityFlags::ENCRYPT) {
         first(body).collect()
-    } else if flags.contains(SecurityFlags::INFO) {
+    } else if is_client_info(from, send) {
         first(body + CLIENT_INFO_HEAD).collect()
-    } else if flags.contains(SecurityFlags::LICENSE) {
-        let error = data.get(body) == Some(&ERROR_ALERT);
+    } else if flags.contains(SecurityFlags::LICENSE) && send.channel == IO_CHANNEL {
+        let error = from == Peer::Host && data.get(body) == Some(&ERROR_ALERT);
         first(body + if error { LICENCE_ERROR } else { LICENCE_PREAMBLE }).collect()
     } else {
         // Several share PDUs in one begin like a security header; or one stands behind an empty header.

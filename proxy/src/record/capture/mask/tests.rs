@@ -232,7 +232,44 @@ fn a_password_in_a_clear_client_info_is_never_shown_and_the_sequence_still_is() 
         session.finish()
     };
     assert!(timeline(&client).progress.client_info.is_some());
-    assert_eq!(timeline(&shown), timeline(&client));
+    let mut expected = timeline(&client);
+    let info = expected.told.as_mut().and_then(|told| told.client_info.as_mut()).expect("a Client Info");
+    (info.user_name, info.password) = (0, 2);
+    assert_eq!(timeline(&shown), expected);
+}
+
+#[test]
+fn of_a_client_info_no_length_is_shown_and_nothing_of_what_only_begins_like_one() {
+    let info = [&[0x40, 0, 0, 0][..], &[0x11; 8], b"0123456789 and what else there is"].concat();
+    let licence = [&[0x80, 0, 0, 0, 0xff, 3, 16, 0][..], &[0x22; 8], b"0123456789"].concat();
+    let on = |mut pdu: Vec<u8>, channel: [u8; 2]| {
+        pdu[10..12].copy_from_slice(&channel);
+        pdu
+    };
+    let (io, other) = ([3, 0xeb], [3, 0xec]);
+    // By its side, what was sent on which channel, and how many bytes of the user data are shown.
+    for (choice, data, channel, told) in [
+        (0x64, &info, io, 12),
+        (0x64, &info, other, 4),
+        (0x68, &info, io, 4),
+        (0x68, &licence, io, 16),
+        (0x64, &licence, io, 8),
+        (0x68, &licence, other, 4),
+    ] {
+        let from = if choice == 0x64 { Peer::Client } else { Peer::Host };
+        let clear = [request(b""), vec![3, 0, 0, 11, 6, 0xd0, 0, 0, 0x12, 0x34, 0]];
+        let before = clear[usize::from(from == Peer::Host)].clone();
+        let bytes = [&before[..], &on(send_data(choice, data), channel)].concat();
+        let shown = masked(from, &bytes, &plain(), UserNames::Plain);
+        let begin = bytes.len() - data.len();
+        assert_eq!(shown[begin..begin + told], bytes[begin..begin + told], "{choice:#x} {channel:?}");
+        let mut rest = vec![0; data.len() - told];
+        if told == 12 {
+            // `cbPassword`: there is one.
+            rest[4] = 2;
+        }
+        assert_eq!(shown[begin + told..], rest, "{choice:#x} {channel:?}");
+    }
 }
 
 #[test]

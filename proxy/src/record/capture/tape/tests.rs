@@ -62,17 +62,20 @@ fn legs_that_a_bridge_keeps_apart_come_back_each_by_itself_and_so_does_each_conn
 fn secrets_are_kept_where_they_may_be_and_as_long_as_the_opening_is() {
     let (silent, _budget) = tape(1 << 18, 1 << 20);
     assert!(silent.keys().is_none());
+    let until = Arc::new(Until::new(Some(std::time::SystemTime::now() + std::time::Duration::from_secs(600))));
+    let over = Arc::new(Until::new(None));
+    assert!(tape(1 << 18, 1 << 20).0.revealing(&over).keys().is_none());
     let open = Timeline { opening: Opening::X224, ..Timeline::default() };
     let up = Timeline { opening: Opening::X224, gave_up: Some((GiveUp::Released, NOW)), ..Timeline::default() };
     for (timeline, kept) in [(open, true), (up, false)] {
         let (tape, _budget) = self::tape(1 << 18, 1 << 20);
-        let tape = tape.revealing();
+        let tape = tape.revealing(&until);
         let keys = tape.keys().expect("allowed");
         assert!(Arc::ptr_eq(&keys, &tape.keys().expect("the same")));
         tape.data(Peer::Client, b"something", NOW);
         assert_eq!(tape.let_go(&timeline), kept);
         assert_eq!((tape.look().keys.is_some(), keys.is_over()), (kept, !kept));
-        assert_eq!(tape.keys().is_some(), kept);
+        assert!(tape.keys().is_none(), "of a handshake that comes later");
     }
 }
 
