@@ -21,7 +21,7 @@ use config::{Listener, Settings};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
@@ -321,8 +321,10 @@ fn words(span: Duration) -> String {
 /// The bridge of each listener, in order: every key and certificate is read before anything changes.
 fn bridges(settings: &Settings) -> Result<Vec<Option<Arc<Bridge>>>, RunError> {
     let state = settings.state_directory.as_deref();
+    let until = settings.capture.as_ref().and_then(|capture| capture.secrets_until);
+    let keys = until.is_some_and(|until| SystemTime::now() < until);
     let one = |listener: &Listener| {
-        Bridge::new(&listener.bridge, &listener.upstream, state)
+        Bridge::new(&listener.bridge, &listener.upstream, state, keys)
             .map_err(|why| RunError::Bridge { listener: listener.name.clone(), why })
     };
     settings.listeners.iter().map(one).collect()

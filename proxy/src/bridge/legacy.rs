@@ -34,7 +34,7 @@ const RECORD: usize = 1 << 14;
 /// OpenSSL's reason codes from here on are alerts that the peer sent.
 const ALERT_REASONS: i32 = 1000;
 
-/// How a client leg answers.
+/// How a client leg answers. `keys`: its secrets may be kept.
 ///
 /// # Errors
 /// What OpenSSL finds wrong with certificate, key or versions.
@@ -42,8 +42,9 @@ pub(crate) fn server(
     rules: &BridgeRules,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
+    keys: bool,
 ) -> Result<SslContext, String> {
-    let mut builder = context(SslMethod::tls_server(), &rules.client_versions).map_err(words)?;
+    let mut builder = context(SslMethod::tls_server(), &rules.client_versions, keys).map_err(words)?;
     builder.set_cipher_list(&format!("{DEFAULT}:!3DES:{NEVER}")).map_err(words)?;
     builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
     let (leaf, rest) = chain.split_first().ok_or("no certificate for the client leg")?;
@@ -56,12 +57,12 @@ pub(crate) fn server(
     Ok(builder.build())
 }
 
-/// How a host leg asks.
+/// How a host leg asks. `keys` as for [`server`].
 ///
 /// # Errors
 /// A suite that this OpenSSL does not have, by name.
-pub(crate) fn client(rules: &BridgeRules) -> Result<ResumingContext, String> {
-    let mut builder = context(SslMethod::tls_client(), &rules.host_versions).map_err(words)?;
+pub(crate) fn client(rules: &BridgeRules, keys: bool) -> Result<ResumingContext, String> {
+    let mut builder = context(SslMethod::tls_client(), &rules.host_versions, keys).map_err(words)?;
     match &rules.host_ciphers {
         Ciphers::Default => builder.set_cipher_list(&format!("{DEFAULT}:!3DES:{NEVER}")).map_err(words)?,
         Ciphers::Named(named) => named_suites(&mut builder, named)?,
@@ -142,7 +143,7 @@ impl Host {
     }
 }
 
-fn context(method: SslMethod, versions: &[TlsVersion]) -> Result<SslContextBuilder, ErrorStack> {
+fn context(method: SslMethod, versions: &[TlsVersion], keys: bool) -> Result<SslContextBuilder, ErrorStack> {
     let mut builder = SslContext::builder(method)?;
     builder.set_min_proto_version(versions.iter().min().copied().and_then(version))?;
     builder.set_max_proto_version(versions.iter().max().copied().and_then(version))?;
@@ -154,11 +155,13 @@ fn context(method: SslMethod, versions: &[TlsVersion]) -> Result<SslContextBuild
     builder.set_mode(SslMode::RELEASE_BUFFERS);
     builder.set_num_tickets(1)?;
     // It belongs to all connections of a context; those without keys let every line go.
-    builder.set_keylog_callback(|ssl, line| {
-        if let Some(keys) = place_of_keys().and_then(|place| ssl.ex_data(place)) {
-            keys.line(line);
-        }
-    });
+    if keys {
+        builder.set_keylog_callback(|ssl, line| {
+            if let Some(keys) = place_of_keys().and_then(|place| ssl.ex_data(place)) {
+                keys.line(line);
+            }
+        });
+    }
     Ok(builder)
 }
 

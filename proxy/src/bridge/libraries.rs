@@ -40,17 +40,20 @@ pub(super) struct Libraries {
 }
 
 impl Libraries {
-    /// What `rules` need. Everything is made now: what is wrong with it stops the start, and not the first session.
+    /// What `rules` need; `keys`: secrets of legs may be kept. Everything is made now: what is wrong with it stops the start, and not the first session.
     pub(super) fn new(
         rules: &BridgeRules,
         trust: &Trust,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
+        keys: bool,
     ) -> Result<Libraries, String> {
+        #[cfg(not(feature = "legacy-tls"))]
+        let _ = keys;
         #[cfg(feature = "legacy-tls")]
         let (legacy_server, legacy_client) = (
-            client_needs_legacy(rules).then(|| legacy::server(rules, &chain, &key)).transpose()?,
-            host_needs_legacy(rules).then(|| legacy::client(rules)).transpose()?,
+            client_needs_legacy(rules).then(|| legacy::server(rules, &chain, &key, keys)).transpose()?,
+            host_needs_legacy(rules).then(|| legacy::client(rules, keys)).transpose()?,
         );
         let key_type = key_type(chain.first().map(AsRef::as_ref).unwrap_or_default());
         let serves = [is_modern, legacy_serves].map(|speaks| able(&rules.client_versions, key_type, speaks));
@@ -328,7 +331,7 @@ mod tests {
         let host = Upstream { host: "host.test".to_owned(), port: 3389 };
         let pair = Pair::own(&host, None, time::OffsetDateTime::now_utc()).expect("a pair");
         let trust = Trust::of(&rules).expect("trust");
-        let libraries = Libraries::new(&rules, &trust, pair.chain, pair.key).expect("libraries");
+        let libraries = Libraries::new(&rules, &trust, pair.chain, pair.key, false).expect("libraries");
         (rules, libraries)
     }
 

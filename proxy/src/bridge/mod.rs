@@ -46,6 +46,8 @@ use trust::Trust;
 pub(crate) struct Bridge {
     rules: BridgeRules,
     trust: Trust,
+    /// Secrets of its legs may be kept.
+    keys: bool,
     upstream: Upstream,
     /// Where a pair of our own is kept.
     state: Option<PathBuf>,
@@ -71,17 +73,18 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(pair: Pair, rules: &BridgeRules, trust: &Trust) -> Result<Shown, String> {
+    fn new(pair: Pair, rules: &BridgeRules, trust: &Trust, keys: bool) -> Result<Shown, String> {
         let Pair { chain, key, public_key, given } = pair;
         let certificate = chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
         let renewal = if given { None } else { certificate::renewal(&certificate) };
-        let libraries = Libraries::new(rules, trust, chain, key)?;
+        let libraries = Libraries::new(rules, trust, chain, key, keys)?;
         Ok(Shown { certificate, public_key, given, renewal, libraries })
     }
 }
 
 impl Bridge {
-    /// The bridge to `upstream`, unless it is off there. Reads keys and certificates, or makes them.
+    /// The bridge to `upstream`, unless it is off there. Reads keys and certificates, or makes them. `keys`: secrets of its
+    /// legs may be kept.
     ///
     /// # Errors
     /// Which file is wrong, and why.
@@ -89,6 +92,7 @@ impl Bridge {
         bridge: &config::Bridge,
         upstream: &Upstream,
         state: Option<&Path>,
+        keys: bool,
     ) -> Result<Option<Arc<Bridge>>, String> {
         let rules = bridge.rules(upstream).clone();
         if rules.mode == BridgeMode::Off {
@@ -101,11 +105,12 @@ impl Bridge {
         };
         let name = ServerName::try_from(upstream.host.clone())
             .map_err(|_| format!("`{}` is no name that a certificate can have", upstream.host))?;
-        let shown = RwLock::new(Arc::new(Shown::new(pair, &rules, &trust)?));
+        let shown = RwLock::new(Arc::new(Shown::new(pair, &rules, &trust, keys)?));
         warn_of_weakness(&rules, upstream);
         Ok(Some(Arc::new(Bridge {
             rules,
             trust,
+            keys,
             upstream: upstream.clone(),
             state: state.map(Path::to_owned),
             name,
@@ -138,7 +143,7 @@ impl Bridge {
 
     fn renew(&self, now: OffsetDateTime) {
         let made = Pair::own(&self.upstream, self.state.as_deref(), now);
-        match made.and_then(|pair| Shown::new(pair, &self.rules, &self.trust)) {
+        match made.and_then(|pair| Shown::new(pair, &self.rules, &self.trust, self.keys)) {
             Ok(shown) => {
                 tracing::info!("the bridge's certificate for {} was about to expire and was made anew", self.upstream);
                 *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
@@ -212,7 +217,7 @@ mod tests {
         let upstream = Upstream { host: "rds07.example.net".to_owned(), port: 3389 };
         let rules = BridgeRules { mode: BridgeMode::Auto, verify: Verify::Insecure, ..BridgeRules::default() };
         let config = config::Bridge { common: rules, hosts: Vec::new() };
-        let bridge = Bridge::new(&config, &upstream, Some(&state)).expect("a bridge").expect("not off");
+        let bridge = Bridge::new(&config, &upstream, Some(&state), false).expect("a bridge").expect("not off");
         let first = bridge.shown_now().await;
         let renewal = first.renewal.expect("it is our own");
         assert!(renewal > OffsetDateTime::now_utc());

@@ -88,7 +88,7 @@ fn name() -> ServerName<'static> {
 fn ends(client_leg: &[TlsVersion], host_leg: &[TlsVersion], ciphers: Ciphers) -> Result<(End, End), String> {
     let (chain, key) = pair(2048, 2, MessageDigest::sha256());
     let rules = BridgeRules { host_ciphers: ciphers, ..rules(client_leg, host_leg, digest(&chain[0])) };
-    let (server, client) = (server(&rules, &chain, &key)?, client(&rules)?);
+    let (server, client) = (server(&rules, &chain, &key, false)?, client(&rules, false)?);
     let trust = Trust::of(&rules)?;
     let client = connect(&client, name(), &trust, true, None).map_err(|error| error.to_string())?;
     Ok((End::new(client), End::new(accept(&server, None).map_err(|error| error.to_string())?)))
@@ -129,12 +129,28 @@ fn every_version_is_spoken_carries_data_and_closes_in_any_chunking() {
 }
 
 #[test]
+fn secrets_leave_no_context_that_was_not_made_for_it() {
+    let (chain, key) = pair(2048, 2, MessageDigest::sha256());
+    let rules = rules(&ALL, &ALL, digest(&chain[0]));
+    let trust = Trust::of(&rules).expect("trust");
+    for kept in [false, true] {
+        let (server, client) =
+            (server(&rules, &chain, &key, kept).expect("server"), client(&rules, kept).expect("client"));
+        let (there, here) = (Arc::<Keys>::default(), Arc::<Keys>::default());
+        let client = connect(&client, name(), &trust, true, Some(Arc::clone(&here))).expect("client");
+        let server = accept(&server, Some(Arc::clone(&there))).expect("server");
+        shake(&mut End::new(client), &mut End::new(server), 65_536).expect("a handshake");
+        assert_eq!((here.are_there(), there.are_there()), (kept, kept));
+    }
+}
+
+#[test]
 fn both_libraries_meet_in_one_program_and_take_the_highest_version() {
     let (chain, key) = pair(2048, 2, MessageDigest::sha256());
     let rules = rules(&ALL, &ALL, digest(&chain[0]));
     let trust = Trust::of(&rules).expect("trust");
     // A client leg that allows TLS 1.0 gives a modern client TLS 1.3.
-    let legacy = accept(&server(&rules, &chain, &key).expect("server"), None).expect("server");
+    let legacy = accept(&server(&rules, &chain, &key, false).expect("server"), None).expect("server");
     let config = modern::client(&rules, &trust, false, true).expect("client");
     let (mut client, mut server) =
         (End::new(modern::connect(&config, name(), None).expect("client")), End::new(legacy));
@@ -143,7 +159,7 @@ fn both_libraries_meet_in_one_program_and_take_the_highest_version() {
     assert_eq!((of(&client), of(&server)), (Some((TlsVersion::TLS13, "rustls")), Some((TlsVersion::TLS13, "openssl"))));
     // A host leg that allows it gets TLS 1.3 from a modern host.
     let config = modern::server(&rules, chain, key).expect("server");
-    let legacy = connect(&super::client(&rules).expect("client"), name(), &trust, true, None).expect("client");
+    let legacy = connect(&super::client(&rules, false).expect("client"), name(), &trust, true, None).expect("client");
     let (mut client, mut server) = (End::new(legacy), End::new(modern::accept(&config, None).expect("server")));
     shake(&mut client, &mut server, 100).expect("a handshake");
     assert_eq!((of(&client), of(&server)), (Some((TlsVersion::TLS13, "openssl")), Some((TlsVersion::TLS13, "rustls"))));
@@ -169,8 +185,8 @@ fn old_certificates_are_taken_when_they_are_the_ones_meant() {
         for (pin, trusted) in [(digest(&chain[0]), true), (Pin([9; 32]), false)] {
             let rules = rules(&ALL, &[TlsVersion::TLS10], pin);
             let trust = Trust::of(&rules).expect("trust");
-            let leg = connect(&client(&rules).expect("client"), name(), &trust, true, None).expect("client");
-            let host = accept(&server(&rules, &chain, &key).expect("server"), None).expect("server");
+            let leg = connect(&client(&rules, false).expect("client"), name(), &trust, true, None).expect("client");
+            let host = accept(&server(&rules, &chain, &key, false).expect("server"), None).expect("server");
             let (mut leg, mut host) = (End::new(leg), End::new(host));
             let outcome = shake(&mut leg, &mut host, 65_536);
             assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
@@ -224,7 +240,8 @@ fn a_host_leg_takes_up_an_older_session_where_it_may() {
         let (chain, key) = pair(2048, 2, MessageDigest::sha256());
         let rules = rules(&ALL, &[version], digest(&chain[0]));
         let trust = Trust::of(&rules).expect("trust");
-        let (host, context) = (server(&rules, &chain, &key).expect("server"), client(&rules).expect("client"));
+        let (host, context) =
+            (server(&rules, &chain, &key, false).expect("server"), client(&rules, false).expect("client"));
         let resumed: Vec<bool> = [true, true, true, false]
             .into_iter()
             .map(|resumes| {

@@ -3,7 +3,7 @@
 use super::store::{self, Space, Store, StoreError};
 use super::tape::{Passed, Stopped, Tape};
 use super::until::Until;
-use super::{NotWritten, file, is_wanted, pcapng, words};
+use super::{NotWritten, file, is_wanted, pcapng, reveal, words};
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
 use crate::record::{CaptureFile, LiveSession, Names, SessionRecord};
@@ -13,6 +13,7 @@ use parser::profile::HostProfile;
 use parser::session::Timeline;
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -158,6 +159,12 @@ impl Captures {
         }
         state.second.1 += 1;
         state.reserved += 1;
+        drop(state);
+        // The event says whether there are secrets before the file is made. Never the end of a session's task.
+        let opens = || passed.keys.as_deref().is_some_and(|keys| reveal::opens(&passed.wires(), keys));
+        if !catch_unwind(AssertUnwindSafe(opens)).unwrap_or(false) {
+            passed.keys = None;
+        }
         let path = Arc::from(self.directory.join(store::file_name(record.identity.id)));
         let file = CaptureFile { path, secrets: passed.keys.is_some() };
         Some(Place { shared: Arc::clone(&self.shared), file, passed: Some((passed, charge)) })
@@ -296,10 +303,13 @@ impl Shared {
 
     fn work_on(&self, job: Job, store: &mut Store) {
         let done = match job {
-            Job::Write { record, profile, passed, charge } => {
-                let bytes = file(&record, &passed, &self.names, true, profile.as_ref());
+            Job::Write { record, profile, mut passed, charge } => {
+                passed.keys = passed.keys.filter(|_| self.secrets.allows());
+                let session = record.identity.id;
+                let made =
+                    made(session, &mut passed, |passed| file(&record, passed, &self.names, true, profile.as_ref()));
                 drop((passed, charge));
-                store.write(record.identity.id, &bytes)
+                made.ok_or(NotWritten::Error).and_then(|bytes| store.write(session, &bytes))
             }
             Job::Retell(record, profile) => return self.retell(&record, profile.as_ref(), store),
             Job::Remove(session) => return store.remove(session),
@@ -320,6 +330,20 @@ impl Shared {
             let _ = store.write(session, &file);
         }
     }
+}
+
+/// What `make` makes of it; where that panics, what it makes of it without secrets. `None`: it panics then too. The bytes of
+/// no session end the thread.
+fn made(session: Uuid, passed: &mut Passed, make: impl Fn(&Passed) -> Vec<u8>) -> Option<Vec<u8>> {
+    let attempt = |passed: &Passed| catch_unwind(AssertUnwindSafe(|| make(passed))).ok();
+    let first = attempt(passed);
+    if first.is_some() {
+        return first;
+    }
+    let again = passed.keys.take().is_some();
+    let then = if again { "it is made without secrets" } else { "there is none" };
+    tracing::error!("the capture of session {session} could not be made, {then}: this is a fault of rdpscope");
+    if again { attempt(passed) } else { None }
 }
 
 impl StoreError {
@@ -442,6 +466,24 @@ mod tests {
         revise(Cause::ClientPromptProbe);
         assert!(file().is_err());
         assert_eq!(stage.counts.written.load(Relaxed), 1, "counted once");
+    }
+
+    #[test]
+    fn what_panics_with_secrets_is_made_without_them_and_what_always_does_is_not_made() {
+        let id = Uuid::now_v7();
+        let mut passed = Passed::default();
+        passed.keys = Some(Arc::default());
+        let sealed = |passed: &Passed| {
+            assert!(passed.keys.is_none(), "a fault");
+            vec![1]
+        };
+        assert_eq!(made(id, &mut passed, sealed), Some(vec![1]));
+        passed.keys = Some(Arc::default());
+        let never = |passed: &Passed| {
+            assert!(passed.is_apart(), "a fault");
+            Vec::new()
+        };
+        assert_eq!(made(id, &mut passed, never), None);
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! would not do: tshark counts no record that it cannot open, and would open none after it.
 //!
 //! `keys` holds a session's secrets, `cipher` opens and seals records, `wire` does it with what crossed a leg. A leg whose
-//! secrets are not there, or whose suite is not known here (3DES), stays as it was on the wire.
+//! secrets are not there, or whose suite is not known here (3DES), stays as it was on the wire, and so does what comes
+//! after a record that cannot be opened.
 
 mod block;
 mod cipher;
@@ -24,6 +25,11 @@ use super::tape::Wire;
 /// (draft-ietf-tls-keylogfile 2): one line each.
 pub(super) fn reveal(wires: &mut [Wire], keys: &Keys) -> String {
     wires.iter_mut().filter_map(|wire| wire::reveal(wire, keys)).collect()
+}
+
+/// Whether [`reveal`] will make anything readable.
+pub(super) fn opens(wires: &[Wire], keys: &Keys) -> bool {
+    wires.iter().any(|wire| wire::opens(wire, keys))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use super::super::mask;
 use super::*;
 use crate::tls_provider::provider;
 use parser::session::Peer;
+use parser::wire::ContentType;
 use rcgen::generate_simple_self_signed;
 use rustls::crypto::aws_lc_rs::kx_group::SECP384R1;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
@@ -209,7 +210,7 @@ fn a_leg_whose_secrets_are_not_there_stays_as_it_was() {
 }
 
 #[test]
-fn what_was_changed_or_cut_is_blank_from_there_on_and_nothing_panics() {
+fn what_was_changed_or_cut_says_nothing_from_there_on_and_nothing_panics() {
     let suite = provider().cipher_suites[0];
     let (whole, keys) = leg(suite, &said());
     for at in (0..whole.client.len()).step_by(11) {
@@ -224,6 +225,54 @@ fn what_was_changed_or_cut_is_blank_from_there_on_and_nothing_panics() {
             assert!(!contains(&client, PASSWORD.as_bytes()));
         }
     }
+}
+
+#[test]
+fn what_does_not_open_stays_as_it_was_and_without_any_that_does_there_are_no_secrets() {
+    let (whole, keys) = leg(provider().cipher_suites[0], &said());
+    assert!(opens(std::slice::from_ref(&whole), &keys));
+    let sealed = |bytes: &[u8]| bytes.windows(3).position(|head| head == [23, 3, 3]).expect("a sealed record");
+    let mut changed = whole.clone();
+    for side in [&mut changed.client, &mut changed.host] {
+        let at = sealed(side) + 10;
+        side[at] ^= 1;
+    }
+    let mut after = changed.clone();
+    assert!(!opens(std::slice::from_ref(&changed), &keys));
+    assert_eq!(reveal(std::slice::from_mut(&mut after), &keys), "");
+    assert_eq!(after, changed);
+    // The last record of the client alone: what comes before it opens.
+    let mut changed = whole.clone();
+    let last = changed.client.len() - 20;
+    changed.client[last] ^= 1;
+    let mut after = changed.clone();
+    assert_eq!(reveal(std::slice::from_mut(&mut after), &keys).lines().count(), 4);
+    assert_eq!(after.client[last - 1..], changed.client[last - 1..]);
+    assert_ne!(after.client, changed.client);
+}
+
+#[test]
+fn of_late_handshake_messages_no_ticket_is_left_however_records_cut_it() {
+    // RFC 8446 4.6.1: lifetime, age, nonce, a ticket that reads like a key update, extensions.
+    let body = [&[0, 0, 1, 0, 1, 1, 1, 1, 1, 9, 0, 8][..], &[24, 0, 0, 4, 7, 7, 7, 7], &[0, 0]].concat();
+    let ticket = [&[4, 0, 0, body.len() as u8][..], &body].concat();
+    for at in 0..=ticket.len() {
+        let (mut first, mut second) = (ticket[..at].to_vec(), ticket[at..].to_vec());
+        let records = [&mut first[..], &mut second[..]].map(|content| (ContentType::HANDSHAKE, content));
+        wire::hide(records.into_iter(), true);
+        assert!(![first, second].concat().iter().any(|byte| matches!(byte, 7 | 9)), "cut at {at}");
+    }
+    let (mut hello, mut finished) = (vec![1, 0, 0, 4, 7, 7, 7, 7], [&[20, 0, 0, 12][..], &[5; 12]].concat());
+    let (mut alert, mut unknown) = ([2, 40], [24, 7, 7]);
+    let records = [
+        (ContentType::HANDSHAKE, &mut hello[..]),
+        (ContentType::HANDSHAKE, &mut finished[..]),
+        (ContentType::ALERT, &mut alert[..]),
+        (ContentType(24), &mut unknown[..]),
+    ];
+    wire::hide(records.into_iter(), false);
+    assert_eq!((hello, finished[4..].to_vec()), (vec![1, 0, 0, 4, 0, 0, 0, 0], vec![5; 12]));
+    assert_eq!((alert, unknown), ([2, 40], [0; 3]));
 }
 
 /// The same of legs that OpenSSL speaks: every version and kind of suite of the legacy leg.

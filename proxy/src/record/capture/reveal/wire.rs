@@ -36,9 +36,24 @@ pub(super) fn reveal(wire: &mut Wire, keys: &Keys) -> Option<String> {
     let made = ciphers(suite, made, &hellos)?;
     let is_13 = suite.is_13();
     let ([real_client, real_host], [made_client, made_host]) = (real, made);
-    Direction { from: Peer::Client, is_13, real: real_client, made: made_client }.reveal(&mut wire.client);
-    Direction { from: Peer::Host, is_13, real: real_host, made: made_host }.reveal(&mut wire.host);
-    Some(key_log)
+    let client = Direction { from: Peer::Client, is_13, real: real_client, made: made_client }.reveal(&mut wire.client);
+    let host = Direction { from: Peer::Host, is_13, real: real_host, made: made_host }.reveal(&mut wire.host);
+    // Lines that open nothing are not written.
+    (client || host).then_some(key_log)
+}
+
+/// Whether [`reveal`] finds anything to open.
+pub(super) fn opens(wire: &Wire, keys: &Keys) -> bool {
+    opened(wire, keys).is_some_and(|sides| sides.iter().any(|side| !side.is_empty()))
+}
+
+/// What `keys` open of what the client's side and the host's side sent.
+fn opened(wire: &Wire, keys: &Keys) -> Option<[Vec<Opened>; 2]> {
+    let hellos = Hellos::of(wire)?;
+    let suite = Suite::of(hellos.version, hellos.suite, hellos.encrypt_then_mac)?;
+    let [client, host] = ciphers(suite, |label| keys.secret(label, &hellos.client_random), &hellos)?;
+    let open = |from, real, bytes| Direction { from, is_13: suite.is_13(), real, made: [None, None] }.open(bytes);
+    Some([open(Peer::Client, client, &wire.client), open(Peer::Host, host, &wire.host)])
 }
 
 /// The ciphers of both directions, each with those of the handshake and of data. `None`: there is not even the first secret.
@@ -61,18 +76,11 @@ fn ciphers(
 /// What is said inside of a leg that `keys` open: from the client's side and from the host's.
 #[cfg(test)]
 pub(super) fn inside(wire: &Wire, keys: &Keys) -> Option<[Vec<u8>; 2]> {
-    let hellos = Hellos::of(wire)?;
-    let suite = Suite::of(hellos.version, hellos.suite, hellos.encrypt_then_mac)?;
-    let [client, host] = ciphers(suite, |label| keys.secret(label, &hellos.client_random), &hellos)?;
-    let is_13 = suite.is_13();
-    let mut wire = wire.clone();
-    let said = |from, real: [Option<Cipher>; 2], bytes: &mut [u8]| -> Vec<u8> {
-        let mut direction = Direction { from, is_13, real, made: [None, None] };
-        let opened = direction.open(bytes);
-        let data = opened.iter().filter(|one| one.kind == ContentType::APPLICATION_DATA.0);
+    let said = |side: Vec<Opened>| -> Vec<u8> {
+        let data = side.iter().filter(|one| one.kind == ContentType::APPLICATION_DATA.0);
         data.flat_map(|one| one.plain[..one.length].to_vec()).collect()
     };
-    Some([said(Peer::Client, client, &mut wire.client), said(Peer::Host, host, &mut wire.host)])
+    Some(opened(wire, keys)?.map(said))
 }
 
 /// A secret for this file alone, and its line.
@@ -174,76 +182,62 @@ struct Opened {
 }
 
 impl Direction {
-    fn reveal(mut self, bytes: &mut [u8]) {
+    /// False: nothing in it could be opened.
+    fn reveal(mut self, bytes: &mut [u8]) -> bool {
         let mut opened = self.open(bytes);
         mask_data(self.from, &mut opened);
-        opened
-            .iter_mut()
-            .filter(|one| one.kind == ContentType::HANDSHAKE.0 && one.is_late(self.is_13))
-            .for_each(hide_tickets);
+        // The handshake of TLS 1.3 itself says who both are, as that of TLS 1.2 does in clear.
+        let is_early = |one: &Opened| self.is_13 && one.epoch == 0 && one.kind == ContentType::HANDSHAKE.0;
+        let late = opened.iter_mut().filter(|one| !is_early(one));
+        hide(late.map(|one| (ContentType(one.kind), &mut one.plain[..one.length])), self.is_13);
+        let mut any = false;
         for one in &opened {
             let body = &mut bytes[one.record.body.clone()];
-            let sealed = self.made[one.epoch].as_mut().and_then(|made| made.seal(one.record.header, body, &one.plain));
-            if sealed.is_none() {
-                body.fill(0);
+            match self.made[one.epoch].as_mut().and_then(|made| made.seal(one.record.header, body, &one.plain)) {
+                Some(()) => any = true,
+                None => body.fill(0),
             }
         }
+        any
     }
 
-    /// Opens what can be opened. What cannot, and all that comes after it, is blank from here on.
-    fn open(&mut self, bytes: &mut [u8]) -> Vec<Opened> {
-        let (mut opened, mut epoch, mut sealed, mut over) = (Vec::new(), 0, false, false);
+    /// Opens what can be opened, up to what cannot: that and what comes after it stays under keys that nobody will have.
+    fn open(&mut self, bytes: &[u8]) -> Vec<Opened> {
+        let (mut opened, mut epoch, mut sealed) = (Vec::new(), 0, false);
         let mut handshake = Secret::default();
-        let mut last = 0;
         for record in records(bytes) {
-            last = record.body.end;
             let change = record.kind == ContentType::CHANGE_CIPHER_SPEC.0;
             let is_sealed = if self.is_13 { record.kind == ContentType::APPLICATION_DATA.0 } else { sealed };
             sealed |= change;
             if !is_sealed || change {
                 continue;
             }
-            let body = record.body.clone();
-            let plain = if over {
-                None
-            } else {
-                self.real[epoch].as_mut().and_then(|real| real.open(record.header, &bytes[body.clone()]))
+            let real = self.real[epoch].as_mut();
+            let Some(plain) = real.and_then(|real| real.open(record.header, &bytes[record.body.clone()])) else {
+                break;
             };
-            let inner = plain.and_then(|plain| {
-                if !self.is_13 {
-                    return Some((record.kind, plain.len(), plain));
-                }
-                let length = plain.iter().rposition(|byte| *byte != 0)?;
-                Some((plain[length], length, plain))
-            });
-            let Some((kind, length, plain)) = inner else {
-                over = true;
-                bytes[body].fill(0);
-                continue;
+            let (kind, length) = if self.is_13 {
+                let Some(length) = plain.iter().rposition(|byte| *byte != 0) else { break };
+                (plain[length], length)
+            } else {
+                (record.kind, plain.len())
             };
             let one = Opened { record, epoch, plain, kind, length };
+            let mut over = false;
             if self.is_13 && kind == ContentType::HANDSHAKE.0 {
                 if epoch == 0 {
                     handshake.extend_from_slice(&one.plain[..length]);
                     epoch = usize::from(messages(&handshake).any(|message| handshake[message.start] == FINISHED));
                 } else {
-                    over |= messages(&one.plain[..length]).any(|message| one.plain[message.start] == KEY_UPDATE);
+                    over = messages(&one.plain[..length]).any(|message| one.plain[message.start] == KEY_UPDATE);
                 }
             }
             opened.push(one);
-        }
-        // Part of a record at the end of what was kept.
-        if self.is_13 || sealed {
-            bytes[last..].iter_mut().skip(RECORD_HEADER).for_each(|byte| *byte = 0);
+            if over {
+                break;
+            }
         }
         opened
-    }
-}
-
-impl Opened {
-    /// After the handshake: in TLS 1.2 nothing of it is sealed but Finished.
-    fn is_late(&self, is_13: bool) -> bool {
-        is_13 && self.epoch == 1
     }
 }
 
@@ -274,22 +268,42 @@ fn mask_data(from: Peer, opened: &mut [Opened]) {
     }
 }
 
-/// Hides nonces and tickets; what is no whole message is hidden altogether. RFC 8446 4.6.1
-fn hide_tickets(one: &mut Opened) {
-    let content = &mut one.plain[..one.length];
+/// Hides in the records of one direction what is neither data, which are masked in one piece, nor an alert nor understood.
+/// Once a record ends inside of a handshake message, where the next one begins is not known.
+pub(super) fn hide<'a>(records: impl Iterator<Item = (ContentType, &'a mut [u8])>, is_13: bool) {
+    let mut cut = false;
+    for (kind, content) in records {
+        match kind {
+            ContentType::APPLICATION_DATA | ContentType::ALERT | ContentType::CHANGE_CIPHER_SPEC => {}
+            ContentType::HANDSHAKE if !cut => cut = hide_messages(content, is_13),
+            _ => content.fill(0),
+        }
+    }
+}
+
+/// Leaves of handshake messages their headers, the Finished of TLS 1.2, and of TLS 1.3 key updates and of a ticket what is
+/// no secret. True: the last message goes on in the next record.
+fn hide_messages(content: &mut [u8], is_13: bool) -> bool {
     let found: Vec<Range<usize>> = messages(content).collect();
     let end = found.last().map_or(0, |message| message.end);
     for message in found {
-        let is_ticket = content[message.start] == NEW_SESSION_TICKET;
+        let kind = content[message.start];
         let body = &mut content[message.start + HANDSHAKE_HEADER..message.end];
-        if is_ticket && hide_ticket(body).is_none() {
+        let shown = match kind {
+            FINISHED => !is_13,
+            KEY_UPDATE => is_13,
+            NEW_SESSION_TICKET => is_13 && hide_ticket(body).is_some(),
+            _ => false,
+        };
+        if !shown {
             body.fill(0);
         }
     }
     content[end..].fill(0);
+    end < content.len()
 }
 
-/// Lifetime (4), age (4), nonce (1 and up to 255), ticket (2 and what it says), extensions.
+/// Lifetime (4), age (4), nonce (1 and up to 255), ticket (2 and what it says), extensions. RFC 8446 4.6.1
 fn hide_ticket(body: &mut [u8]) -> Option<()> {
     let nonce = 9..9 + usize::from(*body.get(8)?);
     body.get_mut(nonce.clone())?.fill(0);
