@@ -40,7 +40,8 @@ pub(super) struct Libraries {
 }
 
 impl Libraries {
-    /// What `rules` need; `keys`: secrets of legs may be kept. Everything is made now: what is wrong with it stops the start, and not the first session.
+    /// What `rules` need; `keys`: secrets of legs may be kept. Everything is made now: what is wrong with it stops the start, and
+    /// not the first session.
     pub(super) fn new(
         rules: &BridgeRules,
         trust: &Trust,

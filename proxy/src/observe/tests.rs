@@ -170,10 +170,6 @@ async fn the_thread_that_looks_at_the_clock_sleeps_while_nothing_can_be_due() {
     enter(&observer, &fake, Phase::Active);
     observer.hanging(now);
     assert_eq!(observer.until_due(now), None, "an active session, however many");
-    observer.restless(Arc::clone(&fake) as Arc<dyn LiveSession>);
-    assert!(observer.until_due(now).is_some_and(|pause| pause < Duration::from_millis(200)), "it is to rest");
-    observer.live.rest(now);
-    assert_eq!(observer.until_due(now), None);
     let record = fresh(1, Cause::CertExpired, 0);
     let ended = record.ended;
     observer.ended(record);
@@ -181,6 +177,17 @@ async fn the_thread_that_looks_at_the_clock_sleeps_while_nothing_can_be_due() {
     assert_eq!(until, Duration::from_secs(30));
     observer.settle(ended.plus(until));
     assert_eq!(observer.until_due(ended.plus(until)), None);
+}
+
+/// Without the thread, which would look at the same sessions.
+#[test]
+fn a_session_that_is_to_rest_is_looked_at_until_it_does() {
+    let live = Live::default();
+    assert!(!live.may_rest());
+    live.restless(Fake::new(identity(1)));
+    assert!(live.may_rest());
+    live.rest(clock::now());
+    assert!(!live.may_rest(), "it rests");
 }
 
 #[tokio::test]
