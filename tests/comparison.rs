@@ -33,14 +33,8 @@ fn events(directory: &Path) -> Vec<serde_json::Value> {
 
 fn work_through_rdpscope(works: &[Work], directory: &str) -> Vec<serde_json::Value> {
     let host = Host::start().expect("a host");
-    let setting = Setting {
-        rdpscope: Path::new(env!("CARGO_BIN_EXE_rdpscope")),
-        host: host.address,
-        threads: 1,
-        directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(directory),
-        sink: None,
-        descriptors: None,
-    };
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(directory);
+    let setting = Setting::new(Path::new(env!("CARGO_BIN_EXE_rdpscope")), host.address, 1, directory);
     let proxy = Running::start(Target::Ours, &setting).expect("the proxy starts");
     for work in works {
         let figures = work.run(&proxy.path, Duration::from_millis(100)).expect("the work is done");

@@ -7,6 +7,7 @@
 //! cargo bench --bench compare -- --list
 //! cargo bench --bench compare -- --calls                   # system calls of a connection, by strace
 //! cargo bench --bench compare -- --rdpscope FILE           # another build
+//! cargo bench --bench compare -- --before FILE connections # beside the build from before a change
 //! ```
 //!
 //! The targets of a row have their turn in each round, and the one that begins changes, so that what else the machine
@@ -48,7 +49,7 @@ pub(crate) const SERVE_BLIND: &str = "serve-blind";
 /// How this program is started to serve with another threshold of `splice`, in bytes.
 pub(crate) const SERVE_SPLICING: &str = "serve-splicing";
 
-const USAGE: &str = "usage: cargo bench --bench compare -- [--rounds N] [--window MILLISECONDS] [--json FILE] [--rdpscope FILE] [--list | --calls | ROW...]";
+const USAGE: &str = "usage: cargo bench --bench compare -- [--rounds N] [--window MILLISECONDS] [--json FILE] [--rdpscope FILE] [--before FILE] [--list | --calls | ROW...]";
 
 /// What is asked for.
 pub(crate) struct Asked {
@@ -57,6 +58,8 @@ pub(crate) struct Asked {
     /// For how long each target is at work in a round.
     pub(crate) window: Duration,
     pub(crate) rdpscope: PathBuf,
+    /// Another build, which has its turn in the same rounds.
+    pub(crate) before: Option<PathBuf>,
     /// For configurations, logs and events.
     pub(crate) directory: PathBuf,
 }
@@ -87,6 +90,7 @@ fn compare(arguments: &[String]) -> Result<(), String> {
         rounds: 9,
         window: Duration::from_millis(500),
         rdpscope: PathBuf::from(env!("CARGO_BIN_EXE_rdpscope")),
+        before: None,
         directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compare"),
     };
     let (mut json, mut calls) = (None, false);
@@ -102,6 +106,9 @@ fn compare(arguments: &[String]) -> Result<(), String> {
             "--calls" => calls = true,
             "--rdpscope" => {
                 asked.rdpscope = arguments.next().ok_or_else(|| format!("--rdpscope needs a file\n{USAGE}"))?.into();
+            }
+            "--before" => {
+                asked.before = Some(arguments.next().ok_or_else(|| format!("--before needs a file\n{USAGE}"))?.into());
             }
             "--json" => json = Some(arguments.next().ok_or_else(|| format!("--json needs a file\n{USAGE}"))?),
             name => {
@@ -157,12 +164,13 @@ fn run_layout(asked: &Asked, layout: Layout, rows: &[&'static Row], allowed: &Cp
     sched_setaffinity(None, &own)?;
     let host = Host::start()?;
     let directory = asked.directory.join(if threads == 1 { "same" } else { "two" });
-    let setting =
-        Setting { rdpscope: &asked.rdpscope, host: host.address, threads, directory, sink: None, descriptors: None };
+    let mut setting = Setting::new(&asked.rdpscope, host.address, threads, directory);
+    setting.before = asked.before.as_deref();
     let mut running: HashMap<&'static str, Running> = HashMap::new();
     let mut all = Vec::new();
     for row in rows {
         let mut targets = row.targets();
+        targets.extend(asked.before.as_ref().filter(|_| row.ours == Target::Ours).map(|_| Target::Before));
         targets.retain(|target| {
             let there = target.is_there();
             if !there {
@@ -202,8 +210,7 @@ fn run_layout(asked: &Asked, layout: Layout, rows: &[&'static Row], allowed: &Cp
 fn count_calls(asked: &Asked) -> io::Result<()> {
     let host = Host::start()?;
     let directory = asked.directory.join("calls");
-    let setting =
-        Setting { rdpscope: &asked.rdpscope, host: host.address, threads: 1, directory, sink: None, descriptors: None };
+    let setting = Setting::new(&asked.rdpscope, host.address, 1, directory);
     for target in [Target::Ours, Target::HaproxyCookie, Target::Nginx].into_iter().filter(|target| target.is_there()) {
         // Under strace everything takes ten times as long.
         calls::Calls::count(target, &setting, asked.window * 4)?.print(target);

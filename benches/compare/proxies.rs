@@ -23,6 +23,8 @@ pub(crate) enum Target {
     Direct,
     /// rdpscope with every diagnosis on, events on a file.
     Ours,
+    /// Another build of it, from before a change.
+    Before,
     /// This program, serving as rdpscope does, with its diagnosis on and off: see [`super::serve`].
     SameOn,
     SameOff,
@@ -44,6 +46,7 @@ impl Target {
         match self {
             Target::Direct => "direct",
             Target::Ours => "rdpscope",
+            Target::Before => "rdpscope before",
             Target::SameOn => "diagnosis on",
             Target::SameOff => "diagnosis off",
             Target::SpliceFrom(4_096) => "splice from 4 KiB",
@@ -64,7 +67,8 @@ impl Target {
     /// The program it needs besides ours.
     fn program(self) -> Option<&'static str> {
         match self {
-            Target::Direct | Target::Ours | Target::SameOn | Target::SameOff | Target::SpliceFrom(_) => None,
+            Target::Direct | Target::Ours | Target::Before => None,
+            Target::SameOn | Target::SameOff | Target::SpliceFrom(_) => None,
             Target::Nginx => Some("nginx"),
             _ => Some("haproxy"),
         }
@@ -82,6 +86,8 @@ impl Target {
 /// What a proxy is started with.
 pub(crate) struct Setting<'a> {
     pub(crate) rdpscope: &'a std::path::Path,
+    /// The build that is [`Target::Before`].
+    pub(crate) before: Option<&'a std::path::Path>,
     pub(crate) host: SocketAddr,
     pub(crate) threads: usize,
     /// For configurations and logs.
@@ -90,6 +96,13 @@ pub(crate) struct Setting<'a> {
     pub(crate) sink: Option<PathBuf>,
     /// Of rdpscope: descriptors it may open.
     pub(crate) descriptors: Option<u32>,
+}
+
+impl<'a> Setting<'a> {
+    /// The build at `rdpscope` and others like it, with `threads`, in front of `host`; everything else as it usually is.
+    pub(crate) fn new(rdpscope: &'a std::path::Path, host: SocketAddr, threads: usize, directory: PathBuf) -> Self {
+        Setting { rdpscope, before: None, host, threads, directory, sink: None, descriptors: None }
+    }
 }
 
 /// A proxy that accepts.
@@ -111,12 +124,13 @@ impl Running {
         fs::create_dir_all(&directory)?;
         let file = |name: &str| directory.join(name);
         let mut command = match target {
-            Target::Direct | Target::Ours => {
+            Target::Direct | Target::Ours | Target::Before => {
                 fs::write(file("rdpscope.toml"), ours(front, admin, setting, &directory)?)?;
                 let limit = setting.descriptors.map_or_else(String::new, |limit| format!("ulimit -n {limit} && "));
                 let mut command = Command::new("sh");
                 command.arg("-c").arg(format!("{limit}exec \"$0\" run --config \"$1\""));
-                command.arg(setting.rdpscope).arg(file("rdpscope.toml"));
+                let other = setting.before.filter(|_| target == Target::Before);
+                command.arg(other.unwrap_or(setting.rdpscope)).arg(file("rdpscope.toml"));
                 command
             }
             Target::SameOn | Target::SameOff => {

@@ -1,7 +1,7 @@
 //! What came out, as a table and as JSON.
 
 use super::proxies::Target;
-use super::rows::{Bound, Row};
+use super::rows::{Bound, Row, What};
 use super::statistics::{Estimate, estimate, median};
 use super::works::Figures;
 use serde_json::{Value, json};
@@ -11,6 +11,9 @@ pub(crate) struct Measured {
     pub(crate) row: &'static Row,
     pub(crate) rounds: Vec<Vec<(Target, Figures)>>,
 }
+
+/// What is printed when another build takes part. Nothing is promised of it.
+const BEFORE: Bound = Bound { what: What::Cost(Target::Before), must: None, aim: None };
 
 /// How a promise stands. A must is broken when even the lower end of the interval is above it.
 fn standing(bound: &Bound, found: Estimate) -> &'static str {
@@ -39,6 +42,12 @@ impl Measured {
         estimate(&self.rounds.iter().filter_map(of_round).collect::<Vec<f64>>())
     }
 
+    /// Those that took part.
+    fn targets(&self) -> Vec<Target> {
+        let took_part = |target: &Target| self.rounds.iter().flatten().any(|(known, _)| known == target);
+        self.row.targets().into_iter().chain([Target::Before]).filter(took_part).collect()
+    }
+
     /// The median of one figure of one target.
     fn median(&self, target: Target, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
         let all = self.rounds.iter().flatten().filter(|(known, _)| *known == target);
@@ -47,7 +56,7 @@ impl Measured {
 
     pub(crate) fn print(&self) {
         println!("\n{} ({}, {} rounds)", self.row.name, self.row.unit, self.rounds.len());
-        for target in self.row.targets() {
+        for target in self.targets() {
             let Some(cost) = self.median(target, |figures| Some(figures.cost)) else { continue };
             let also = [
                 ("p50 µs", self.median(target, |figures| figures.p50)),
@@ -59,7 +68,7 @@ impl Measured {
                 also.iter().filter_map(|(name, value)| Some(format!("  {name} {:.2}", (*value)?))).collect();
             println!("  {:<26} {cost:>9.3}{also}", target.name());
         }
-        for bound in self.row.bounds {
+        for bound in self.row.bounds.iter().chain(&[BEFORE]) {
             let Some(found) = self.found(bound) else { continue };
             let limit = |limit: Option<f64>| limit.map_or_else(|| "-".to_owned(), |limit| format!("{limit}"));
             println!(
@@ -76,7 +85,7 @@ impl Measured {
     }
 
     pub(crate) fn json(&self) -> Value {
-        let bounds = self.row.bounds.iter().filter_map(|bound| {
+        let bounds = self.row.bounds.iter().chain(&[BEFORE]).filter_map(|bound| {
             let found = self.found(bound)?;
             Some(json!({
                 "of": bound.what.name(), "median": found.median, "low": found.low, "high": found.high,

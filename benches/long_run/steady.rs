@@ -21,7 +21,7 @@ pub(crate) fn bench(
     let host = Host::start().map_err(|error| error.to_string())?;
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("long-run").join(part);
     let rdpscope = Path::new(env!("CARGO_BIN_EXE_rdpscope"));
-    let mut setting = Setting { rdpscope, host: host.address, threads: 2, directory, sink: None, descriptors: None };
+    let mut setting = Setting::new(rdpscope, host.address, 2, directory);
     adjust(&mut setting);
     let proxy = Running::start(Target::Ours, &setting).map_err(|error| error.to_string())?;
     // That which asked whether it accepts is over.
