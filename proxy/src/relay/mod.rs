@@ -202,9 +202,16 @@ struct Both<'a> {
 impl Both<'_> {
     fn poll(&mut self, witness: &mut Witness, cx: &mut Context<'_>) -> Option<Ending> {
         let mut moved = 0;
+        let (mut up, mut down) = (Step::Moved, Step::Moved);
         loop {
-            let up = self.up.step(self.client, self.host, witness, self.form, &mut moved, cx);
-            let down = self.down.step(self.host, self.client, witness, self.form, &mut moved, cx);
+            // A direction that waits has left its waker with its socket: what the other one moves does not change that, but
+            // a break of a leg may.
+            if up == Step::Moved || !self.is_whole() {
+                up = self.up.step(self.client, self.host, witness, self.form, &mut moved, cx);
+            }
+            if down == Step::Moved || !self.is_whole() {
+                down = self.down.step(self.host, self.client, witness, self.form, &mut moved, cx);
+            }
             self.send_fin();
             if let Some(ending) = self.ending() {
                 return Some(ending);
@@ -222,10 +229,14 @@ impl Both<'_> {
         }
     }
 
+    /// Neither leg is known to have ended otherwise than by FIN.
+    fn is_whole(&self) -> bool {
+        self.client.broken.is_none() && self.host.broken.is_none()
+    }
+
     /// FIN follows the last byte of a direction. When both are over the sockets are closed now, which says the same.
     fn send_fin(&mut self) {
-        let whole = self.client.broken.is_none() && self.host.broken.is_none();
-        let over = self.up.done && self.down.done && whole;
+        let over = self.up.done && self.down.done && self.is_whole();
         if std::mem::take(&mut self.up.fin_due) && !over {
             self.host.shut_down_writing();
         }
