@@ -5,6 +5,7 @@ use config::{BridgeMode, BridgeRules};
 use parser::diagnosis::Cause;
 use parser::session::{BridgeBlock, BridgeOutcome, BridgeReason, CloseKind, Closer};
 use parser::wire::TlsVersion;
+use std::io::Write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
@@ -102,6 +103,30 @@ async fn an_end_without_close_notify_is_carried_as_one() {
     drop(served.into_inner().0);
     let end = within("the end", client.read_to_end(&mut Vec::new())).await;
     assert_eq!(end.expect_err("no close_notify").kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn what_came_before_a_record_that_does_not_open_goes_on_and_is_cut_there() {
+    let identity = Identity::new();
+    for versions in [TLS12, TLS13] {
+        let host = Host::new(&identity, versions).await;
+        let bench = Bench::new(host.address(), bridged(BridgeMode::Always, identity.pin())).await;
+        let (client, served) = tokio::join!(connect(bench.front, versions), host.served());
+        let (client, mut served) = (client.expect("up"), served);
+        let (mut socket, mut tls) = client.into_inner();
+        // Many small records and one that nobody sealed, in one write.
+        let mut wire = Vec::new();
+        for part in noise(4, 4_000).chunks(100) {
+            tls.writer().write_all(part).expect("taken");
+            tls.write_tls(&mut wire).expect("sealed");
+        }
+        wire.extend([[23, 3, 3, 0, 40].as_slice(), &[7; 40]].concat());
+        socket.write_all(&wire).await.expect("written");
+        let mut got = Vec::new();
+        let end = within("the end", served.read_to_end(&mut got)).await;
+        assert!(got == noise(4, 4_000), "{} bytes", got.len());
+        assert_eq!(end.expect_err("no close_notify").kind(), std::io::ErrorKind::UnexpectedEof);
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ thread_local! {
     /// Borrowed for the length of one read and the writes that follow it, never across an await.
     static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
         wire: vec![0; REST_MAX + READ].into_boxed_slice(),
+        plain: Vec::with_capacity(REST_MAX + READ),
         across: Out::default(),
         back: Out::default(),
     });
@@ -33,6 +34,8 @@ thread_local! {
 struct Buffers {
     /// As read: room for the part of a record that came before, then what is read.
     wire: Box<[u8]>,
+    /// What was in it, all records together: they are sealed anew in one go, as few as there can be.
+    plain: Vec<u8>,
     /// Sealed for the other leg.
     across: Out,
     /// What a leg has to say to its own peer: tickets, key updates, alerts.
@@ -142,14 +145,14 @@ impl<'a> Side<'a> {
             if self.read {
                 witness.plain(self.leg.peer, plain);
             }
-            let sent = plain.is_empty() || to.tls.send(plain, &mut buffers.across).is_ok();
-            let mut opened = sent;
-            if opened && !sealed.is_empty() {
+            let Buffers { plain: opened, across, back, .. } = buffers;
+            let mut whole = plain.is_empty() || to.tls.send(plain, across).is_ok();
+            if whole && !sealed.is_empty() {
                 let mut wire = self.tls.rest();
                 wire.extend_from_slice(sealed);
-                opened = self.open(to, &mut wire, &mut buffers.across, &mut buffers.back, witness);
+                whole = self.open(to, &mut wire, opened, across, back, witness);
             }
-            self.hand_on(to, &mut buffers.across, &buffers.back, opened, witness);
+            self.hand_on(to, across, back, whole, witness);
         });
     }
 
@@ -181,7 +184,7 @@ impl<'a> Side<'a> {
 
     /// `None` at the end of what there is to read.
     fn read(&mut self, to: &mut Side<'_>, buffers: &mut Buffers, witness: &mut Witness) -> Option<bool> {
-        let Buffers { wire, across, back } = buffers;
+        let Buffers { wire, plain, across, back } = buffers;
         match read_once(&self.leg.socket, &mut wire[REST_MAX..]) {
             Ok(0) => {
                 self.leg.end_of_stream();
@@ -194,7 +197,7 @@ impl<'a> Side<'a> {
                 wire[begin..REST_MAX].copy_from_slice(&rest);
                 across.clear();
                 back.clear();
-                let opened = self.open(to, &mut wire[begin..REST_MAX + read], across, back, witness);
+                let opened = self.open(to, &mut wire[begin..REST_MAX + read], plain, across, back, witness);
                 self.hand_on(to, across, back, opened, witness);
                 Some(true)
             }
@@ -211,22 +214,22 @@ impl<'a> Side<'a> {
         &mut self,
         to: &mut Side<'_>,
         wire: &mut [u8],
+        plain: &mut Vec<u8>,
         across: &mut Out,
         back: &mut Out,
         witness: &mut Witness,
     ) -> bool {
-        let mut sealed = Ok(());
+        plain.clear();
         let (from, read) = (self.leg.peer, self.read);
-        let sealing = &mut to.tls;
-        let mut hand = |plain: &[u8]| {
+        let mut hand = |record: &[u8]| {
             if read {
-                witness.plain(from, plain);
+                witness.plain(from, record);
             }
-            if sealed.is_ok() {
-                sealed = sealing.send(plain, across);
-            }
+            plain.extend_from_slice(record);
         };
         let opened = self.tls.receive(wire, &mut hand, back);
+        // What came before a record that fails has come, and goes on.
+        let sealed = if plain.is_empty() { Ok(()) } else { to.tls.send(plain, across) };
         if let Err(failure) = opened.as_ref().and(sealed.as_ref()) {
             tracing::debug!(peer = self.leg.peer.name(), "a bridged session ends: {failure}");
             return false;

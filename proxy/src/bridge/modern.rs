@@ -310,24 +310,19 @@ fn append(
 }
 
 /// After an error: the alert that says so, if there is one. `wire` is what has not been discarded, to which positions
-/// inside of the library still point.
+/// inside of the library still point. It is not read again: a record that does not open must not be tried twice.
 fn last_words<C: Connection>(connection: &mut C, wire: &mut [u8], out: &mut Out) {
-    while let Ok(state) = connection.process(wire).state {
-        match state {
-            ConnectionState::EncodeTlsData(mut data) => {
-                let written = append(out, 0, |room| match data.encode(room) {
-                    Ok(written) => Ok(written),
-                    Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
-                        Err(Short::By(required_size))
-                    }
-                    Err(error) => Err(Short::Never(error.to_string())),
-                });
-                if written.is_err() {
-                    return;
-                }
+    while connection.common().wants_write() {
+        let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process(wire).state else { return };
+        let written = append(out, 0, |room| match data.encode(room) {
+            Ok(written) => Ok(written),
+            Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                Err(Short::By(required_size))
             }
-            ConnectionState::TransmitTlsData(data) => data.done(),
-            _ => return,
+            Err(error) => Err(Short::Never(error.to_string())),
+        });
+        if written.is_err() {
+            return;
         }
     }
 }
