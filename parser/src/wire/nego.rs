@@ -141,7 +141,14 @@ fn bit_names(bits: u32, names: &[(u32, &'static str)]) -> Vec<Cow<'static, str>>
         let known = names.iter().find(|(b, _)| *b == bit);
         known.map_or_else(|| Cow::Owned(format!("0x{bit:02x}")), |(_, name)| Cow::Borrowed(*name))
     };
-    (0..u32::BITS).map(|i| 1 << i).filter(|bit| bits & bit != 0).map(name).collect()
+    let mut all = Vec::with_capacity(bits.count_ones() as usize);
+    let mut left = bits;
+    while left != 0 {
+        let lowest = left & left.wrapping_neg();
+        all.push(name(lowest));
+        left ^= lowest;
+    }
+    all
 }
 
 impl fmt::Display for Protocols {

@@ -9,6 +9,7 @@ mod detail;
 mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod json;
 mod profile;
 mod queue;
 mod redact;

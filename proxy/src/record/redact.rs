@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// Name of the key file in the state directory: 32 random bytes, readable by us only.
 const KEY_FILE: &str = "user-names.key";
 
+/// What a hash begins with.
+const HASH: &str = "hmac-sha256:";
+
 /// How user names are written, with the key that makes their hashes ours alone.
 #[derive(Clone)]
 pub struct Names {
@@ -65,7 +68,10 @@ impl Names {
                 let mut mac = self.mac.clone();
                 mac.update(name.to_lowercase().as_bytes());
                 let tag = mac.finalize().into_bytes();
-                Some(format!("hmac-sha256:{}", hex(&tag[..16])))
+                let mut text = String::with_capacity(HASH.len() + 32);
+                text.push_str(HASH);
+                push_hex(&mut text, &tag[..16]);
+                Some(text)
             }
         }
     }
@@ -98,11 +104,14 @@ impl fmt::Debug for Names {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::with_capacity(bytes.len() * 2);
+    push_hex(&mut text, bytes);
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).map(|digit| DIGITS[usize::from(digit)]));
 }
 
 fn random() -> [u8; 32] {

@@ -11,7 +11,7 @@ mod tls;
 pub(super) use tls::{LIST, group, scheme, suite, version};
 
 use super::capture::is_wanted;
-use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id};
+use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id, json};
 use crate::analyze::analysis::Finding;
 use crate::probe::Probed;
 use fields::{
@@ -163,7 +163,7 @@ impl<'a> Event<'a> {
     /// A connection was accepted.
     #[must_use]
     pub fn started(identity: &'a SessionIdentity) -> Event<'a> {
-        let mut event = Event::about(Action::SessionStart, identity, identity.accepted);
+        let mut event = Event::about(Action::SessionStart, identity, None, identity.accepted);
         event.rdpscope.phase = Some(Phase::Accept.name());
         event.message =
             format!("connection from {} for {}", identity.client.ip().to_canonical(), identity.upstream).into();
@@ -179,7 +179,7 @@ impl<'a> Event<'a> {
         at: Timestamp,
         last: Silence,
     ) -> Event<'a> {
-        let mut event = Event::about(Action::SessionPhase, identity, at);
+        let mut event = Event::about(Action::SessionPhase, identity, None, at);
         let waiting = at.since(entered);
         event.event.duration = Some(nanoseconds(at.since(identity.accepted)));
         event.rdpscope.phase = Some(phase.name());
@@ -211,7 +211,7 @@ impl<'a> Event<'a> {
         message: &'a str,
         suppressed: u64,
     ) -> Event<'a> {
-        let mut event = Event::about(Action::SessionEnd, identity, identity.accepted);
+        let mut event = Event::about(Action::SessionEnd, identity, None, identity.accepted);
         event.event.outcome = Some(cause.outcome().name());
         event.event.code = Some(cause.id());
         event.event.duration = Some(0);
@@ -320,21 +320,21 @@ impl<'a> Event<'a> {
     /// Puts the event at the end of `lines`, as one line with its line feed.
     pub(crate) fn write(&self, lines: &mut Vec<u8>) {
         let begin = lines.len();
-        // Strings, numbers and maps with string keys: there is nothing that serde_json could refuse.
-        if serde_json::to_writer(&mut *lines, self).is_err() {
+        // Strings, numbers and maps with string keys: there is nothing that could be refused.
+        if json::append(lines, self).is_err() {
             lines.truncate(begin);
         }
         lines.push(b'\n');
     }
 
-    /// What every event of a connection has.
-    fn about(action: Action, identity: &'a SessionIdentity, at: Timestamp) -> Event<'a> {
+    /// What every event of a connection has; `connected` is the host's address, once there is one.
+    fn about(action: Action, identity: &'a SessionIdentity, connected: Option<SocketAddr>, at: Timestamp) -> Event<'a> {
         Event {
             timestamp: Stamp(at),
             event: EventFields { action: action.name(), ..EventFields::default() },
             session: Some(SessionId { id: identity.id }),
             client: Some(address(identity.client)),
-            server: Some(host(&identity.upstream, None)),
+            server: Some(host(&identity.upstream, connected)),
             network: Some(Network {
                 transport: "tcp",
                 protocol: "unknown",
@@ -357,8 +357,7 @@ impl<'a> Event<'a> {
         at: Timestamp,
         names: &Names,
     ) -> Event<'a> {
-        let mut event = Event::about(action, identity, at);
-        event.server = Some(host(&identity.upstream, connected(&timeline.upstream)));
+        let mut event = Event::about(action, identity, connected(&timeline.upstream), at);
         event.source = Some(Bytes { bytes: timeline.traffic.client.bytes });
         event.destination = Some(Bytes { bytes: timeline.traffic.host.bytes });
         if let Some(network) = &mut event.network {
@@ -506,7 +505,8 @@ fn nanoseconds(span: Duration) -> u64 {
 
 /// Milliseconds to the microsecond.
 pub(super) fn milliseconds(span: Duration) -> f64 {
-    span.as_micros() as f64 / 1000.0
+    // Times are 64 bits of nanoseconds, so nothing is cut; a float of 128 bits is made by hand, bit by bit.
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX) as f64 / 1000.0
 }
 
 #[cfg(test)]
