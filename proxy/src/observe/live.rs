@@ -4,7 +4,7 @@ use super::metrics::{ListenerMetrics, UpstreamMetrics};
 use crate::record::LiveSession;
 use parser::Timestamp;
 use parser::session::{PerPeer, Phase};
-use std::collections::HashMap;
+use rapidhash::RapidHashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub(crate) struct Entry {
 
 #[derive(Default)]
 struct Sessions {
-    entries: HashMap<Uuid, Entry>,
+    entries: RapidHashMap<Uuid, Entry>,
     /// One of them is not active, as far as the last look shows, or has begun since.
     may_hang: bool,
 }

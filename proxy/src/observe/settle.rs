@@ -10,7 +10,7 @@ use parser::Timestamp;
 use parser::diagnosis::{Attempts, Cause, Marks, Verdict};
 use parser::profile::HostProfile;
 use parser::session::Phase;
-use std::collections::HashMap;
+use rapidhash::RapidHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
@@ -53,9 +53,9 @@ pub(super) struct Settling {
 #[derive(Default)]
 struct State {
     attempts: Attempts,
-    held: HashMap<u128, Held>,
+    held: RapidHashMap<u128, Held>,
     /// Upstream of each attempt, by its id.
-    targets: HashMap<u128, Arc<UpstreamMetrics>>,
+    targets: RapidHashMap<u128, Arc<UpstreamMetrics>>,
 }
 
 struct Held {

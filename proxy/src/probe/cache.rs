@@ -9,7 +9,8 @@ use parser::Timestamp;
 use parser::diagnosis::Cause;
 use parser::profile::{Ability, Completeness, HostProfile, Offer, meet, smallest_changes};
 use parser::session::{BridgeFacts, BridgeReason, ClientHelloFacts, Timeline};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use rapidhash::RapidHashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ const OTHER: &str = "other";
 /// What is known of all hosts.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    hosts: HashMap<Target, Known>,
+    hosts: RapidHashMap<Target, Known>,
     clock: u64,
 }
 

@@ -4,9 +4,9 @@
 
 use super::event::{LIST, group, scheme, suite, version};
 use parser::wire::{Fingerprints, HelloShape};
+use rapidhash::RapidHashMap;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
@@ -70,25 +70,61 @@ fn json(list: &impl Serialize) -> Box<RawValue> {
 
 #[derive(Debug, Default)]
 struct Shapes {
-    known: RwLock<HashMap<Arc<HelloShape>, Arc<ShapeTold>>>,
+    table: RwLock<Table>,
     clock: AtomicU64,
     evicted: AtomicU64,
 }
 
+/// Its hasher has a key of its own: a stranger cannot choose shapes that meet in one place.
+#[derive(Debug, Default)]
+struct Table {
+    known: RapidHashMap<Arc<HelloShape>, Arc<ShapeTold>>,
+    /// The same by where the kept shape stands: a session that shares it is not read again.
+    places: RapidHashMap<usize, Arc<ShapeTold>>,
+}
+
+impl Table {
+    fn find(&self, shape: &Arc<HelloShape>) -> Option<&Arc<ShapeTold>> {
+        self.places.get(&place(shape)).or_else(|| self.known.get(&**shape))
+    }
+
+    fn insert(&mut self, shape: &Arc<HelloShape>, told: &Arc<ShapeTold>) {
+        self.known.insert(Arc::clone(shape), Arc::clone(told));
+        self.places.insert(place(shape), Arc::clone(told));
+    }
+
+    /// Forgets what was not asked for the longest.
+    fn remove_oldest(&mut self) {
+        let oldest = self.known.iter().min_by_key(|(_, told)| told.used.load(Relaxed));
+        if let Some(shape) = oldest.map(|(shape, _)| Arc::clone(shape)) {
+            self.known.remove(&shape);
+            self.places.remove(&place(&shape));
+        }
+    }
+}
+
+/// Nothing else stands there as long as the table holds the shape.
+fn place(shape: &Arc<HelloShape>) -> usize {
+    Arc::as_ptr(shape).addr()
+}
+
 impl Shapes {
     fn shared(&self, shape: &Arc<HelloShape>) -> Arc<HelloShape> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((kept, _)) = known.get_key_value(&**shape) {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        if table.places.contains_key(&place(shape)) {
+            return Arc::clone(shape);
+        }
+        if let Some((kept, _)) = table.known.get_key_value(&**shape) {
             return Arc::clone(kept);
         }
-        drop(known);
+        drop(table);
         self.told(shape);
         Arc::clone(shape)
     }
 
     fn told(&self, shape: &Arc<HelloShape>) -> Arc<ShapeTold> {
         let now = self.clock.fetch_add(1, Relaxed);
-        if let Some(told) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&**shape) {
+        if let Some(told) = self.table.read().unwrap_or_else(PoisonError::into_inner).find(shape) {
             told.used.store(now, Relaxed);
             return Arc::clone(told);
         }
@@ -101,15 +137,16 @@ impl Shapes {
     }
 
     fn keep(&self, shape: &Arc<HelloShape>, told: &Arc<ShapeTold>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        while known.len() >= KEPT && !known.contains_key(&**shape) {
-            let oldest =
-                known.iter().min_by_key(|(_, told)| told.used.load(Relaxed)).map(|(shape, _)| Arc::clone(shape));
-            let Some(oldest) = oldest else { break };
-            known.remove(&oldest);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        // Another session may have brought it meanwhile.
+        if table.known.contains_key(&**shape) {
+            return;
+        }
+        while table.known.len() >= KEPT {
+            table.remove_oldest();
             self.evicted.fetch_add(1, Relaxed);
         }
-        known.entry(Arc::clone(shape)).or_insert_with(|| Arc::clone(told));
+        table.insert(shape, told);
     }
 }
 
@@ -129,6 +166,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &shapes.shared(&shape([0x1302]))));
         assert!(!Arc::ptr_eq(&first, &shapes.shared(&shape([0x1301]))));
         assert!(Arc::ptr_eq(&shapes.told(&shape([0x1302])), &shapes.told(&first)), "told once");
+        assert!(Arc::ptr_eq(&first, &shapes.shared(&first)));
     }
 
     #[test]
@@ -139,7 +177,8 @@ mod tests {
             shapes.shared(&shape([number, number]));
             shapes.told(&often);
         }
-        assert_eq!(shapes.known.read().unwrap().len(), KEPT);
+        assert_eq!(shapes.table.read().unwrap().known.len(), KEPT);
+        assert_eq!(shapes.table.read().unwrap().places.len(), KEPT);
         assert_eq!(shapes.evicted.load(Relaxed), KEPT as u64 + 1);
         assert!(Arc::ptr_eq(&often, &shapes.shared(&shape([0x1302]))), "the one that is seen often stays");
         let huge = shapes.shared(&shape(0..30_000));

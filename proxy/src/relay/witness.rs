@@ -457,6 +457,8 @@ impl Witness {
         }
         let Some(mut session) = held.take() else { return };
         drop(held);
+        // Whoever asks what a shape tells finds one that is shared at once.
+        session.share_shape(shared_shape);
         let client_hello = session.take_client_hello();
         let timeline = session.finish();
         let verdict = judged(&self.live.identity, &timeline, diagnose);

@@ -1,6 +1,8 @@
 //! One client and target: its recent connections, oldest first.
 
-use super::{Attempt, Attempts, MOST_CONNECTIONS, Marks, Placement, Revision, Settled, identity, pair, revise};
+use super::{
+    Attempt, Attempts, Deadline, MOST_CONNECTIONS, Marks, Placement, Revision, Settled, identity, pair, revise,
+};
 use crate::Timestamp;
 use crate::diagnosis::{Cause, Outcome, Verdict};
 use crate::session::Phase;
@@ -51,6 +53,8 @@ pub(super) struct Client {
     /// Recency stamp.
     pub(super) seen: u64,
     pub(super) members: VecDeque<Member>,
+    /// The next of its windows that ends.
+    pub(super) due: Option<Deadline>,
     /// No member that has ended did so before this; nothing is settled until its window is over.
     first_end: Option<Timestamp>,
 }
@@ -195,6 +199,12 @@ impl Client {
         self.members.retain(|m| m.attempt != SETTLED);
         self.first_end = self.members.iter().filter_map(|m| m.ended.as_ref()).map(|ended| ended.at).min();
         gone
+    }
+
+    /// The first of its windows that ends after `now`.
+    pub(super) fn next_end(&self, now: Timestamp) -> Option<Deadline> {
+        let ends = self.members.iter().filter_map(|m| Some((m.ended.as_ref()?.at.plus(Attempts::WINDOW), m.session)));
+        ends.filter(|(end, _)| *end > now).min()
     }
 
     /// Forgets the oldest connection; its attempt, if it is over, is settled with it. Returns the session.

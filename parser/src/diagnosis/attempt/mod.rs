@@ -46,11 +46,12 @@ use crate::session::{Phase, Timeline};
 use crate::wire::HelloShape;
 use crate::wire::tls::{hash_codes, is_grease};
 use client::{Client, Member};
-use core::hash::{Hash, Hasher};
+use core::hash::{BuildHasher, Hash, Hasher};
 use core::time::Duration;
 use pair::Half;
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rapidhash::RapidHashMap;
+use rapidhash::quality::GlobalState;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -113,7 +114,7 @@ impl Marks {
 /// What one program offers every time. Extensions are left out: some stacks shuffle them, and a client that comes back
 /// offers the ticket it has got meanwhile.
 fn program(hello: &HelloShape) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = GlobalState::new().build_hasher();
     hello.legacy_version.hash(&mut hasher);
     let without_grease = |code: &u16| !is_grease(*code);
     hash_codes(hello.suites.iter().map(|s| s.0).filter(without_grease), &mut hasher);
@@ -128,9 +129,7 @@ fn hash(text: &str) -> u64 {
 }
 
 fn hash_of(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+    GlobalState::new().hash_one(value)
 }
 
 /// Where a session stands among its client's connections.
@@ -185,15 +184,19 @@ struct Key {
     target: Arc<str>,
 }
 
+/// When a window ends, and that of which session.
+type Deadline = (Timestamp, u128);
+
 /// The attempts of all clients.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    clients: HashMap<Key, Client>,
-    sessions: HashMap<u128, Key>,
+    clients: RapidHashMap<Key, Client>,
+    sessions: RapidHashMap<u128, Key>,
     /// Least recently seen first.
     recency: BTreeMap<u64, Key>,
-    /// Ends of windows: when a session's verdict becomes final, or its attempt is over.
-    deadlines: BTreeSet<(Timestamp, u128)>,
+    /// Ends of windows, of each client the next one: when a session's verdict becomes final, or its attempt is over. The
+    /// session tells apart what ends at one moment.
+    deadlines: BTreeMap<Deadline, Key>,
     forgotten: Settled,
     clock: u64,
 }
@@ -214,8 +217,13 @@ impl Attempts {
     /// A connection of `client` to `target` (the configured upstream, or the original destination) was accepted.
     pub fn opened(&mut self, session: u128, client: IpAddr, target: impl Into<Arc<str>>, at: Timestamp) {
         let key = Key { client, target: target.into() };
-        self.touch(&key);
         let entry = self.clients.entry(key.clone()).or_default();
+        if entry.seen != self.clock || self.clock == 0 {
+            self.clock += 1;
+            self.recency.remove(&entry.seen);
+            entry.seen = self.clock;
+            self.recency.insert(self.clock, key.clone());
+        }
         entry.settle(at, &mut self.forgotten);
         while entry.members.len() >= MOST_CONNECTIONS {
             if let Some(gone) = entry.drop_oldest(&mut self.forgotten) {
@@ -265,7 +273,8 @@ impl Attempts {
     /// A session is over, with the verdict that goes out now.
     pub fn ended(&mut self, session: u128, verdict: &Verdict, timeline: &Timeline, at: Timestamp) -> Placement {
         let alone = Placement { attempt: session, number: 1, previous: None, may_be_revised: None };
-        let Some(client) = self.sessions.get(&session).and_then(|key| self.clients.get_mut(key)) else {
+        let known = self.sessions.get(&session).and_then(|key| Some((key, self.clients.get_mut(key)?)));
+        let Some((key, client)) = known else {
             // Forgotten, or never announced: it stands for itself.
             self.forgotten.attempts.push(Attempt { id: session, cause: verdict.cause, connections: 1 });
             return alone;
@@ -274,7 +283,12 @@ impl Attempts {
         let revisable = revise::may_be_prompt(verdict);
         client.end(session, verdict, revisable, at);
         let deadline = at.plus(Self::WINDOW);
-        self.deadlines.insert((deadline, session));
+        if client.due.is_none_or(|due| (deadline, session) < due) {
+            if let Some(later) = client.due.replace((deadline, session)) {
+                self.deadlines.remove(&later);
+            }
+            self.deadlines.insert((deadline, session), key.clone());
+        }
         client.place(session, revisable.then_some(deadline)).unwrap_or(alone)
     }
 
@@ -287,22 +301,19 @@ impl Attempts {
 
     /// Everything whose window is over at `now`. To be called about once a second.
     pub fn expire(&mut self, now: Timestamp) -> Settled {
-        while let Some(&(deadline, session)) = self.deadlines.first() {
-            if deadline > now {
-                break;
-            }
-            self.deadlines.pop_first();
-            let Some(key) = self.sessions.get(&session) else { continue };
-            let Some(client) = self.clients.get_mut(key) else { continue };
+        while let Some(next) = self.deadlines.first_entry().filter(|next| next.key().0 <= now) {
+            let key = next.remove();
+            let Some(client) = self.clients.get_mut(&key) else { continue };
             client.settle(now, &mut self.forgotten);
-            let gone = client.drop_settled();
-            if client.members.is_empty() {
-                let seen = client.seen;
-                self.clients.remove(&key.clone());
-                self.recency.remove(&seen);
-            }
-            for session in gone {
+            for session in client.drop_settled() {
                 self.sessions.remove(&session);
+            }
+            client.due = client.next_end(now);
+            if let Some(due) = client.due {
+                self.deadlines.insert(due, key);
+            } else if client.members.is_empty() {
+                self.recency.remove(&client.seen);
+                self.clients.remove(&key);
             }
         }
         core::mem::take(&mut self.forgotten)
@@ -314,7 +325,7 @@ impl Attempts {
         if self.forgotten != Settled::default() {
             return Some(Timestamp(0));
         }
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.deadlines.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
     /// Clients remembered now.
@@ -323,21 +334,11 @@ impl Attempts {
         self.clients.len()
     }
 
-    fn touch(&mut self, key: &Key) {
-        let client = self.clients.entry(key.clone()).or_default();
-        if client.seen == self.clock && self.clock > 0 {
-            return;
-        }
-        self.clock += 1;
-        self.recency.remove(&client.seen);
-        client.seen = self.clock;
-        self.recency.insert(self.clock, key.clone());
-    }
-
     fn make_room(&mut self) {
         while self.clients.len() > MOST_CLIENTS {
             let Some((_, key)) = self.recency.pop_first() else { return };
             let Some(mut client) = self.clients.remove(&key) else { continue };
+            client.due.and_then(|due| self.deadlines.remove(&due));
             while let Some(gone) = client.drop_oldest(&mut self.forgotten) {
                 self.sessions.remove(&gone);
             }

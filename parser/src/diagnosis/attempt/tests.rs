@@ -176,11 +176,13 @@ fn memory_is_bounded_and_nothing_is_lost_from_the_counts() {
         attempts.opened(id, address, TARGET, seconds(1));
         attempts.ended(id, &failed, &timeline, seconds(1));
         assert!(attempts.clients() <= MOST_CLIENTS);
+        assert_eq!(attempts.deadlines.len(), attempts.clients(), "one of each, however many connections end");
     }
     let settled = attempts.expire(seconds(100));
     assert_eq!(settled.sessions.len() as u128, total);
     assert_eq!(settled.attempts.len() as u128, total);
     assert_eq!((attempts.clients(), attempts.sessions.len(), attempts.recency.len()), (0, 0, 0));
+    assert!(attempts.deadlines.is_empty());
 }
 
 #[test]
@@ -191,7 +193,7 @@ fn a_reconnect_loop_of_one_client_is_bounded_and_counted() {
     let mut settled = Vec::new();
     for id in 1..=1_000u128 {
         connection(&mut attempts, id, id as u64 / 100, id as u64 / 100, &refused, &timeline);
-        assert!(attempts.sessions.len() <= MOST_CONNECTIONS);
+        assert!(attempts.sessions.len() <= MOST_CONNECTIONS && attempts.deadlines.len() <= 1);
         settled.extend(attempts.expire(seconds(0)).attempts);
     }
     settled.extend(attempts.expire(seconds(100)).attempts);

@@ -1,7 +1,7 @@
 //! Numbers in the words of a report.
 
 use crate::wire::TlsVersion;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 /// A distinguished name of a hostile certificate may fill its whole message; nobody reads more than this of one.
@@ -27,16 +27,16 @@ impl fmt::Display for Span {
             let tenths = (nanoseconds + unit / 20) * 10 / unit;
             (tenths / 10, tenths % 10)
         };
+        let with_tenth = |f: &mut fmt::Formatter<'_>, (whole, tenth): (u64, u64), unit| {
+            whole.fmt(f)?;
+            f.write_str(".")?;
+            tenth.fmt(f)?;
+            f.write_str(unit)
+        };
         match seconds {
-            0 if nanoseconds < 10_000_000 => {
-                let (whole, tenth) = tenths(nanoseconds, 1_000_000);
-                write!(f, "{whole}.{tenth} ms")
-            }
+            0 if nanoseconds < 10_000_000 => with_tenth(f, tenths(nanoseconds, 1_000_000), " ms"),
             0 => write!(f, "{} ms", nanoseconds / 1_000_000),
-            1..=59 => {
-                let (whole, tenth) = tenths(seconds * 1_000_000_000 + nanoseconds, 1_000_000_000);
-                write!(f, "{whole}.{tenth} s")
-            }
+            1..=59 => with_tenth(f, tenths(seconds * 1_000_000_000 + nanoseconds, 1_000_000_000), " s"),
             60..=3_599 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
             3_600..=86_399 => write!(f, "{} h {} min", seconds / 3_600, seconds / 60 % 60),
             _ => write!(f, "{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
@@ -75,12 +75,12 @@ pub(super) fn foreign_text(text: &str) -> String {
 
 /// `1 byte`, `9 bytes`.
 pub(super) fn bytes(count: u64) -> Counted {
-    Counted { count, one: "byte", many: "bytes" }
+    Counted { count, one: " byte", many: " bytes" }
 }
 
 /// `1 record`, `3 records`.
 pub(super) fn records(count: u64) -> Counted {
-    Counted { count, one: "record", many: "records" }
+    Counted { count, one: " record", many: " records" }
 }
 
 /// So many of something.
@@ -93,16 +93,22 @@ pub(super) struct Counted {
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.count, if self.count == 1 { self.one } else { self.many })
+        self.count.fmt(f)?;
+        f.write_str(if self.count == 1 { self.one } else { self.many })
     }
 }
 
 /// Values joined by commas, at most `most` of them, then how many more there are.
-pub(super) fn list<T: core::fmt::Display>(values: impl IntoIterator<Item = T>, most: usize) -> String {
-    let all: Vec<String> = values.into_iter().map(|v| v.to_string()).collect();
-    let mut text = all.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
-    if all.len() > most {
-        text.push_str(&format!(" and {} more", all.len() - most));
+pub(super) fn list<T: fmt::Display>(values: impl IntoIterator<Item = T>, most: usize) -> String {
+    let mut values = values.into_iter();
+    let mut text = String::new();
+    // Text takes all that is written.
+    for value in values.by_ref().take(most) {
+        let _ = write!(text, "{}{value}", if text.is_empty() { "" } else { ", " });
+    }
+    let more = values.count();
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
     }
     text
 }

@@ -69,6 +69,8 @@ impl fmt::Display for TlsVersion {
         match *self {
             TlsVersion::SSL2 => f.write_str("SSL 2.0 (0x0002)"),
             TlsVersion::SSL3 => f.write_str("SSL 3.0 (0x0300)"),
+            TlsVersion::TLS12 => f.write_str("TLS 1.2 (0x0303)"),
+            TlsVersion::TLS13 => f.write_str("TLS 1.3 (0x0304)"),
             draft if draft.is_tls13_draft() => write!(f, "TLS 1.3 draft {} (0x{:04x})", draft.0 & 0xff, draft.0),
             version => match version.name() {
                 Some(name) => write!(f, "TLS {name} (0x{:04x})", version.0),

@@ -13,7 +13,7 @@ use super::Rejection;
 use parser::session::Phase;
 use prometheus::core::Collector;
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
-use std::collections::HashMap;
+use rapidhash::RapidHashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Most values of a label that is configured rather than fixed. Past it (reloads that rename upstreams for ever) new
@@ -27,8 +27,8 @@ const OTHER: &str = "other";
 pub(crate) struct Metrics {
     registry: Registry,
     families: Families,
-    listeners: RwLock<HashMap<Arc<str>, Arc<ListenerMetrics>>>,
-    upstreams: RwLock<HashMap<Arc<str>, Arc<UpstreamMetrics>>>,
+    listeners: RwLock<RapidHashMap<Arc<str>, Arc<ListenerMetrics>>>,
+    upstreams: RwLock<RapidHashMap<Arc<str>, Arc<UpstreamMetrics>>>,
     phases: Vec<PhaseMetrics>,
     /// In the order of `names::REQUEST_PROTOCOLS`.
     requests: Vec<IntCounter>,
@@ -162,7 +162,7 @@ impl Metrics {
 
     fn resolve<T>(
         &self,
-        known: &RwLock<HashMap<Arc<str>, Arc<T>>>,
+        known: &RwLock<RapidHashMap<Arc<str>, Arc<T>>>,
         name: &str,
         label: &Arc<str>,
         make: impl Fn(&Arc<str>) -> T,
