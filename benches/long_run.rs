@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     // Two for each session here, both ends, and as many in the proxy.
     let sessions = sessions.min(limit.saturating_sub(200) / 2);
     let parts: [(String, Box<dyn Fn() -> Outcome>); 5] = [
-        (format!("{sessions} sessions held, thrice"), Box::new(move || steady::held(sessions))),
+        (format!("{sessions} sessions held, seven times"), Box::new(move || steady::held(sessions))),
         (format!("{connections} short connections"), Box::new(move || steady::short(connections))),
         ("at full rate every session has its event".to_owned(), Box::new(|| limits::full_rate(20_000))),
         ("events twice as fast as their reader".to_owned(), Box::new(|| limits::overload(20_000))),

@@ -37,13 +37,16 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
 }
 
-/// So many sessions, active and silent, then none; three times. What they take must be the same each time.
+/// How often sessions are held. What they take moves by some per cent from one time to the next, as what was freed lies.
+const HOLDS: usize = 7;
+
+/// So many sessions, active and silent, then none; again and again. What they take must not grow.
 pub(crate) fn held(sessions: usize) -> Outcome {
     let (_host, proxy, _) = bench("held", |_| ())?;
     let (process, turns) = (processes(&proxy)?, opening::whole());
     let (empty, _) = process.descriptors();
     let mut memory = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..HOLDS {
         let runtime = runtime()?;
         let mut held = Vec::with_capacity(sessions);
         runtime.block_on(async {
@@ -65,10 +68,12 @@ pub(crate) fn held(sessions: usize) -> Outcome {
         metrics::reaches(&proxy, "sessions_active", "", 0.0)?;
     }
     returns_to(&process, empty)?;
-    // What was freed may be in pieces the second time; after that nothing may come on top.
-    let grown = memory[2] as f64 / memory[1] as f64 - 1.0;
+    // What was freed may be in pieces the second time; two of the first and the last two level out what moves. What stays
+    // of each session, were it 50 bytes, would be more than this after four times.
+    let pair = |first: usize| (memory[first] + memory[first + 1]) as f64;
+    let grown = pair(HOLDS - 2) / pair(1) - 1.0;
     let said = format!("{memory:?} KiB of private memory, {empty} descriptors before and after");
-    if grown > 0.03 { Err(format!("{said}: it grows")) } else { Ok(said) }
+    if grown > 0.05 { Err(format!("{said}: it grows")) } else { Ok(said) }
 }
 
 /// What a client did is remembered for half a minute, in case it comes back: until then more is held with each connection.
