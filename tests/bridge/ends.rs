@@ -76,7 +76,9 @@ impl Identity {
         let config =
             ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("versions");
         let config = config.with_no_client_auth().with_single_cert(vec![self.certificate.clone()], key);
-        TlsAcceptor::from(Arc::new(config.expect("a pair")))
+        let mut config = config.expect("a pair");
+        config.enable_secret_extraction = true;
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 
@@ -156,7 +158,9 @@ pub(crate) async fn shake(
     early: &[u8],
 ) -> std::io::Result<client::TlsStream<TcpStream>> {
     let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("versions");
-    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate)).with_no_client_auth();
+    let mut config =
+        config.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate)).with_no_client_auth();
+    config.enable_secret_extraction = true;
     let name = ServerName::try_from("127.0.0.1").expect("a name");
     let connector = TlsConnector::from(Arc::new(config));
     let speak = |tls: &mut rustls::ClientConnection| _ = tls.writer().write(early);

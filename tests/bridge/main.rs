@@ -9,5 +9,7 @@ mod ends;
 mod gateway;
 mod profile;
 mod revealed;
+mod sealed;
 mod start;
+mod unusual;
 mod wiretap;

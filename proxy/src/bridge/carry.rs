@@ -75,8 +75,12 @@ pub(super) async fn carry(relay: &mut Relay, legs: Legs, witness: &mut Witness, 
     let mut impatient = false;
     let (mut client_watch, mut host_watch) = (true, true);
     poll_fn(|cx| {
+        // First, for busy legs may use up the task's share of this turn.
         if stop.poll(cx).is_ready() {
             return Poll::Ready(Ending::Stopped);
+        }
+        if impatient && patience.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(given_up(&mut client, &mut host, witness));
         }
         for (from, plain, sealed) in begun.drain(..) {
             match from {
@@ -90,13 +94,13 @@ pub(super) async fn carry(relay: &mut Relay, legs: Legs, witness: &mut Witness, 
             if let Some(ending) = ending(&client, &host) {
                 return Poll::Ready(ending);
             }
-            // A leg that is not read from any more shows a reset by readiness alone.
+            // A leg that is not read from, any more or now, shows a reset by readiness alone.
             let mut news = false;
-            if client.over && client_watch && client_errors.as_mut().poll(cx).is_ready() {
+            if client_watch && (client.over || host.is_pending()) && client_errors.as_mut().poll(cx).is_ready() {
                 client_watch = false;
                 news |= client.leg.break_by_pending_error();
             }
-            if host.over && host_watch && host_errors.as_mut().poll(cx).is_ready() {
+            if host_watch && (host.over || client.is_pending()) && host_errors.as_mut().poll(cx).is_ready() {
                 host_watch = false;
                 news |= host.leg.break_by_pending_error();
             }
@@ -104,15 +108,29 @@ pub(super) async fn carry(relay: &mut Relay, legs: Legs, witness: &mut Witness, 
                 break;
             }
         }
-        let broken = if client.leg.broken.is_some() { Some(Peer::Client) } else { host.leg.broken.map(|_| Peer::Host) };
-        let Some(peer) = broken.or((client.over && host.over).then_some(Peer::Host)) else { return Poll::Pending };
-        if !impatient {
+        if !impatient && (broken(&client, &host).is_some() || client.over && host.over) {
             impatient = true;
             patience.as_mut().reset(tokio::time::Instant::now() + HAND_OVER);
+            return patience.as_mut().poll(cx).map(|()| given_up(&mut client, &mut host, witness));
         }
-        patience.as_mut().poll(cx).map(|()| broken.map_or(Ending::Closed, |_| Ending::Broken(peer)))
+        Poll::Pending
     })
     .await
+}
+
+/// The leg that ended otherwise than by FIN.
+fn broken(client: &Side<'_>, host: &Side<'_>) -> Option<Peer> {
+    client.leg.broken.map(|_| Peer::Client).or(host.leg.broken.map(|_| Peer::Host))
+}
+
+/// The other leg did not take what the ended one had sent in the time it has.
+fn given_up(client: &mut Side<'_>, host: &mut Side<'_>, witness: &mut Witness) -> Ending {
+    let Some(peer) = broken(client, host) else { return Ending::Closed };
+    match peer {
+        Peer::Client => client.leg.finish_reading(witness),
+        Peer::Host => host.leg.finish_reading(witness),
+    }
+    Ending::Broken(peer)
 }
 
 /// Over when both directions are, or when a leg was reset and the other has taken what came before.

@@ -2,7 +2,7 @@
 //!
 //! Its unbuffered form: records are opened where they were read to, and an idle session holds no buffer here.
 
-use super::tls::{Failure, Out, Tls};
+use super::tls::{Failure, Out, REST_MAX, Tls};
 use super::trust::{Trust, Untrusted};
 use crate::record::capture::Keys;
 use crate::tls_provider::provider;
@@ -149,7 +149,7 @@ impl Connection for UnbufferedClientConnection {
 
 struct Modern<C> {
     connection: C,
-    /// Part of a record, and nothing else: memory that is held only while one is under way.
+    /// Part of a record or of a handshake message, and nothing else: memory that is held only while one is under way.
     rest: Vec<u8>,
     peer_closed: bool,
     established: bool,
@@ -209,7 +209,11 @@ impl<C: Connection> Tls for Modern<C> {
             }
         }
         if !self.peer_closed {
-            self.rest = wire[done..].to_vec();
+            let rest = &wire[done..];
+            if rest.len() > REST_MAX {
+                return Err(Failure::Protocol(format!("a handshake message that is not whole after {REST_MAX} bytes")));
+            }
+            self.rest = rest.to_vec();
         }
         Ok(())
     }
@@ -382,7 +386,6 @@ impl ServerCertVerifier for Verifier {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tls::REST_MAX;
     use super::super::trust::digest;
     use super::*;
     use config::{BridgeMode, Verify};

@@ -11,8 +11,8 @@ use parser::wire::{AlertDescription, AlertLevel, TlsVersion};
 /// A leg towards a host speaks first: [`Tls::receive`] with nothing received makes its ClientHello. A leg towards a
 /// client is given the ClientHello that was already read, as the first bytes received.
 pub(crate) trait Tls: Send {
-    /// What an earlier [`Tls::receive`] could not use yet, part of a record: what is received next goes behind it. At
-    /// most [`REST_MAX`] bytes.
+    /// What an earlier [`Tls::receive`] could not use yet, part of a record or of a handshake message: what is received
+    /// next goes behind it. At most [`REST_MAX`] bytes.
     fn rest(&mut self) -> Vec<u8>;
 
     /// Takes `wire` (the rest first, then what was received) and does what is to be done: the handshake goes on, data
@@ -83,8 +83,10 @@ impl std::ops::Deref for Out {
     }
 }
 
-/// The longest part of a record that a leg keeps: a header and a body with all its overhead. RFC 8446 5.2, RFC 5246 6.2.3
-pub(crate) const REST_MAX: usize = 5 + (1 << 14) + 2048;
+/// The most that a leg keeps unread: part of a record (16 KiB and its overhead, RFC 5246 6.2.3) behind the records of a
+/// handshake message, which is read when it is whole. The longest one that rustls takes has 64 KiB; in records of 500
+/// bytes 3 KiB are around it.
+pub(crate) const REST_MAX: usize = 88 * 1024;
 
 /// Why a leg is over before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
