@@ -121,6 +121,12 @@ impl Host {
 
     /// The next connection, its request answered. A handshake that fails is an answer too.
     pub(crate) async fn next(&self) -> std::io::Result<server::TlsStream<TcpStream>> {
+        let socket = self.negotiated().await?;
+        within("the host's handshake", self.tls.accept(socket)).await
+    }
+
+    /// The next connection, its request answered and nothing of TLS.
+    pub(crate) async fn negotiated(&self) -> std::io::Result<TcpStream> {
         let (mut socket, _) = within("a connection to the host", self.listener.accept()).await?;
         if !self.at_once {
             let mut request = vec![0; 4];
@@ -130,7 +136,7 @@ impl Host {
             assert!(self.asked || request == REQUEST, "the host gets the client's own request: {request:?}");
             socket.write_all(&self.confirm).await?;
         }
-        within("the host's handshake", self.tls.accept(socket)).await
+        Ok(socket)
     }
 
     /// The next connection whose handshake succeeds.
@@ -203,9 +209,19 @@ impl Bench {
 
     /// Or why it does not start.
     pub(crate) async fn try_new(upstream: SocketAddr, rules: BridgeRules) -> Result<Bench, String> {
+        Bench::start(settings(upstream, rules)).await
+    }
+
+    /// One whose time-outs `adjust` changes.
+    pub(crate) async fn timing(upstream: SocketAddr, rules: BridgeRules, adjust: impl FnOnce(&mut Timeouts)) -> Bench {
+        let mut settings = settings(upstream, rules);
+        adjust(&mut settings.timeouts);
+        Bench::start(settings).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    async fn start(settings: Settings) -> Result<Bench, String> {
         let observer = Observer::quiet();
         let records = observer.records();
-        let settings = settings(upstream, rules);
         let proxy = Proxy::start(settings.clone(), observer).await.map_err(|error| error.to_string())?;
         let front = proxy.address("front").await.expect("the listener has an address");
         Ok(Bench { front, records, proxy, settings, directory: None })
@@ -248,6 +264,13 @@ impl Bench {
         let sessions: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let id = sessions["sessions"][0]["session"]["id"].as_str().expect("a session").to_owned();
         self.get(&format!("/api/sessions/{id}/capture")).await
+    }
+
+    /// Bytes that the client of the one live session has sent.
+    pub(crate) async fn heard_of_client(&self) -> u64 {
+        let (_, body) = self.get("/api/sessions?state=live").await;
+        let sessions: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        sessions["sessions"][0]["source"]["bytes"].as_u64().expect("a session")
     }
 
     /// Status and body of the capture of a session that has ended.

@@ -1,11 +1,18 @@
 //! Peers that do what they may and seldom do, or what they may not: no session suffers for it that another one is in.
 
-use crate::ends::{Bench, Host, Identity, TLS13, bridged, connect, noise, within};
+use crate::ends::{Bench, Host, Identity, TLS12, TLS13, bridged, connect, noise, within};
 use crate::sealed::{DATA, HANDSHAKE, Sealer};
-use config::BridgeMode;
-use parser::session::{CloseKind, Closer, Peer};
+use config::{BridgeMode, BridgeRules};
+use parser::diagnosis::Cause;
+use parser::session::{BridgeOutcome, CloseKind, Closer, Peer};
+use parser::wire::TlsVersion;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const ALL: [TlsVersion; 4] = [TlsVersion::TLS10, TlsVersion::TLS11, TlsVersion::TLS12, TlsVersion::TLS13];
+/// A ServerHello of TLS 1.2 with ECDHE-ECDSA-AES256-GCM-SHA384 and an extended master secret. RFC 5246 7.4.1.3
+const SERVER_HELLO: &[u8] = b"\x16\x03\x03\x00\x35\x02\x00\x00\x31\x03\x03\
+    0123456789abcdef0123456789abcdef\x00\xc0\x2c\x00\x00\x09\x00\x17\x00\x00\xff\x01\x00\x01\x00";
 
 /// A NewSessionTicket with a ticket of `length` bytes. RFC 8446 4.6.1
 fn ticket(length: u16) -> Vec<u8> {
@@ -97,5 +104,109 @@ async fn a_reset_is_seen_while_the_other_side_takes_nothing() {
         let record = bench.record().await;
         let first = record.timeline.first_close().map(|close| (close.by, close.kind));
         assert_eq!(first, Some((closer, CloseKind::Rst)));
+    }
+}
+
+#[tokio::test]
+async fn a_rescue_in_which_the_host_falls_silent_ends_with_what_the_host_had_said() {
+    let identity = Identity::new();
+    let host = Host::new(&identity, TLS13).await;
+    let rules = bridged(BridgeMode::Auto, identity.pin());
+    let mut bench =
+        Bench::timing(host.address(), rules, |timeouts| timeouts.server_hello = Duration::from_secs(1)).await;
+    let host_side = async {
+        assert!(host.next().await.is_err(), "it refuses the client's own hello");
+        host.negotiated().await.expect("dialled again")
+    };
+    let (client, _silent) = tokio::join!(connect(bench.front, TLS12), host_side);
+    let error = client.expect_err("refused").to_string();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+    let record = bench.record().await;
+    let facts = record.timeline.bridge.as_deref().expect("told");
+    assert!(matches!(&facts.outcome, BridgeOutcome::LegFailed { leg: Peer::Host, .. }), "{facts:?}");
+    assert_eq!(record.verdict.cause, Cause::BridgeLegFailed);
+}
+
+#[tokio::test]
+async fn a_host_that_falls_silent_in_its_handshake_is_an_alert_for_the_client_and_told_as_a_leg_that_failed() {
+    let identity = Identity::new();
+    // A whole ServerHello and nothing after it, or not even that.
+    for answer in [true, false] {
+        let host = Host::new(&identity, TLS12).await;
+        let rules = bridged(BridgeMode::Always, identity.pin());
+        let mut bench =
+            Bench::timing(host.address(), rules, |timeouts| timeouts.server_hello = Duration::from_secs(1)).await;
+        let host_side = async {
+            let mut socket = host.negotiated().await.expect("a connection");
+            let _ = socket.read(&mut [0; 4096]).await;
+            if answer {
+                socket.write_all(SERVER_HELLO).await.expect("written");
+            }
+            socket
+        };
+        let (client, _silent) = tokio::join!(connect(bench.front, TLS13), host_side);
+        let error = client.expect_err("refused").to_string();
+        assert!(error.contains("HandshakeFailure"), "{error}");
+        let record = bench.record().await;
+        assert_eq!(record.verdict.cause, Cause::BridgeLegFailed, "{:?}", record.verdict);
+    }
+}
+
+/// OpenSSL writes nothing while its peer is in the middle of a message.
+#[tokio::test]
+async fn data_for_a_host_that_is_in_the_middle_of_a_ticket_is_kept_until_it_can_be_sent() {
+    let identity = Identity::new();
+    let modern = bridged(BridgeMode::Always, identity.pin());
+    let legacy = BridgeRules { host_versions: ALL.to_vec(), ..modern.clone() };
+    for rules in [modern, legacy].into_iter().take(if config::LEGACY_TLS { 2 } else { 1 }) {
+        let host = Host::new(&identity, TLS13).await;
+        let mut bench = Bench::capturing(host.address(), rules, |_| ()).await;
+        let (client, served) = tokio::join!(connect(bench.front, TLS13), host.served());
+        let (mut client, (mut socket, mut sealer)) = (client.expect("up"), Sealer::of_host(served));
+        let ticket = ticket(500);
+        let (begin, end) = ticket.split_at(100);
+        // What comes before it shows that it has been read.
+        let before = [sealer.record(DATA, b"before"), sealer.record(HANDSHAKE, begin)].concat();
+        socket.write_all(&before).await.expect("written");
+        let mut got = [0; 6];
+        within("data", client.read_exact(&mut got)).await.expect("data");
+        let known = bench.heard_of_client().await;
+        client.write_all(&noise(6, 50_000)).await.expect("written");
+        while bench.heard_of_client().await < known + 50_000 {}
+        let behind = [sealer.record(HANDSHAKE, end), sealer.record(DATA, b"behind")].concat();
+        socket.write_all(&behind).await.expect("written");
+        within("data", client.read_exact(&mut got)).await.expect("the session goes on");
+        assert_eq!(&got, b"behind");
+        let mut sealed = vec![0; 50_000];
+        within("the client's data", socket.read_exact(&mut sealed)).await.expect("all of it");
+        drop((client, socket));
+        bench.record().await;
+    }
+}
+
+/// Four thousand fit into one record, and each has an answer. RFC 5246 7.4.1.1, 7.2.2
+#[tokio::test]
+async fn a_host_may_ask_for_a_renegotiation_but_not_again_and_again() {
+    let identity = Identity::new();
+    let modern = bridged(BridgeMode::Always, identity.pin());
+    let legacy = BridgeRules { host_versions: ALL[1..3].to_vec(), ..modern.clone() };
+    for rules in [modern, legacy].into_iter().take(if config::LEGACY_TLS { 2 } else { 1 }) {
+        let host = Host::new(&identity, TLS12).await;
+        let mut bench = Bench::new(host.address(), rules).await;
+        let (client, served) = tokio::join!(connect(bench.front, TLS13), host.served());
+        let (mut client, (mut socket, mut sealer)) = (client.expect("up"), Sealer::of_host(served));
+        let once = [sealer.record(HANDSHAKE, &[0; 4]), sealer.record(DATA, b"behind")].concat();
+        socket.write_all(&once).await.expect("written");
+        let mut got = [0; 6];
+        within("data", client.read_exact(&mut got)).await.expect("it goes on");
+        assert_eq!(&got, b"behind");
+        socket.write_all(&sealer.record(HANDSHAKE, &[0; 16_384])).await.expect("written");
+        let mut answers = Vec::new();
+        within("the end", socket.read_to_end(&mut answers)).await.expect("an end");
+        assert!(answers.len() < 500, "{} bytes", answers.len());
+        let end = within("the end", client.read(&mut got)).await;
+        assert_eq!(end.expect_err("no close_notify").kind(), std::io::ErrorKind::UnexpectedEof);
+        drop((client, socket));
+        bench.record().await;
     }
 }

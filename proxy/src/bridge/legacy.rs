@@ -31,6 +31,11 @@ const NEVER: &str = "!aNULL:!eNULL:!EXPORT:!RC4:!MD5:!DES:!PSK:!SRP:!kDH:!aDSS";
 const GROUPS: &str = "X25519:P-256:P-384";
 /// The plaintext of one record. RFC 5246 6.2.1
 const RECORD: usize = 1 << 14;
+/// How often a peer that has not been spoken to is answered. Only an attempt to renegotiate has an answer, a warning; it is
+/// refused, and who goes on with it, in thousands to a record, keeps a core busy.
+const ANSWERS: u32 = 4;
+/// What waits at most for a peer to complete a message of its own.
+const UNSENT: usize = 256 * 1024;
 /// OpenSSL's reason codes from here on are alerts that the peer sent.
 const ALERT_REASONS: i32 = 1000;
 
@@ -206,6 +211,9 @@ struct Pipe {
     read: usize,
     /// For the peer.
     out: Vec<u8>,
+    /// What is written now is an answer to what is read; how many there were.
+    answering: bool,
+    answers: u32,
 }
 
 impl Read for Pipe {
@@ -224,6 +232,10 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.answers += u32::from(self.answering);
+        if self.answers > ANSWERS {
+            return Err(io::Error::other("too many answers"));
+        }
         self.out.extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -240,12 +252,24 @@ struct Legacy {
     certificate: Option<Vec<u8>>,
     facts: Option<BridgeLeg>,
     peer_closed: bool,
+    /// Plaintext: OpenSSL writes nothing while the peer is in the middle of a handshake message.
+    unsent: Vec<u8>,
+    /// A close_notify is due behind it.
+    closing: bool,
 }
 
 impl Legacy {
     fn leg(ssl: Ssl, host: Option<Host>) -> Result<Box<dyn Tls>, Failure> {
         let stream = SslStream::new(ssl, Pipe::default()).map_err(stack)?;
-        Ok(Box::new(Legacy { stream, host, certificate: None, facts: None, peer_closed: false }))
+        Ok(Box::new(Legacy {
+            stream,
+            host,
+            certificate: None,
+            facts: None,
+            peer_closed: false,
+            unsent: Vec::new(),
+            closing: false,
+        }))
     }
 
     fn go_on(&mut self, plain: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
@@ -261,7 +285,13 @@ impl Legacy {
         }
         let mut record = [0; RECORD];
         while !self.peer_closed {
-            match self.stream.ssl_read(&mut record) {
+            self.stream.get_mut().answering = true;
+            let read = self.stream.ssl_read(&mut record);
+            self.stream.get_mut().answering = false;
+            if self.stream.get_ref().answers > ANSWERS {
+                return Err(Failure::Protocol("the peer tries to renegotiate again and again".to_owned()));
+            }
+            match read {
                 Ok(count) => plain(&record[..count]),
                 Err(error) => match error.code() {
                     ErrorCode::WANT_READ => break,
@@ -269,6 +299,33 @@ impl Legacy {
                     _ => return Err(failure(&error)),
                 },
             }
+        }
+        Ok(())
+    }
+
+    /// Seals what it can of `plain`, and says how much that was.
+    fn seal(&mut self, plain: &[u8]) -> Result<usize, Failure> {
+        let mut sealed = 0;
+        while sealed < plain.len() {
+            match self.stream.ssl_write(&plain[sealed..]) {
+                Ok(count) => sealed += count,
+                Err(error) if error.code() == ErrorCode::WANT_READ && self.facts.is_some() => break,
+                Err(error) => return Err(failure(&error)),
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// What had to wait goes out, as far as it can now.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        if !self.unsent.is_empty() {
+            let waiting = std::mem::take(&mut self.unsent);
+            let sealed = self.seal(&waiting)?;
+            self.unsent = waiting[sealed..].to_vec();
+        }
+        // The peer's own close_notify may come, or not.
+        if self.closing && self.unsent.is_empty() && self.stream.shutdown().is_ok() {
+            self.closing = false;
         }
         Ok(())
     }
@@ -329,24 +386,27 @@ impl Tls for Legacy {
 
     fn receive(&mut self, wire: &mut [u8], plain: &mut dyn FnMut(&[u8]), out: &mut Out) -> Result<(), Failure> {
         self.stream.get_mut().wire.extend_from_slice(wire);
-        let outcome = self.go_on(plain);
+        let outcome = self.go_on(plain).and_then(|()| self.catch_up());
         self.hand_over(out);
         outcome
     }
 
-    fn send(&mut self, mut plain: &[u8], out: &mut Out) -> Result<(), Failure> {
-        while !plain.is_empty() {
-            let written = self.stream.ssl_write(plain).map_err(|error| failure(&error))?;
-            plain = &plain[written..];
-        }
+    fn send(&mut self, plain: &[u8], out: &mut Out) -> Result<(), Failure> {
+        let sealed = if self.unsent.is_empty() { self.seal(plain)? } else { 0 };
+        self.unsent.extend_from_slice(&plain[sealed..]);
         self.hand_over(out);
+        if self.unsent.len() > UNSENT {
+            return Err(Failure::Protocol(format!(
+                "the peer left a message half sent while {UNSENT} bytes waited for it"
+            )));
+        }
         Ok(())
     }
 
     fn close(&mut self, out: &mut Out) {
         if self.facts.is_some() {
-            // The peer's own close_notify may come, or not.
-            let _ = self.stream.shutdown();
+            self.closing = true;
+            let _ = self.catch_up();
             self.hand_over(out);
         }
     }

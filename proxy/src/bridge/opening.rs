@@ -267,6 +267,7 @@ impl<'a> Opening<'a> {
         post_quantum: bool,
     ) -> Result<Opened, Ending> {
         let rescue = reason == BridgeReason::Rescue;
+        self.relay.untimed();
         // The host's refusal, and its connection, until it is sure that they are not needed.
         let mut refusal = None;
         if rescue {
@@ -397,7 +398,8 @@ impl<'a> Opening<'a> {
                     }
                 }
                 Err(_elapsed) => {
-                    let words = format!("no answer of the host within {:?}", self.plan.timeouts.server_hello);
+                    let limit = self.plan.timeouts.server_hello;
+                    let words = format!("the host did not complete the handshake within {limit:?}");
                     return Ok(failed(Failure::Protocol(words), true));
                 }
             }

@@ -122,8 +122,15 @@ impl Relay {
         .await
     }
 
+    /// From now on the caller times the host: that the client has no answer yet is not for it to answer for. Until
+    /// [`Relay::resume`].
+    pub(crate) fn untimed(&mut self) {
+        self.timer.host_away();
+    }
+
     /// Goes on untouched: `kept` is what each side has said and the other was not sent. The host's is shown now.
     pub(crate) fn resume(&mut self, kept: PerPeer<Vec<u8>>, witness: &mut Witness) {
+        self.timer.host_connected();
         for (to, bytes) in [(Peer::Client, &kept.host), (Peer::Host, &kept.client)] {
             if !bytes.is_empty() {
                 witness.said(to, bytes);

@@ -15,8 +15,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The time-outs of one session. A timer exists only while one is running, so never after the ServerHello.
 pub(super) struct PhaseTimer {
     timeouts: Arc<Timeouts>,
-    /// The host is connected: before that it cannot be late with an answer, and the connect has its own time-out.
-    connected: bool,
+    /// Since when the host has had what it is to answer: before that it cannot be late, and the connect has its own
+    /// time-out.
+    connected: Option<Timestamp>,
     /// What is being timed, and since when.
     awaiting: Awaiting,
     since: Timestamp,
@@ -27,16 +28,21 @@ impl PhaseTimer {
     pub(super) fn new(timeouts: &Arc<Timeouts>) -> PhaseTimer {
         PhaseTimer {
             timeouts: Arc::clone(timeouts),
-            connected: false,
+            connected: None,
             awaiting: Awaiting::Nothing,
             since: Timestamp::default(),
             sleep: None,
         }
     }
 
-    /// The host is there: from now on it may be timed.
+    /// The host is there: from now on it may be timed, if it is not yet.
     pub(super) fn host_connected(&mut self) {
-        self.connected = true;
+        self.connected.get_or_insert_with(clock::now);
+    }
+
+    /// The host is with somebody who times it himself.
+    pub(super) fn host_away(&mut self) {
+        self.connected = None;
     }
 
     /// Ready with what was awaited when its time-out has struck.
@@ -80,8 +86,9 @@ impl PhaseTimer {
     }
 
     fn timeable(&self, (awaiting, since): (Awaiting, Timestamp)) -> (Awaiting, Timestamp) {
-        match awaiting {
-            Awaiting::ConnectionConfirm | Awaiting::ServerHello if !self.connected => (Awaiting::Nothing, since),
+        match (awaiting, self.connected) {
+            (Awaiting::ConnectionConfirm | Awaiting::ServerHello, None) => (Awaiting::Nothing, since),
+            (Awaiting::ConnectionConfirm | Awaiting::ServerHello, Some(connected)) => (awaiting, since.max(connected)),
             _ => (awaiting, since),
         }
     }
