@@ -97,7 +97,9 @@ impl Settling {
 
     /// A session got further, and may have shown marks; earlier ones of the same client may now be understood.
     pub(super) fn reached(&self, id: Uuid, phase: Phase, marks: Option<Marks>, at: Timestamp) -> Vec<Settled> {
-        if marks.is_none() && phase < Phase::Active && self.prompts.load(Relaxed) == 0 {
+        // Who has not come behind TLS was at no prompt either: only then is something said of those before it.
+        let may_explain = phase >= Phase::Credssp && self.prompts.load(Relaxed) > 0;
+        if marks.is_none() && phase < Phase::Active && !may_explain {
             return Vec::new();
         }
         let mut state = self.lock();

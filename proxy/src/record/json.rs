@@ -91,7 +91,10 @@ fn is_plain(text: &[u8]) -> bool {
 /// Sixteen flags and no early end: the compiler makes one comparison of it.
 #[inline]
 fn are_plain(block: &[u8; 16]) -> bool {
-    let special = block.map(|b| u8::from(b < 0x20) | u8::from(b == b'"') | u8::from(b == b'\\'));
+    let mut special = [0u8; 16];
+    for (flag, byte) in special.iter_mut().zip(*block) {
+        *flag = u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    }
     u128::from_ne_bytes(special) == 0
 }
 

@@ -66,7 +66,10 @@ impl Names {
             UserNames::Drop => None,
             UserNames::Hash => {
                 let mut mac = self.mac.clone();
-                mac.update(name.to_lowercase().as_bytes());
+                match name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+                    true => mac.update(name.as_bytes()),
+                    false => mac.update(name.to_lowercase().as_bytes()),
+                }
                 let tag = mac.finalize().into_bytes();
                 let mut text = String::with_capacity(HASH.len() + 32);
                 text.push_str(HASH);

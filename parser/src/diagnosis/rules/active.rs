@@ -3,7 +3,7 @@
 use super::super::{Cause, Confidence, End, Side};
 use super::case::Case;
 use super::finding::Finding;
-use super::words::span;
+use super::words::{sentence, span};
 use crate::session::{Closer, Opening, Peer, Phase, Timeline};
 use crate::wire::Protocols;
 use core::time::Duration;
@@ -37,8 +37,8 @@ pub(super) fn ended_by_client(case: &Case<'_>) -> Option<Finding> {
         }
     };
     let message = match end {
-        End::ClientGone => format!("Session of {} ended: the client went away", case.age()),
-        _ => format!("Session of {} ended by the client", case.age()),
+        End::ClientGone => sentence!("Session of {} ended: the client went away", case.age()),
+        _ => sentence!("Session of {} ended by the client", case.age()),
     };
     Some(ok(case, Confidence::Likely).end(end).side(Side::Client).because(how).message(message))
 }
@@ -216,7 +216,7 @@ pub(super) fn ok(case: &Case<'_>, most: Confidence) -> Finding {
     let confidence = if by_size { most } else { Confidence::Possible };
     let finding = Finding::new(Cause::Ok, confidence)
         .in_phase(if case.timeline.opening == Opening::TlsFirst { case.phase() } else { Phase::Active })
-        .because(format!("The session was up for {}.", span(lifetime(case))))
+        .because(sentence!("The session was up for {}.", span(lifetime(case))))
         .because(case.volume());
     finding.because_some((readable && by_size).then(|| "Standard RDP security: every message is readable.".to_owned()))
 }

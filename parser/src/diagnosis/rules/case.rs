@@ -1,7 +1,7 @@
 //! A timeline as the rules look at it: only what came before the first close, with the words for it.
 
 use super::super::Side;
-use super::words::{Span, bytes, span};
+use super::words::{Span, bytes, sentence, span};
 use crate::Timestamp;
 use crate::session::{
     Answer, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, Opening, Peer, Phase, ProxyAct, RecordShape,
@@ -266,13 +266,17 @@ impl<'a> Case<'a> {
     pub(super) fn close_sentence(&self) -> Option<String> {
         let close = self.close?;
         let age = span(close.at.since(self.timeline.opened));
-        Some(format!("First close: {}, {}, {age} after the connection was opened.", close.by.name(), kind(close.kind)))
+        Some(sentence!(
+            "First close: {}, {}, {age} after the connection was opened.",
+            close.by.name(),
+            kind(close.kind)
+        ))
     }
 
     /// Bytes each way as evidence.
     pub(super) fn volume(&self) -> String {
         let traffic = &self.timeline.traffic;
-        format!("The client sent {}, the host {}.", bytes(traffic.client.bytes), bytes(traffic.host.bytes))
+        sentence!("The client sent {}, the host {}.", bytes(traffic.client.bytes), bytes(traffic.host.bytes))
     }
 
     /// The chosen protocol as evidence.
@@ -284,7 +288,7 @@ impl<'a> Case<'a> {
             Answer::Plain => "rdp (a Connection Confirm without negotiation data)".to_owned(),
             _ => return None,
         };
-        Some(format!("The client asked for {asked}; the host chose {chosen}."))
+        Some(sentence!("The client asked for {asked}; the host chose {chosen}."))
     }
 
     /// The versions the client offered, as evidence.
@@ -292,7 +296,10 @@ impl<'a> Case<'a> {
         let hello = self.hello()?;
         let versions = super::words::list(hello.versions(), 6);
         let suites = hello.suites.iter().filter(|s| !crate::wire::tls::is_grease(s.0)).count();
-        Some(format!("The ClientHello ({}) offers {versions} and {suites} cipher suites.", bytes(hello.length.into())))
+        Some(sentence!(
+            "The ClientHello ({}) offers {versions} and {suites} cipher suites.",
+            bytes(hello.length.into())
+        ))
     }
 
     /// What the kernel knows of the host leg, when it points to lost packets.

@@ -5,7 +5,7 @@ use super::case::Case;
 use super::certificate::{self, Objection};
 use super::finding::Finding;
 use super::hello::describe;
-use super::words::{list, version_name};
+use super::words::{list, sentence, version_name};
 use crate::session::{ClearAlert, ClientHelloFacts, Closer, Peer, ServerHelloFacts};
 use crate::wire::TlsVersion;
 
@@ -182,7 +182,7 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
         .side(side)
         .because(chose(choice))
         .because_some(case.offer_sentence())
-        .because(format!(
+        .because(sentence!(
             "The end came {} after the ServerHello; no clear alert and no Finished came from the client.",
             case.after(choice.at)
         ))
@@ -191,7 +191,7 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
         .rivals(&seen)
         .rivals_if(certificate::readable(case).is_none(), REFUSALS)
         .rivals(&[Cause::ClientPromptProbe])
-        .message(format!("{} in the middle of the TLS handshake, {alert}{doubt}", who))
+        .message(sentence!("{who} in the middle of the TLS handshake, {alert}{doubt}"))
 }
 
 /// The client's alert on the host's choice, while the handshake was not finished.
@@ -229,7 +229,7 @@ fn offered_newer(hello: Option<&ClientHelloFacts>, choice: &ServerHelloFacts) ->
 }
 
 fn chose(choice: &ServerHelloFacts) -> String {
-    format!("The host chose {} with {}.", choice.version, choice.suite)
+    sentence!("The host chose {} with {}.", choice.version, choice.suite)
 }
 
 fn best_objection(objections: &[Objection]) -> Finding {

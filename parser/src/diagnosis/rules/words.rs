@@ -10,6 +10,20 @@ const LONGEST_FOREIGN_TEXT: usize = 160;
 /// What to read first when a host disconnects in clear where its TLS should begin.
 pub(super) const XRDP_CANNOT_START_TLS: &str = "This is how xrdp ends when TLS cannot start: read xrdp.log at this second for the key, the certificate or `tls_ciphers=`.";
 
+/// What `format!` gives, in one piece of memory: most sentences fit, where it would begin with less and move.
+macro_rules! sentence {
+    ($($what:tt)*) => {{
+        let mut text = String::with_capacity($crate::diagnosis::rules::words::USUAL_SENTENCE);
+        // A `String` takes all that is written.
+        let _ = core::fmt::Write::write_fmt(&mut text, format_args!($($what)*));
+        text
+    }};
+}
+pub(super) use sentence;
+
+/// Bytes that most sentences fit in.
+pub(super) const USUAL_SENTENCE: usize = 112;
+
 /// `0.4 ms`, `23 ms`, `1.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn span(time: Duration) -> Span {
     Span(time)
@@ -101,10 +115,12 @@ impl fmt::Display for Counted {
 /// Values joined by commas, at most `most` of them, then how many more there are.
 pub(super) fn list<T: fmt::Display>(values: impl IntoIterator<Item = T>, most: usize) -> String {
     let mut values = values.into_iter();
-    let mut text = String::new();
-    // Text takes all that is written.
+    let mut text = String::with_capacity(USUAL_SENTENCE);
     for value in values.by_ref().take(most) {
-        let _ = write!(text, "{}{value}", if text.is_empty() { "" } else { ", " });
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        let _ = write!(text, "{value}");
     }
     let more = values.count();
     if more > 0 {

@@ -83,7 +83,10 @@ impl fmt::Display for TlsVersion {
 /// Name and hexadecimal number, `0x5a5a (GREASE)`, or the number alone.
 pub(super) fn name_and_number(f: &mut fmt::Formatter<'_>, name: Option<&str>, number: u16) -> fmt::Result {
     match name {
-        Some(name) => write!(f, "{name} (0x{number:04x})"),
+        Some(name) => {
+            f.write_str(name)?;
+            write!(f, " (0x{number:04x})")
+        }
         None if is_grease(number) => write!(f, "0x{number:04x} (GREASE)"),
         None => write!(f, "0x{number:04x}"),
     }
