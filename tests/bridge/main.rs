@@ -7,6 +7,7 @@ mod carried;
 mod downgrade;
 mod ends;
 mod gateway;
+mod openssl;
 mod profile;
 mod revealed;
 mod sealed;

@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 /// Record types. RFC 8446 5.1
+pub(crate) const ALERT: u8 = 21;
 pub(crate) const HANDSHAKE: u8 = 22;
 pub(crate) const DATA: u8 = 23;
 

@@ -1,7 +1,7 @@
 //! Peers that do what they may and seldom do, or what they may not: no session suffers for it that another one is in.
 
 use crate::ends::{Bench, Host, Identity, TLS12, TLS13, bridged, connect, noise, within};
-use crate::sealed::{DATA, HANDSHAKE, Sealer};
+use crate::sealed::{ALERT, DATA, HANDSHAKE, Sealer};
 use config::{BridgeMode, BridgeRules};
 use parser::diagnosis::Cause;
 use parser::session::{BridgeOutcome, CloseKind, Closer, Peer};
@@ -208,5 +208,42 @@ async fn a_host_may_ask_for_a_renegotiation_but_not_again_and_again() {
         assert_eq!(end.expect_err("no close_notify").kind(), std::io::ErrorKind::UnexpectedEof);
         drop((client, socket));
         bench.record().await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_cut_is_told_by_whom_and_nobody_takes_it_for_a_whole_one() {
+    let identity = Identity::new();
+    let bad = [&[23, 3, 3, 0, 40][..], &[7; 40]].concat();
+    for (by, alert) in [(Peer::Client, true), (Peer::Host, true), (Peer::Client, false), (Peer::Host, false)] {
+        let host = Host::new(&identity, TLS13).await;
+        let mut bench = Bench::new(host.address(), bridged(BridgeMode::Always, identity.pin())).await;
+        let (client, served) = tokio::join!(connect(bench.front, TLS13), host.served());
+        let (mut client, mut served) = (client.expect("up"), served);
+        let mut got = Vec::new();
+        let end = match by {
+            Peer::Client => {
+                let (mut socket, mut sealer) = Sealer::of_client(client);
+                let before = sealer.record(DATA, b"before");
+                let last = if alert { sealer.record(ALERT, &[2, 80]) } else { bad.clone() };
+                socket.write_all(&[before, last].concat()).await.expect("written");
+                within("the end", served.read_to_end(&mut got)).await
+            }
+            Peer::Host => {
+                let (mut socket, mut sealer) = Sealer::of_host(served);
+                let before = sealer.record(DATA, b"before");
+                let last = if alert { sealer.record(ALERT, &[2, 80]) } else { bad.clone() };
+                socket.write_all(&[before, last].concat()).await.expect("written");
+                within("the end", client.read_to_end(&mut got)).await
+            }
+        };
+        assert_eq!(end.expect_err("no close_notify").kind(), std::io::ErrorKind::UnexpectedEof);
+        assert_eq!(got, b"before");
+        let told = match (by, alert) {
+            (_, false) => Closer::Proxy,
+            (Peer::Client, true) => Closer::Client,
+            (Peer::Host, true) => Closer::Host,
+        };
+        assert_eq!(bench.record().await.timeline.first_close().map(|close| close.by), Some(told));
     }
 }

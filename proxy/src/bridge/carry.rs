@@ -4,9 +4,10 @@
 //! not taken; an idle one holds nothing.
 
 use super::opening::Legs;
-use super::tls::{Out, REST_MAX, Tls};
+use super::tls::{Failure, Out, REST_MAX, Tls};
+use crate::clock;
 use crate::relay::{Ending, Leg, Relay, Stop, Witness, is_transient, read_once};
-use parser::session::Peer;
+use parser::session::{CloseKind, Closer, Peer};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -164,8 +165,9 @@ impl<'a> Side<'a> {
                 witness.plain(self.leg.peer, plain);
             }
             let Buffers { plain: opened, across, back, .. } = buffers;
-            let mut whole = plain.is_empty() || to.tls.send(plain, across).is_ok();
-            if whole && !sealed.is_empty() {
+            let sent = if plain.is_empty() { Ok(()) } else { to.tls.send(plain, across) };
+            let mut whole = sent.map_err(|failure| self.cut_by(&failure));
+            if whole.is_ok() && !sealed.is_empty() {
                 let mut wire = self.tls.rest();
                 wire.extend_from_slice(sealed);
                 whole = self.open(to, &mut wire, opened, across, back, witness);
@@ -227,7 +229,10 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Opens `wire` and seals what was in it for the other side. False when either leg's TLS has failed.
+    /// Opens `wire` and seals what was in it for the other side.
+    ///
+    /// # Errors
+    /// Either leg's TLS has failed, and the session is cut; by whom.
     fn open(
         &mut self,
         to: &mut Side<'_>,
@@ -236,7 +241,7 @@ impl<'a> Side<'a> {
         across: &mut Out,
         back: &mut Out,
         witness: &mut Witness,
-    ) -> bool {
+    ) -> Result<(), Closer> {
         plain.clear();
         let (from, read) = (self.leg.peer, self.read);
         let mut hand = |record: &[u8]| {
@@ -248,14 +253,27 @@ impl<'a> Side<'a> {
         let opened = self.tls.receive(wire, &mut hand, back);
         // What came before a record that fails has come, and goes on.
         let sealed = if plain.is_empty() { Ok(()) } else { to.tls.send(plain, across) };
-        if let Err(failure) = opened.as_ref().and(sealed.as_ref()) {
-            tracing::debug!(peer = self.leg.peer.name(), "a bridged session ends: {failure}");
-            return false;
-        }
-        true
+        opened.and(sealed).map_err(|failure| self.cut_by(&failure))
     }
 
-    fn hand_on(&mut self, to: &mut Side<'_>, across: &mut Out, back: &Out, opened: bool, witness: &mut Witness) {
+    /// A peer that sends a fatal alert has ended the session itself; what does not open ends it here.
+    fn cut_by(&self, failure: &Failure) -> Closer {
+        tracing::debug!(peer = self.leg.peer.name(), "a bridged session ends: {failure}");
+        match (failure, self.leg.peer) {
+            (Failure::Alert(_), Peer::Client) => Closer::Client,
+            (Failure::Alert(_), Peer::Host) => Closer::Host,
+            _ => Closer::Proxy,
+        }
+    }
+
+    fn hand_on(
+        &mut self,
+        to: &mut Side<'_>,
+        across: &mut Out,
+        back: &Out,
+        opened: Result<(), Closer>,
+        witness: &mut Witness,
+    ) {
         if self.tls.peer_closed() && !to.closed {
             to.closed = true;
             if self.read {
@@ -267,10 +285,12 @@ impl<'a> Side<'a> {
         to.write(across);
         self.tell(back, witness);
         self.write(back);
-        if !opened {
+        if let Err(by) = opened {
             // Cut on both sides, without a close_notify: neither end may take it for a whole stream.
-            self.leg.finish_reading(witness);
-            to.leg.finish_reading(witness);
+            match by {
+                Closer::Proxy => witness.closed(by, CloseKind::Fin, clock::now()),
+                Closer::Client | Closer::Host => self.leg.finish_reading(witness),
+            }
             (self.over, to.over) = (true, true);
         }
     }
