@@ -4,7 +4,7 @@ use parser::wire::CipherSuite;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme, SupportedCipherSuite};
+use rustls::{CipherSuiteCommon, DigitallySignedStruct, SignatureScheme, SupportedCipherSuite, Tls12CipherSuite};
 use std::sync::{Arc, LazyLock};
 
 /// The provider that every rustls configuration of this program is built with.
@@ -19,9 +19,37 @@ pub fn provider() -> Arc<CryptoProvider> {
         if wide_aes_without_avx512() {
             take_aes_gcm(&mut provider, &rustls::crypto::ring::default_provider());
         }
+        outlast_sessions(&mut provider);
         Arc::new(provider)
     });
     Arc::clone(&PROVIDER)
+}
+
+/// Records that a TLS 1.2 leg may seal: a thousand a second for two years.
+const RECORDS_OF_TLS12: u64 = 1 << 36;
+
+/// rustls ends a TLS 1.2 connection after 2^24 records of AES-GCM, for it cannot change the keys there as it does in TLS
+/// 1.3. A session with a film in it has sent that many after some hours, and nothing else that speaks TLS 1.2 would end it
+/// then. Were all of them full ones, an attacker's advantage would be 2^-37 at that number (draft-irtf-cfrg-aead-limits
+/// 5.1.1).
+fn outlast_sessions(provider: &mut CryptoProvider) {
+    for suite in &mut provider.cipher_suites {
+        let SupportedCipherSuite::Tls12(known) = *suite else { continue };
+        let common = CipherSuiteCommon {
+            suite: known.common.suite,
+            hash_provider: known.common.hash_provider,
+            confidentiality_limit: known.common.confidentiality_limit.max(RECORDS_OF_TLS12),
+        };
+        let Tls12CipherSuite { prf_provider, kx, sign, aead_alg, .. } = *known;
+        // Once for the process: suites are static.
+        *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+            common,
+            prf_provider,
+            kx,
+            sign,
+            aead_alg,
+        })));
+    }
 }
 
 /// Puts the AES-GCM suites of `other` in the place of the same ones of `provider`: suites, order and all else stay.
@@ -191,6 +219,23 @@ mod tests {
                 assert_eq!(session(&client, &server, suite), HandshakeKind::Full, "{suite:?}");
                 assert_eq!(session(&client, &server, suite), HandshakeKind::Resumed, "{suite:?}");
             }
+        }
+    }
+
+    #[test]
+    fn no_session_lives_long_enough_to_wear_out_the_keys_of_tls_1_2() {
+        let tls12 = |suite: &SupportedCipherSuite| match suite {
+            SupportedCipherSuite::Tls12(suite) => Some(suite.common.confidentiality_limit),
+            SupportedCipherSuite::Tls13(_) => None,
+        };
+        let limits: Vec<u64> = provider().cipher_suites.iter().filter_map(tls12).collect();
+        assert!(limits.len() == 6 && limits.iter().all(|limit| *limit >= RECORDS_OF_TLS12), "{limits:?}");
+        let mut lasting = mixed();
+        outlast_sessions(&mut lasting);
+        for suite in lasting.cipher_suites.iter().map(|suite| suite.suite()) {
+            let ecdsa = format!("{suite:?}").contains("ECDSA");
+            let (client, server) = (client(limited(lasting.clone(), suite)), server(limited(plain(), suite), ecdsa));
+            assert_eq!(session(&client, &server, suite), HandshakeKind::Full, "{suite:?}");
         }
     }
 

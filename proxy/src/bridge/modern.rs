@@ -390,6 +390,7 @@ mod tests {
     use super::*;
     use config::{BridgeMode, Verify};
     use rcgen::generate_simple_self_signed;
+    use rustls::SupportedCipherSuite;
 
     struct End {
         tls: Box<dyn Tls>,
@@ -474,6 +475,40 @@ mod tests {
             server.take(&mut client.out, chunk).expect("received");
             assert_eq!(server.plain, b"half closed");
         }
+    }
+
+    #[test]
+    fn keys_of_tls_1_3_are_changed_before_they_are_worn_out() {
+        // The third record is one too many.
+        let mut worn = CryptoProvider::clone(&provider());
+        worn.cipher_suites = worn.cipher_suites.iter().filter_map(SupportedCipherSuite::tls13).map(soon_worn).collect();
+        let made = generate_simple_self_signed(["host.test".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let rules = rules(digest(made.cert.der()));
+        let server = server(&rules, vec![made.cert.der().clone()], key).expect("server");
+        let verifier = Arc::new(crate::tls_provider::AnyCertificate);
+        let config = ClientConfig::builder_with_provider(Arc::new(worn)).with_safe_default_protocol_versions();
+        let config = config.expect("versions").dangerous().with_custom_certificate_verifier(verifier);
+        let config = Arc::new(config.with_no_client_auth());
+        let name = ServerName::try_from("host.test").expect("a name");
+        let mut client = End::new(connect(&config, name, None).expect("client"));
+        let mut server = End::new(accept(&server, None).expect("server"));
+        shake(&mut client, &mut server, 65_536).expect("a handshake");
+        let data: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
+        for _ in 0..50 {
+            client.tls.send(&data, &mut client.out).expect("sent");
+            server.take(&mut client.out, 65_536).expect("received");
+        }
+        assert!(server.plain == data.repeat(50));
+    }
+
+    fn soon_worn(suite: &rustls::Tls13CipherSuite) -> SupportedCipherSuite {
+        let common = rustls::CipherSuiteCommon {
+            suite: suite.common.suite,
+            hash_provider: suite.common.hash_provider,
+            confidentiality_limit: 3,
+        };
+        SupportedCipherSuite::Tls13(Box::leak(Box::new(rustls::Tls13CipherSuite { common, ..*suite })))
     }
 
     #[test]
