@@ -78,7 +78,7 @@ async fn either_end_may_ask_for_new_keys_again_and_again() {
         let bench = Bench::new(address, rules).await;
         let mut client = Program::start(&["s_client", "-connect", &bench.front.to_string()]);
         client.until("Verify return code").await;
-        for number in 0..8 {
+        for number in 0..4 {
             // It reads a line that comes right behind a command as a part of it, and does not say when it has read one.
             server.say("K");
             let down = format!("down {number}.");

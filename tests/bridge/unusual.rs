@@ -2,7 +2,7 @@
 
 use crate::ends::{Bench, Host, Identity, TLS12, TLS13, bridged, connect, noise, within};
 use crate::sealed::{ALERT, DATA, HANDSHAKE, Sealer};
-use config::{BridgeMode, BridgeRules};
+use config::{BridgeMode, BridgeRules, Timeouts};
 use parser::diagnosis::Cause;
 use parser::session::{BridgeOutcome, CloseKind, Closer, Peer};
 use parser::wire::TlsVersion;
@@ -107,13 +107,18 @@ async fn a_reset_is_seen_while_the_other_side_takes_nothing() {
     }
 }
 
+/// A host that was dialled once more than is waited for would show.
+fn soon_late(timeouts: &mut Timeouts) {
+    timeouts.server_hello = Duration::from_secs(1);
+    timeouts.negotiate = Duration::from_secs(600);
+}
+
 #[tokio::test]
 async fn a_rescue_in_which_the_host_falls_silent_ends_with_what_the_host_had_said() {
     let identity = Identity::new();
     let host = Host::new(&identity, TLS13).await;
     let rules = bridged(BridgeMode::Auto, identity.pin());
-    let mut bench =
-        Bench::timing(host.address(), rules, |timeouts| timeouts.server_hello = Duration::from_secs(1)).await;
+    let mut bench = Bench::timing(host.address(), rules, soon_late).await;
     let host_side = async {
         assert!(host.next().await.is_err(), "it refuses the client's own hello");
         host.negotiated().await.expect("dialled again")
@@ -134,8 +139,7 @@ async fn a_host_that_falls_silent_in_its_handshake_is_an_alert_for_the_client_an
     for answer in [true, false] {
         let host = Host::new(&identity, TLS12).await;
         let rules = bridged(BridgeMode::Always, identity.pin());
-        let mut bench =
-            Bench::timing(host.address(), rules, |timeouts| timeouts.server_hello = Duration::from_secs(1)).await;
+        let mut bench = Bench::timing(host.address(), rules, soon_late).await;
         let host_side = async {
             let mut socket = host.negotiated().await.expect("a connection");
             let _ = socket.read(&mut [0; 4096]).await;

@@ -82,6 +82,8 @@ enum Need {
 enum HostLeg {
     Up(Box<dyn Tls>, BridgeLeg, Vec<u8>),
     Failed(BridgeOutcome),
+    /// It was not refused: there was no answer in time, and there would be none to another library either.
+    Silent(BridgeOutcome),
 }
 
 impl<'a> Opening<'a> {
@@ -282,7 +284,7 @@ impl<'a> Opening<'a> {
         }
         let (host, leg, plain) = match self.reach(target, post_quantum).await? {
             HostLeg::Up(host, leg, plain) => (host, leg, plain),
-            HostLeg::Failed(outcome) => {
+            HostLeg::Failed(outcome) | HostLeg::Silent(outcome) => {
                 return self.gave_up(target, hello, reason, refused_with, outcome, refusal).await;
             }
         };
@@ -400,7 +402,7 @@ impl<'a> Opening<'a> {
                 Err(_elapsed) => {
                     let limit = self.plan.timeouts.server_hello;
                     let words = format!("the host did not complete the handshake within {limit:?}");
-                    return Ok(failed(Failure::Protocol(words), true));
+                    return Ok(HostLeg::Silent(host_failed(None, words)));
                 }
             }
         }
