@@ -10,7 +10,6 @@ mod detail;
 mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod json;
 mod profile;
 mod queue;
 mod redact;

@@ -11,7 +11,7 @@ mod tls;
 pub(super) use tls::{LIST, group, scheme, suite, version};
 
 use super::capture::is_wanted;
-use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id, json};
+use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id};
 use crate::analyze::analysis::Finding;
 use crate::probe::Probed;
 use fields::{
@@ -320,8 +320,8 @@ impl<'a> Event<'a> {
     /// Puts the event at the end of `lines`, as one line with its line feed.
     pub(crate) fn write(&self, lines: &mut Vec<u8>) {
         let begin = lines.len();
-        // Strings, numbers and maps with string keys: there is nothing that could be refused.
-        if json::append(lines, self).is_err() {
+        // Strings, numbers and maps with string keys: there is nothing that serde_json could refuse.
+        if serde_json::to_writer(&mut *lines, self).is_err() {
             lines.truncate(begin);
         }
         lines.push(b'\n');

@@ -1,5 +1,4 @@
 use super::*;
-use crate::record::CaptureFile;
 use crate::record::fixture::{self, USER, after, record};
 use config::UserNames;
 use parser::diagnosis::diagnose;
@@ -29,37 +28,6 @@ fn a_full_event_is_what_the_contract_says() {
     assert!(predicted["mstsc"].is_array() && predicted["mstsc_direct"].is_array(), "{predicted}");
     let expected: Value = serde_json::from_str(include_str!("full.json")).unwrap();
     assert_eq!(event, expected, "\n{event:#}");
-}
-
-/// The line is written by [`crate::record::json`], which relies on what events are made of.
-#[test]
-fn every_event_is_the_line_that_serde_json_would_write() {
-    let odd = "quote \" backslash \\ tab \t bell \u{7} del \u{7f} ü \u{2028} \u{1f600}".to_owned();
-    let mut healthy = record(1, Cause::Ok);
-    healthy.timeline = Timeline::default();
-    let mut told_odd = record(2, Cause::CertExpired);
-    (told_odd.verdict.message, told_odd.verdict.evidence) = (odd.clone(), vec![odd.clone(); 3]);
-    told_odd.capture = Some(CaptureFile { path: std::path::Path::new("/tmp/a \"file\"").into(), secrets: true });
-    told_odd.timeline.told = Some(Box::default());
-    told_odd.timeline.client_hello.as_mut().unwrap().server_name = Some(odd.as_str().into());
-    told_odd.timeline.certificate.as_mut().unwrap().subject = odd.clone();
-    let profile = Told { profile: Some(Arc::default()), ..told() };
-    let names = names(UserNames::Plain);
-    let identity = SessionIdentity { listener: Arc::from(odd.as_str()), ..SessionIdentity::clone(&healthy.identity) };
-    let silence = Silence { client: Some(after(1_000)), host: None };
-    let events = [
-        Event::ended(Action::SessionEnd, &healthy, after(20), &names, &profile),
-        Event::ended(Action::Verdict, &told_odd, after(20), &names, &profile),
-        Event::live(&identity, &told_odd.timeline, after(20), &names),
-        Event::started(&identity),
-        Event::phase(&identity, Phase::TlsHello, after(1_000), after(6_500), silence),
-        Event::rejected(&identity, Cause::ProxyLimit, "max_sessions", &odd, 7),
-        Event::of_proxy(Action::Drain, after(20), false, odd.clone(), Some(3)),
-    ];
-    for event in &events {
-        let expected = serde_json::to_string(event).unwrap() + "\n";
-        assert_eq!(String::from_utf8(event.line()).unwrap(), expected);
-    }
 }
 
 #[test]
