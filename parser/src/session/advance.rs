@@ -9,7 +9,15 @@ use crate::wire::Protocols;
 
 impl Session {
     /// Enters the phase that was reached, if it is a later one.
+    #[inline]
     pub(super) fn advance(&mut self, at: Timestamp) {
+        // Nothing reaches beyond what RDP itself has shown, and after most records that is what it was before.
+        if progressed(&self.timeline.progress) != Some(self.timeline.phases.current()) {
+            self.enter_reached(at);
+        }
+    }
+
+    fn enter_reached(&mut self, at: Timestamp) {
         let phase = self.reached();
         if phase > self.timeline.phases.current() {
             self.timeline.phases.enter(phase, at);
@@ -57,6 +65,7 @@ impl Session {
 }
 
 /// The last phase after authentication that has begun.
+#[inline]
 fn progressed(progress: &Progress) -> Option<Phase> {
     match progress {
         Progress { active: Some(_), .. } => Some(Phase::Active),

@@ -117,14 +117,21 @@ impl AfterTls {
                 self.take_back(progress);
                 return;
             }
-            Seen::FirstAnswer => self.before_ticket = Some(Box::new((self.inner, *progress))),
+            Seen::FirstAnswer => self.note_before_ticket(progress),
             Seen::BetterAnswer => self.take_back(progress),
             Seen::ClientGoesOn => self.before_ticket = None,
         }
         self.inner.record(from, plain, at, progress);
     }
 
+    /// Once in a session.
+    #[cold]
+    fn note_before_ticket(&mut self, progress: &Progress) {
+        self.before_ticket = Some(Box::new((self.inner, *progress)));
+    }
+
     /// The host's last record was no answer.
+    #[cold]
     fn take_back(&mut self, progress: &mut Progress) {
         if let Some(before) = &self.before_ticket {
             (self.inner, *progress) = **before;

@@ -4,7 +4,7 @@
 //! Up to TLS 1.2 record types say everything. In TLS 1.3 all is type 23 and only the size of the client's Finished shows
 //! where its handshake ends; the host's end is then known too, as the client finishes last.
 
-use super::shapes::{ALERT, Plain};
+use super::shapes::{ALERT, Sizes};
 use super::{Peer, TlsProgress};
 use crate::Timestamp;
 use crate::pack::pack_fields;
@@ -29,44 +29,37 @@ pub(super) enum Meaning {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handshake {
     tls13: bool,
-    /// Plaintext size of a TLS 1.3 Finished: a header of 4 bytes and the hash. RFC 8446 4.4.4
+    /// Length of a TLS 1.3 record that holds an alert; [`NO_RECORD`] when the suite is not known.
+    alert: u16,
+    /// Length of a TLS 1.3 record that holds a Finished: a header of 4 bytes and the hash. RFC 8446 4.4.4
     finished: u16,
     client_flight: u8,
 }
 
-pack_fields!(Handshake { tls13, finished, client_flight });
+/// Longer than any record is.
+const NO_RECORD: u16 = u16::MAX;
+
+pack_fields!(Handshake { tls13, alert, finished, client_flight });
 
 impl Handshake {
-    pub(super) fn new(version: TlsVersion, suite: CipherSuite) -> Handshake {
+    pub(super) fn new(version: TlsVersion, suite: CipherSuite, sizes: &Sizes) -> Handshake {
         // TLS_AES_256_GCM_SHA384 is the one suite of TLS 1.3 with a longer hash. RFC 8446 B.4
         let hash = if suite == CipherSuite(0x1302) { 48 } else { 32 };
-        Handshake { tls13: version.is_tls13(), finished: 4 + hash, client_flight: 0 }
-    }
-
-    /// Session tickets look like data.
-    pub(super) fn tls13(&self) -> bool {
-        self.tls13
+        let sealed = |plain| sizes.sealed(plain).unwrap_or(NO_RECORD);
+        Handshake { tls13: version.is_tls13(), alert: sealed(ALERT), finished: sealed(4 + hash), client_flight: 0 }
     }
 
     /// Judges one record after the ServerHello and notes what it proves.
-    pub(super) fn record(
-        &mut self,
-        from: Peer,
-        header: RecordHeader,
-        plain: Plain,
-        at: Timestamp,
-        tls: &mut TlsProgress,
-    ) -> Meaning {
-        if self.tls13 {
-            self.record_of_13(from, header, plain, at, tls)
-        } else {
-            Self::record_up_to_12(from, header, at, tls)
-        }
+    #[inline(always)]
+    pub(super) fn record(&mut self, from: Peer, header: RecordHeader, at: Timestamp, tls: &mut TlsProgress) -> Meaning {
+        if self.tls13 { self.record_of_13(from, header, at, tls) } else { Self::record_up_to_12(from, header, at, tls) }
     }
 
+    #[inline(always)]
     fn record_up_to_12(from: Peer, header: RecordHeader, at: Timestamp, tls: &mut TlsProgress) -> Meaning {
         let sealed = tls.change_cipher_spec[from];
         match header.content_type {
+            ContentType::APPLICATION_DATA if tls.finished[from] => return Meaning::Data,
             ContentType::CHANGE_CIPHER_SPEC => tls.change_cipher_spec[from] = true,
             // The first handshake record under the new keys. A later one is renegotiation.
             ContentType::HANDSHAKE if sealed => finish(from, at, tls),
@@ -74,31 +67,29 @@ impl Handshake {
                 sealed_alert(from, at, tls);
                 return Meaning::Alert;
             }
-            ContentType::APPLICATION_DATA if tls.finished[from] => return Meaning::Data,
             _ => {}
         }
         Meaning::Handshake
     }
 
-    fn record_of_13(
-        &mut self,
-        from: Peer,
-        header: RecordHeader,
-        plain: Plain,
-        at: Timestamp,
-        tls: &mut TlsProgress,
-    ) -> Meaning {
+    #[inline(always)]
+    fn record_of_13(&mut self, from: Peer, header: RecordHeader, at: Timestamp, tls: &mut TlsProgress) -> Meaning {
         if header.content_type != ContentType::APPLICATION_DATA {
-            return Meaning::Handshake;
-        }
-        if plain.is(ALERT) {
+            Meaning::Handshake
+        } else if header.length == self.alert {
             sealed_alert(from, at, tls);
-            return Meaning::Alert;
+            Meaning::Alert
+        } else if tls.finished.client {
+            Meaning::Data
+        } else {
+            self.flight_of_13(from, header.length, at, tls)
         }
-        if tls.finished.client {
-            return Meaning::Data;
-        }
-        let finished = plain.is(self.finished);
+    }
+
+    /// A record before the client's Finished is known to have come.
+    #[inline(never)]
+    fn flight_of_13(&mut self, from: Peer, length: u16, at: Timestamp, tls: &mut TlsProgress) -> Meaning {
+        let finished = length == self.finished;
         match from {
             Peer::Host if finished => tls.finished.host = true,
             // The host goes on after records of the client in which no Finished was told: it was in one of them.
@@ -118,6 +109,7 @@ impl Handshake {
     }
 }
 
+#[inline(never)]
 fn sealed_alert(from: Peer, at: Timestamp, tls: &mut TlsProgress) {
     tls.encrypted_alert[from].get_or_insert(at);
     tls.first_encrypted_alert.get_or_insert(from);
@@ -125,6 +117,7 @@ fn sealed_alert(from: Peer, at: Timestamp, tls: &mut TlsProgress) {
 
 /// Data after a sealed alert: it was none, for nothing follows a close_notify (RFC 8446 6.1). Gateway clients that end an
 /// HTTP chunk in a record of its own send two bytes as well.
+#[inline]
 pub(super) fn goes_on(from: Peer, tls: &mut TlsProgress) {
     if tls.encrypted_alert[from].take().is_some() && tls.first_encrypted_alert == Some(from) {
         let other = from.other();
@@ -147,19 +140,21 @@ fn finish_both(at: Timestamp, tls: &mut TlsProgress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::ServerHelloFacts;
 
     fn header(content_type: u8, length: u16) -> RecordHeader {
         RecordHeader { content_type: ContentType(content_type), version: TlsVersion::TLS12, length }
     }
 
     fn run(version: TlsVersion, suite: u16, records: &[(Peer, u8, u16)]) -> (TlsProgress, Vec<Meaning>) {
-        let mut handshake = Handshake::new(version, CipherSuite(suite));
+        let suite = CipherSuite(suite);
+        let sizes = Sizes::of(&ServerHelloFacts { version, suite, ..ServerHelloFacts::default() });
+        let mut handshake = Handshake::new(version, suite, &sizes);
         let mut tls = TlsProgress::default();
         let mut meanings = Vec::new();
         for (n, (from, kind, length)) in records.iter().enumerate() {
-            let plain = Plain::exactly(length.saturating_sub(17));
             let at = Timestamp(n as u64);
-            meanings.push(handshake.record(*from, header(*kind, *length), plain, at, &mut tls));
+            meanings.push(handshake.record(*from, header(*kind, *length), at, &mut tls));
         }
         (tls, meanings)
     }

@@ -4,7 +4,7 @@
 //! be parsed is noted in the timeline and no longer looked at.
 //!
 //! In the order of a connection: `tracker` takes bytes and closes and hands the former to the streams; `reading` turns
-//! their messages into facts; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
+//! their messages into facts, and `records` TLS records; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
 //! `clear_rdp`, `plain` (behind a bridge) and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting`
 //! says what may be timed; `release` when to stop; `tail` keeps what came last; `resting` is a session that is up, in few bytes; `bridge` is what a bridge tells of itself,
 //! `told` what was said where it could be read.
@@ -21,6 +21,7 @@ mod packets;
 mod phase;
 mod plain;
 mod reading;
+mod records;
 mod release;
 mod resting;
 mod shapes;
@@ -34,7 +35,8 @@ mod tracker;
 pub use bridge::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
 pub use packets::{PacketFacts, PathError, PathFacts, RepeatedSegment, ResetFacts, SentFacts};
 pub use phase::{Phase, PhaseLog};
+pub use release::Limits;
 pub use resting::Resting;
 pub use timeline::*;
 pub use told::{McsStep, Told};
-pub use tracker::{Limits, Session, UpstreamEvent, Watch};
+pub use tracker::{Session, UpstreamEvent, Watch};

@@ -4,53 +4,16 @@ use super::after_tls::AfterTls;
 use super::clear_rdp::ClearRdp;
 use super::credssp::Authentication;
 use super::gateway::Gateway;
-use super::handshake::{self, Handshake, Meaning};
+use super::records::{Inside, Tls};
 use super::release::Release;
-use super::shapes::Sizes;
 use super::tracker::Session;
 use super::{Answer, ClearAlert, GiveUp, Opening, Peer, RecordShape, ServerHelloFacts};
 use crate::Timestamp;
 use crate::stream::Event;
-use crate::wire::{ClearPdu, Protocols, RecordHeader, SessionId, TlsVersion};
+use crate::wire::{ClearPdu, Protocols, SessionId, TlsVersion};
 
 /// Clear alerts that are kept: each side's own and one answer to each. More would be noise a stranger can make.
 const MOST_ALERTS: usize = 4;
-
-/// What is inside of TLS, or in its place.
-#[derive(Clone, Debug)]
-pub(super) enum Inside {
-    /// RDP behind TLS.
-    Rdp(AfterTls),
-    /// An RD Gateway connection.
-    Gateway(Gateway),
-}
-
-/// The TLS handshake from the ServerHello on, and what it leads to.
-#[derive(Clone, Debug)]
-pub(super) struct Tls {
-    handshake: Handshake,
-    sizes: Sizes,
-    /// Until the tracker lets go.
-    inside: Option<Box<Inside>>,
-}
-
-impl Tls {
-    /// What it is once the tracker has let go.
-    pub(super) fn beyond_opening(handshake: Handshake, hello: &ServerHelloFacts) -> Tls {
-        Tls { handshake, sizes: Sizes::of(hello), inside: None }
-    }
-
-    /// The handshake, when nothing more is followed inside of it.
-    pub(super) fn handshake_alone(&self) -> Option<Handshake> {
-        let Tls { handshake, sizes: _, inside } = self;
-        inside.is_none().then_some(*handshake)
-    }
-
-    /// Only sealed alerts are told from here on.
-    pub(super) fn let_go(&mut self) {
-        self.inside = None;
-    }
-}
 
 impl Session {
     /// One message from `from`.
@@ -149,16 +112,14 @@ impl Session {
         }
         let echoed = !session_id.is_empty() && self.marks.as_ref().is_some_and(|m| m.session_id == *session_id);
         facts.resumed |= !facts.version.is_tls13() && echoed;
-        let handshake = Handshake::new(facts.version, facts.suite);
-        let sizes = Sizes::of(&facts);
         let inside = if self.timeline.opening == Opening::TlsFirst {
             Inside::Gateway(Gateway::default())
         } else {
             let may_split = facts.version <= TlsVersion::TLS10;
-            Inside::Rdp(AfterTls::new(self.authentication(), handshake.tls13(), may_split))
+            Inside::Rdp(AfterTls::new(self.authentication(), facts.version.is_tls13(), may_split))
         };
         self.client_hello = Box::default();
-        self.tls = Some(Tls { handshake, sizes, inside: Some(Box::new(inside)) });
+        self.tls = Some(Tls::new(&facts, inside));
         self.timeline.server_hello = Some(facts);
     }
 
@@ -175,38 +136,6 @@ impl Session {
             Authentication::Entra
         } else {
             Authentication::None
-        }
-    }
-
-    fn record(&mut self, from: Peer, header: RecordHeader, at: Timestamp) {
-        let RecordHeader { content_type, length, .. } = header;
-        self.timeline.tail[from].push(RecordShape { content_type: content_type.0, length, at });
-        if !self.let_go {
-            self.timeline.traffic[from].records = self.timeline.traffic[from].records.saturating_add(1);
-        }
-        let Some(tls) = &mut self.tls else { return };
-        let plain = tls.sizes.plain(length);
-        let meaning = tls.handshake.record(from, header, plain.unwrap_or_default(), at, &mut self.timeline.tls);
-        if meaning == Meaning::Data {
-            self.timeline.tls.data[from].get_or_insert(at);
-            handshake::goes_on(from, &mut self.timeline.tls);
-        }
-        // A sealed alert is worth knowing to the end; the rest is not.
-        if self.let_go {
-            return;
-        }
-        if let Some(release) = &mut self.release {
-            release.record(from, length);
-        } else if let Some(established) = self.timeline.tls.established {
-            self.release = Some(Release::from(established, &self.limits));
-        }
-        // A suite whose record sizes are not known is forwarded and counted; nothing is concluded.
-        let (Meaning::Data, Some(plain)) = (meaning, plain) else { return };
-        let progress = &mut self.timeline.progress;
-        match tls.inside.as_deref_mut() {
-            Some(Inside::Rdp(rdp)) => rdp.record(from, length, plain, at, progress),
-            Some(Inside::Gateway(gateway)) => gateway.record(from, length, plain, at, progress),
-            None => {}
         }
     }
 

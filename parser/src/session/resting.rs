@@ -3,8 +3,8 @@
 //! Once the tracker has let go little is added to what it knows, and nobody asks for it before the session ends, which may be
 //! days later. [`Session::rest`] packs all of it; what wakes up from that is the session as it was.
 
-use super::reading::Tls;
-use super::tracker::Limits;
+use super::Limits;
+use super::records::Tls;
 use super::{
     Answer, CertificateFacts, ClientHelloFacts, Downgrade, GiveUp, Opening, Peer, PerPeer, Phase, PhaseLog, Progress,
     RecordShape, RequestFacts, ServerHelloFacts, Session, Tail, Timeline, TlsProgress, Traffic, Upstream,

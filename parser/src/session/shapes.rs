@@ -5,7 +5,7 @@
 //! record can have; it never says what is inside.
 
 use super::ServerHelloFacts;
-use crate::wire::{PlaintextLen, Sealing};
+use crate::wire::{PlaintextLen, SealedLen, Sealing};
 
 /// `encrypt_then_mac`. RFC 7366 2
 const ENCRYPT_THEN_MAC: u16 = 22;
@@ -52,6 +52,14 @@ impl Sizes {
             PlaintextLen::Exact(size) => Some(Plain::exactly(size)),
             PlaintextLen::Range(low, high) => Some(Plain::between(low, high)),
             PlaintextLen::Unknown => None,
+        }
+    }
+
+    /// Length of the record that seals `plain` bytes with the least padding; `None` when the suite is not known.
+    pub(super) fn sealed(&self, plain: u16) -> Option<u16> {
+        match self.0?.sealed_len(plain) {
+            SealedLen::Exact(length) | SealedLen::Minimal(length) => Some(length),
+            SealedLen::Unknown => None,
         }
     }
 }

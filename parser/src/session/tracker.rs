@@ -2,41 +2,17 @@
 
 use super::clear_rdp::ClearRdp;
 use super::plain::Plain;
-use super::reading::Tls;
+use super::records::Tls;
 use super::release::Release;
 use super::{
-    Answer, Close, CloseKind, Closer, GiveUp, Opening, PacketFacts, Peer, PerPeer, Phase, ProxyAct, Tail, TcpFacts,
-    Timeline, Upstream,
+    Answer, Close, CloseKind, Closer, GiveUp, Limits, Opening, PacketFacts, Peer, PerPeer, Phase, ProxyAct, Tail,
+    TcpFacts, Timeline, Upstream,
 };
 use crate::Timestamp;
 use crate::stream::{ClientStream, Event, HostStream};
 use crate::wire::{HelloShape, SessionId};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// Bounds of one tracker. Everything a stranger can grow has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest ClientHello that is reassembled, in bytes. TLS stacks refuse handshake messages above 64 KiB.
-    pub client_hello: usize,
-    /// Bytes per direction after the handshake before the tracker lets go.
-    pub watch_bytes: u64,
-    /// Records per direction after the handshake before the tracker lets go.
-    pub watch_records: u32,
-    /// Time after the handshake before the tracker lets go: a prompt may last this long.
-    pub watch_time: core::time::Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            client_hello: 64 * 1024,
-            watch_bytes: 256 * 1024,
-            watch_records: 1_000,
-            watch_time: core::time::Duration::from_secs(600),
-        }
-    }
-}
 
 /// How closely the tracker looks at bytes now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,24 +136,54 @@ impl Session {
         if bytes.is_empty() {
             return;
         }
+        // Apart, as what is kept of each peer then is in a known place.
+        match from {
+            Peer::Client => self.take(Peer::Client, bytes, at),
+            Peer::Host => self.take(Peer::Host, bytes, at),
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, from: Peer, bytes: &[u8], at: Timestamp) {
         self.count(from, bytes.len() as u64, at);
-        if self.stopped {
-            self.timeline.tail[from].forget();
-            return;
-        }
         let mut rest = bytes;
-        while !self.stopped {
-            let event = match from {
-                Peer::Client => self.client.next(&mut rest, at),
-                Peer::Host => self.host.next(&mut rest, at),
+        loop {
+            let record = match from {
+                Peer::Client => self.client.application_data(rest),
+                Peer::Host => self.host.application_data(rest),
             };
-            let Some(event) = event else { break };
-            self.hear(from, event, at);
+            rest = if let Some((header, after)) = record {
+                self.record(from, header, at);
+                if after.is_empty() {
+                    return;
+                }
+                after
+            } else if let Some(after) = self.read(from, rest, at) {
+                after
+            } else {
+                return;
+            };
         }
-        if self.is_lost(from) {
-            self.timeline.tail[from].forget();
-            self.keep_first_bytes();
-        }
+    }
+
+    /// Reads what is no record of data. `None` when no more is to be read.
+    #[inline(never)]
+    fn read<'a>(&mut self, from: Peer, bytes: &'a [u8], at: Timestamp) -> Option<&'a [u8]> {
+        let mut rest = bytes;
+        let event = match from {
+            _ if self.stopped => None,
+            Peer::Client => self.client.next(&mut rest, at),
+            Peer::Host => self.host.next(&mut rest, at),
+        };
+        let Some(event) = event else {
+            if self.stopped || self.is_lost(from) {
+                self.timeline.tail[from].forget();
+                self.keep_first_bytes();
+            }
+            return None;
+        };
+        self.hear(from, event, at);
+        Some(rest)
     }
 
     /// `count` bytes that `from` sent and that were not looked at. Only after [`Watch::Tail`]; the tail is then unknown
@@ -355,35 +361,6 @@ impl Session {
         if !self.let_go {
             self.settle(at);
             self.advance(at);
-        }
-    }
-
-    /// After a message: lets go when there is nothing more to learn, or too much has passed to expect it.
-    fn settle(&mut self, at: Timestamp) {
-        let Some(release) = &self.release else { return };
-        let active = &mut self.timeline.progress.active;
-        if active.is_none() {
-            let flows = release.flows(&self.limits);
-            if flows {
-                *active = Some(at);
-            }
-            if flows || release.expired(at) {
-                self.timeline.gave_up.get_or_insert((GiveUp::Released, at));
-                self.let_go();
-            }
-        } else {
-            self.let_go();
-        }
-    }
-
-    /// Records only feed the tail from here on, and what else was followed is given back: this may be an idle session for
-    /// days.
-    fn let_go(&mut self) {
-        self.let_go = true;
-        self.marks = None;
-        self.release = None;
-        if let Some(tls) = &mut self.tls {
-            tls.let_go();
         }
     }
 

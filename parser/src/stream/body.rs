@@ -7,7 +7,7 @@ use super::{Event, PendingHandshake};
 use crate::Timestamp;
 use crate::pack::{Pack, Packer, Unpacker, pack_variants};
 use crate::session::{ClientHelloFacts, Peer};
-use crate::wire::{Outcome, SessionId, Sslv2Hello, TPKT_VERSION};
+use crate::wire::{Outcome, RecordHeader, SessionId, Sslv2Hello, TPKT_VERSION};
 
 /// Reads whatever a direction holds after its opening.
 #[derive(Clone, Debug)]
@@ -139,6 +139,12 @@ impl Body {
                 }
             }
         }
+    }
+
+    /// A record of data, when one comes next, and what is left of `input`. `None`, and nothing is taken, when [`Body::next`] is to look what comes.
+    #[inline]
+    pub(crate) fn application_data<'a>(&mut self, input: &'a [u8]) -> Option<(RecordHeader, &'a [u8])> {
+        if self.inside == Inside::Tls { self.tls.application_data(input) } else { None }
     }
 
     /// Reads nothing more.

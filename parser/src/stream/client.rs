@@ -7,7 +7,7 @@ use super::{Event, PendingHandshake};
 use crate::Timestamp;
 use crate::pack::{Pack, Packer, Unpacker};
 use crate::session::{Opening, Peer, RequestFacts};
-use crate::wire::{ConnectionRequest, FirstBytes, Malformed, Preconnection};
+use crate::wire::{ConnectionRequest, FirstBytes, Malformed, Preconnection, RecordHeader};
 
 /// The client's direction of a connection.
 ///
@@ -38,6 +38,9 @@ enum State {
     Start,
     Preconnection,
     Request,
+    /// What was held of the opening has to be told or read yet.
+    Replay,
+    /// Nothing is left but the body.
     Body,
 }
 
@@ -60,8 +63,8 @@ impl ClientStream {
     pub fn next(&mut self, input: &mut &[u8], at: Timestamp) -> Option<Event> {
         loop {
             match self.state {
-                State::Body if self.oddity.is_none() && self.buffer.is_empty() => return self.body.next(input, at),
-                State::Body => match self.replay(at) {
+                State::Body => return self.body.next(input, at),
+                State::Replay => match self.replay(at) {
                     None => continue,
                     event => return event,
                 },
@@ -77,7 +80,7 @@ impl ClientStream {
                         FirstBytes::GatewayHttp => Opening::GatewayHttp,
                         FirstBytes::Preconnection | FirstBytes::Unknown => Opening::NotRdp,
                     };
-                    self.state = if opening == Opening::X224 { State::Request } else { State::Body };
+                    self.state = if opening == Opening::X224 { State::Request } else { State::Replay };
                     if matches!(opening, Opening::GatewayHttp | Opening::NotRdp) {
                         self.lose(input);
                     }
@@ -103,7 +106,7 @@ impl ClientStream {
                     match read(&mut self.buffer, input, owned)? {
                         Ok((facts, oddity)) => {
                             self.oddity = oddity.map(Box::new);
-                            self.state = State::Body;
+                            self.state = State::Replay;
                             return Some(Event::Request(Box::new(facts)));
                         }
                         Err(malformed) => return Some(self.malformed("connection_request", malformed, input)),
@@ -111,6 +114,13 @@ impl ClientStream {
                 }
             }
         }
+    }
+
+    /// A record of data, when one comes next, as [`ClientStream::next`] would tell it, and what is left of `input`. `None`,
+    /// and nothing is taken, when that is to look what comes.
+    #[inline]
+    pub(crate) fn application_data<'a>(&mut self, input: &'a [u8]) -> Option<(RecordHeader, &'a [u8])> {
+        if self.state == State::Body { self.body.application_data(input) } else { None }
     }
 
     /// Heap bytes held now.
@@ -123,14 +133,14 @@ impl ClientStream {
     #[must_use]
     pub fn missing(&self) -> usize {
         match self.state {
-            State::Body => self.body.missing(),
+            State::Replay | State::Body => self.body.missing(),
             _ => usize::from(!self.buffer.is_empty()),
         }
     }
 
     /// Records are followed, and nothing is held.
     pub(crate) fn only_follows(&self) -> bool {
-        self.state == State::Body && self.buffer.is_empty() && self.oddity.is_none() && self.body.only_follows()
+        self.is_over() && self.buffer.is_empty() && self.oddity.is_none() && self.body.only_follows()
     }
 
     /// The handshake message of which a part has come.
@@ -154,15 +164,20 @@ impl ClientStream {
     /// Bytes still to come of the record or PDU begun that are passed over whatever they are.
     #[must_use]
     pub fn unread_ahead(&self) -> usize {
-        if self.state == State::Body && self.buffer.is_empty() { self.body.unread_ahead() } else { 0 }
+        if self.is_over() && self.buffer.is_empty() { self.body.unread_ahead() } else { 0 }
     }
 
     /// Notes `count` bytes that passed unseen. False when it is no longer known where the next record begins.
     pub fn skip(&mut self, count: u64) -> bool {
-        if self.state != State::Body && count > 0 {
+        if !self.is_over() && count > 0 {
             self.lose(&mut &[][..]);
         }
         self.body.skip(count)
+    }
+
+    /// The opening is: all that comes is for the body.
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Replay | State::Body)
     }
 
     /// The oddity of a request, then bytes that were held to tell the opening.
@@ -177,6 +192,7 @@ impl ClientStream {
         if held.is_empty() {
             self.buffer.free();
             self.replayed = 0;
+            self.state = State::Body;
         }
         event
     }
@@ -188,7 +204,7 @@ impl ClientStream {
     }
 
     fn lose(&mut self, input: &mut &[u8]) {
-        self.state = State::Body;
+        self.state = State::Replay;
         self.body.lose(self.buffer.bytes());
         self.buffer.free();
         // The rest of the first sixteen bytes, before an event is told.

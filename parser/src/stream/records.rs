@@ -1,8 +1,10 @@
 //! Follows record headers through a stream: five bytes of state, whatever the records hold.
 
 use crate::pack::pack_fields;
-use crate::wire::tls::RECORD_HEADER;
+use crate::wire::tls::{RECORD_HEADER, RECORD_MAX};
 use crate::wire::{ContentType, Malformed, Outcome, RecordHeader, TlsVersion};
+
+const DATA: u8 = ContentType::APPLICATION_DATA.0;
 
 /// What comes next in a stream of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,22 @@ impl RecordReader {
                 }
             }
         }
+    }
+
+    /// Passes over what is left of the record begun and takes the record of data after it, as far as it has come; with it
+    /// goes what is left of `input`. `None`, and nothing is taken, when anything else comes next or a header is not whole.
+    #[inline]
+    pub(crate) fn application_data<'a>(&mut self, input: &'a [u8]) -> Option<(RecordHeader, &'a [u8])> {
+        // What `RecordHeader::parse` reads, for who has nothing else to expect.
+        let [DATA, 3, minor, high, low, body @ ..] = input.get(usize::from(self.remaining)..)? else { return None };
+        let length = u16::from_be_bytes([*high, *low]);
+        if length > RECORD_MAX || self.have > 0 {
+            return None;
+        }
+        let here = body.len().min(usize::from(length));
+        self.remaining = length - here as u16;
+        let version = TlsVersion(u16::from_be_bytes([3, *minor]));
+        Some((RecordHeader { content_type: ContentType::APPLICATION_DATA, version, length }, &body[here..]))
     }
 
     /// Header bytes that were taken and do not begin a record (or not yet).
@@ -242,6 +260,25 @@ mod tests {
         let mut input = &[3, 0, 0, 9][..];
         assert!(matches!(reader.next(&mut input), Some(RecordStep::NotARecord(_))));
         assert_eq!((reader.stuck_on(), input), (&[3][..], &[0, 0, 9][..]));
+    }
+
+    #[test]
+    fn a_record_of_data_is_taken_at_once_or_not_at_all() {
+        let data = |reader: &mut RecordReader, input: &[u8]| {
+            reader.application_data(input).map(|(header, rest)| (header.length, rest.to_vec()))
+        };
+        let mut reader = RecordReader::default();
+        assert_eq!(data(&mut reader, &[23, 3, 3, 0, 2, 7, 7, 23]), Some((2, vec![23])));
+        // Its body may come later, and is then passed over on the way to the next one.
+        assert_eq!(data(&mut reader, &[23, 3, 3, 0, 3, 7]), Some((3, vec![])));
+        assert_eq!((reader.missing(), data(&mut reader, &[7])), (2, None));
+        assert_eq!(data(&mut reader, &[7, 7, 23, 3, 1, 0, 0]), Some((0, vec![])));
+        for other in [&[23, 3, 3, 0][..], &[22, 3, 3, 0, 0], &[23, 2, 3, 0, 0], &[23, 3, 3, 0x48, 1], &[]] {
+            assert_eq!((data(&mut reader, other), reader.missing()), (None, 0));
+        }
+        // A length that reads like the beginning of a header, cut from it.
+        assert!(reader.header(&mut &[23, 3, 3][..]).is_none());
+        assert_eq!((data(&mut reader, &[23, 3, 3, 0, 0]), reader.missing()), (None, 2));
     }
 
     #[test]

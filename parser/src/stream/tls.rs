@@ -135,6 +135,19 @@ impl TlsReader {
         }
     }
 
+    /// A record of data, when one comes next: most of a session, and none of it is looked into. Says the same as
+    /// [`TlsReader::next`] would, in a tenth of the time.
+    #[inline]
+    pub(crate) fn application_data<'a>(&mut self, input: &'a [u8]) -> Option<(RecordHeader, &'a [u8])> {
+        if self.inside != Inside::Opaque {
+            return None;
+        }
+        let (header, rest) = self.records.application_data(input)?;
+        self.record = header;
+        self.peeked_len = 0;
+        Some((header, rest))
+    }
+
     /// Heap bytes held.
     pub(crate) fn held(&self) -> usize {
         self.joiner.held()
