@@ -52,7 +52,9 @@ impl Gateway {
     pub(super) fn start(self, lab: &Lab, port: u16, target: u16) -> Result<JoinHandle<()>> {
         let chain: Vec<_> = CertificateDer::pem_file_iter(lab.cert("rsa.crt"))?.collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_file(lab.cert("rsa.key")).context("the gateway's key")?;
-        let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+        let config = rustls::ServerConfig::builder_with_provider(rdpscope::tls_provider::provider());
+        let config =
+            config.with_safe_default_protocol_versions()?.with_no_client_auth().with_single_cert(chain, key)?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = listen(lab, port)?;
         Ok(lab.runtime.spawn(async move {
