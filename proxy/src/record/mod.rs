@@ -4,7 +4,6 @@
 //! for a person. Everything here is made from a [`SessionRecord`], nothing from bytes.
 
 pub(crate) mod capture;
-mod choices;
 mod community_id;
 mod detail;
 mod event;

@@ -1,6 +1,5 @@
 //! `tls.*` of an event. Names are IANA's; unknown code points are `0xNNNN`; GREASE is left out.
 
-use crate::record::choices;
 use crate::record::redact::hex;
 use crate::record::shapes::{self, ShapeTold};
 use crate::record::stamp::rfc3339_seconds;
@@ -118,7 +117,7 @@ impl<'a> Tls<'a> {
         }
         let mut server = timeline.certificate.as_deref().map(certificate);
         if let Some(hello) = hello {
-            server.get_or_insert_default().ja3s = Some(choices::ja3s(hello));
+            server.get_or_insert_default().ja3s = Some(hello.ja3s());
         }
         // An alert after a close is a reaction; it is told only when there is no other.
         let alert = timeline.alerts.iter().find(|alert| !alert.after_close).or(timeline.alerts.first());
