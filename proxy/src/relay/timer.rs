@@ -12,12 +12,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// No time at which a host was connected.
+const AWAY: Timestamp = Timestamp(u64::MAX);
+
 /// The time-outs of one session. A timer exists only while one is running, so never after the ServerHello.
 pub(super) struct PhaseTimer {
     timeouts: Arc<Timeouts>,
     /// Since when the host has had what it is to answer: before that it cannot be late, and the connect has its own
-    /// time-out.
-    connected: Option<Timestamp>,
+    /// time-out. [`AWAY`] until then; an `Option` would cost each session a word.
+    connected: Timestamp,
     /// What is being timed, and since when.
     awaiting: Awaiting,
     since: Timestamp,
@@ -28,7 +31,7 @@ impl PhaseTimer {
     pub(super) fn new(timeouts: &Arc<Timeouts>) -> PhaseTimer {
         PhaseTimer {
             timeouts: Arc::clone(timeouts),
-            connected: None,
+            connected: AWAY,
             awaiting: Awaiting::Nothing,
             since: Timestamp::default(),
             sleep: None,
@@ -37,12 +40,14 @@ impl PhaseTimer {
 
     /// The host is there: from now on it may be timed, if it is not yet.
     pub(super) fn host_connected(&mut self) {
-        self.connected.get_or_insert_with(clock::now);
+        if self.connected == AWAY {
+            self.connected = clock::now();
+        }
     }
 
     /// The host is with somebody who times it himself.
     pub(super) fn host_away(&mut self) {
-        self.connected = None;
+        self.connected = AWAY;
     }
 
     /// Ready with what was awaited when its time-out has struck.
@@ -86,9 +91,9 @@ impl PhaseTimer {
     }
 
     fn timeable(&self, (awaiting, since): (Awaiting, Timestamp)) -> (Awaiting, Timestamp) {
-        match (awaiting, self.connected) {
-            (Awaiting::ConnectionConfirm | Awaiting::ServerHello, None) => (Awaiting::Nothing, since),
-            (Awaiting::ConnectionConfirm | Awaiting::ServerHello, Some(connected)) => (awaiting, since.max(connected)),
+        match awaiting {
+            Awaiting::ConnectionConfirm | Awaiting::ServerHello if self.connected == AWAY => (Awaiting::Nothing, since),
+            Awaiting::ConnectionConfirm | Awaiting::ServerHello => (awaiting, since.max(self.connected)),
             _ => (awaiting, since),
         }
     }
