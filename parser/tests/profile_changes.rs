@@ -208,6 +208,27 @@ fn an_ecdsa_certificate_and_a_client_of_rsa_suites_is_a_matter_of_the_key() {
     assert!(client[0].client.contains(&Part::Suite(CipherSuite(0xc02c))), "{changes:?}");
 }
 
+/// A new key is enough where the client takes the signatures that come with it, even by SHA-1 alone: an older version
+/// beside it, whose signatures are no better, is one part too many.
+#[test]
+fn a_client_that_takes_sha1_signatures_alone_needs_no_older_version_from_a_host_with_another_key() {
+    let offer = Offer {
+        versions: vec![TlsVersion::TLS12, TlsVersion::TLS11],
+        suites: vec![CipherSuite(0xc009)],
+        groups: Some(vec![NamedGroup::SECP256R1]),
+        signature_schemes: Some(vec![SignatureScheme(0x0203)]),
+    };
+    let host = Ability {
+        versions: vec![(TlsVersion::TLS12, vec![CipherSuite(0xc030)])],
+        keys: vec![KeyType::Rsa],
+        ..Ability::default()
+    };
+    let change = smallest_change(&offer, &host, Changing::Host, TlsVersion::TLS13).expect("a change");
+    assert_eq!((change.version, change.suite), (TlsVersion::TLS12, CipherSuite(0xc009)));
+    assert!(change.outcome(&offer, &host).is_ok());
+    assert_eq!(change.size(), 4, "{change:?}");
+}
+
 #[test]
 fn a_certificate_on_a_curve_that_the_client_lacks_is_a_matter_of_the_group() {
     let offer = Offer {

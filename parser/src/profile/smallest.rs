@@ -318,7 +318,9 @@ fn key_and_scheme(
         if !held && !issued {
             need.host.push(Part::Scheme(scheme));
         }
-        if !need.allowed(side) || need.size() > 0 && !order::scheme_is_sound(scheme) {
+        // A scheme that is added must be a sound one; what both have already is not our choice.
+        let added = !offered || !held && !issued;
+        if !need.allowed(side) || added && !order::scheme_is_sound(scheme) {
             continue;
         }
         let order = (need.size(), order::scheme_rank(scheme));
