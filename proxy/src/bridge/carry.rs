@@ -35,7 +35,8 @@ thread_local! {
 struct Buffers {
     /// As read: room for the part of a record that came before, then what is read.
     wire: Box<[u8]>,
-    /// What was in it, all records together: they are sealed anew in one go, as few as there can be.
+    /// What was in it, all records together: they are sealed anew in one go, as few as there can be. (What that saves:
+    /// `benches/README.md`.)
     plain: Vec<u8>,
     /// Sealed for the other leg.
     across: Out,
