@@ -176,7 +176,7 @@ async fn data_for_a_host_that_is_in_the_middle_of_a_ticket_is_kept_until_it_can_
         within("data", client.read_exact(&mut got)).await.expect("data");
         let known = bench.heard_of_client().await;
         client.write_all(&noise(6, 50_000)).await.expect("written");
-        while bench.heard_of_client().await < known + 50_000 {}
+        within("the client's data", async { while bench.heard_of_client().await < known + 50_000 {} }).await;
         let behind = [sealer.record(HANDSHAKE, end), sealer.record(DATA, b"behind")].concat();
         socket.write_all(&behind).await.expect("written");
         within("data", client.read_exact(&mut got)).await.expect("the session goes on");
