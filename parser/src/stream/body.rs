@@ -300,3 +300,21 @@ impl Pack for Body {
         Body { inside, tls, guessing, ..Body::new(from, bound) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &[u8] = &[23, 3, 3, 0, 2, 1, 2];
+
+    #[test]
+    fn what_looks_like_a_record_is_none_until_boundaries_are_found_again() {
+        let mut body = Body::new(Peer::Host, 1 << 16);
+        assert!(body.application_data(RECORD).is_none(), "the first byte decides what it is");
+        let mut input = RECORD;
+        assert!(matches!(body.next(&mut input, Timestamp(0)), Some(Event::Record(_))));
+        assert!(body.application_data(RECORD).is_some());
+        assert!(!body.skip(3), "it is not known what passed");
+        assert!(body.application_data(RECORD).is_none());
+    }
+}
