@@ -12,14 +12,22 @@ use tokio::net::TcpStream;
 /// Bytes taken by one read: the largest TLS record four times over, and small enough to stay in the L2 cache.
 pub(super) const SCRATCH: usize = 64 * 1024;
 
+/// Reads begin at one. What is sent in blocks lies at the beginning of pages, and on AMD's Zen 3 the instruction with which
+/// the kernel copies is slow where the destination begins up to 31 bytes further into its page than the source: there
+/// malloc puts large blocks (`benches/README.md`, "Tried, and lost").
+const PAGE: usize = 4096;
+
 thread_local! {
     /// Borrowed for the length of one read and the write that follows it, never across an await.
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; PAGE + SCRATCH].into_boxed_slice());
 }
 
 /// Lends the buffer of this thread, or as much of it as one read may take.
 pub(super) fn with_buffer<T>(form: &Form, most: usize, work: impl FnOnce(&mut [u8]) -> T) -> T {
-    BUFFER.with_borrow_mut(|buffer| work(&mut buffer[..SCRATCH.min(most).min(form.at_most)]))
+    BUFFER.with_borrow_mut(|buffer| {
+        let begin = buffer.as_ptr().align_offset(PAGE).min(PAGE);
+        work(&mut buffer[begin..][..SCRATCH.min(most).min(form.at_most)])
+    })
 }
 
 /// One read. A short one has emptied the socket, and the runtime is told so by what it takes for `WouldBlock`: that
@@ -60,4 +68,16 @@ fn once(
         Ok(n)
     });
     short.map_or(moved, Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_begins_at_a_page_and_may_fill_the_buffer() {
+        let (begin, length) =
+            with_buffer(&Form::default(), usize::MAX, |buffer| (buffer.as_ptr() as usize, buffer.len()));
+        assert_eq!((begin % PAGE, length), (0, SCRATCH));
+    }
 }
