@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock;
 use crate::record::fixture::{Fake, OPENED, identity, record, verdict};
 use config::EventPath;
 use parser::diagnosis::Cause;

@@ -10,10 +10,12 @@
 //! forwarded. A leg that is not being read from (its FIN has come, or its bytes wait for a slow receiver) is watched
 //! for an error by readiness alone.
 
+mod contained;
 mod copy;
 mod direction;
 mod form;
 mod leg;
+mod live;
 mod opening;
 mod splice;
 mod timer;

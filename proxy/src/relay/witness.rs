@@ -1,155 +1,21 @@
-//! The session tracker as the relay feeds it and as the outputs look at it while the session lives.
-//!
-//! It stands behind a mutex that only this session's task and somebody asking about this session ever take: a read pays
-//! some nanoseconds for it, and an idle session holds what is known of it once, packed: when the tracker has let go a silence
-//! of [`QUIET`] sends it to rest, and the next bytes wake it.
+//! The one who sees everything that happens to a session: the tracker as the relay feeds it.
 
+use super::contained::{contained, judged};
+use super::live::{Live, Tracked};
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
 use crate::observe::{Left, Observer};
 use crate::record::capture::{Keys, Tape};
 use crate::record::{LiveSession, SessionIdentity, SessionRecord, shared_shape};
-use crate::sys;
 use parser::Timestamp;
-use parser::diagnosis::{Cause, Confidence, Marks, Missing, Side, Verdict, diagnose};
+use parser::diagnosis::diagnose;
 use parser::session::{
-    Awaiting, BridgeFacts, CloseKind, Closer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, ProxyAct, Resting,
-    Session, TcpFacts, Timeline, UpstreamEvent, Watch,
+    Awaiting, BridgeFacts, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct, Session, Timeline, UpstreamEvent,
+    Watch,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::net::TcpStream;
-
-/// A session rests when nothing has come for this long. Packing and waking are some microseconds, once per silence.
-const QUIET: Duration = Duration::from_millis(100);
-
-/// A live session, for those who look.
-pub(crate) struct Live {
-    identity: Arc<SessionIdentity>,
-    session: Mutex<Tracked>,
-    phase: AtomicU8,
-    /// When it entered that phase, in nanoseconds.
-    entered: AtomicU64,
-    client: Weak<TcpStream>,
-    tape: Weak<Tape>,
-    /// The host's, once there is one; another one after the bridge has connected anew.
-    host: Mutex<Weak<TcpStream>>,
-}
-
-/// The tracker of a session.
-enum Tracked {
-    Awake(Box<Session>),
-    /// It has let go, and nothing has come since.
-    Resting(Resting),
-    /// Its record is on the way.
-    Over,
-}
-
-impl Tracked {
-    /// The session, woken when it rests.
-    fn wake(&mut self) -> Option<&mut Session> {
-        if let Tracked::Resting(_) = self
-            && let Tracked::Resting(resting) = std::mem::replace(self, Tracked::Over)
-        {
-            *self = Tracked::Awake(resting.wake());
-        }
-        match self {
-            Tracked::Awake(session) => Some(session),
-            Tracked::Resting(_) | Tracked::Over => None,
-        }
-    }
-
-    /// Packs the session, if it is one that can rest.
-    fn rest(&mut self) {
-        *self = match std::mem::replace(self, Tracked::Over) {
-            Tracked::Awake(session) => session.rest().map_or_else(Tracked::Awake, Tracked::Resting),
-            other => other,
-        };
-    }
-
-    fn take(&mut self) -> Option<Box<Session>> {
-        match std::mem::replace(self, Tracked::Over) {
-            Tracked::Awake(session) => Some(session),
-            Tracked::Resting(resting) => Some(resting.wake()),
-            Tracked::Over => None,
-        }
-    }
-}
-
-impl Live {
-    fn lock(&self) -> MutexGuard<'_, Tracked> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn look<T>(&self, at: impl FnOnce(&Timeline) -> T) -> T {
-        let held = self.lock();
-        match &*held {
-            Tracked::Awake(session) => at(session.timeline()),
-            Tracked::Resting(resting) => {
-                let resting = resting.clone();
-                drop(held);
-                at(resting.wake().timeline())
-            }
-            Tracked::Over => at(&Timeline { opened: self.identity.accepted, ..Timeline::default() }),
-        }
-    }
-}
-
-impl LiveSession for Live {
-    fn identity(&self) -> &Arc<SessionIdentity> {
-        &self.identity
-    }
-
-    fn timeline(&self) -> Timeline {
-        self.look(Timeline::clone)
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::ALL.get(usize::from(self.phase.load(Relaxed))).copied().unwrap_or_default()
-    }
-
-    fn entered(&self) -> Timestamp {
-        Timestamp(self.entered.load(Relaxed))
-    }
-
-    fn marks(&self) -> Marks {
-        self.look(Marks::of)
-    }
-
-    fn traffic(&self) -> PerPeer<u64> {
-        match &*self.lock() {
-            Tracked::Awake(session) => {
-                let traffic = &session.timeline().traffic;
-                PerPeer { client: traffic.client.bytes, host: traffic.host.bytes }
-            }
-            Tracked::Resting(resting) => resting.traffic(),
-            Tracked::Over => PerPeer::default(),
-        }
-    }
-
-    fn rest(&self, now: Timestamp) -> bool {
-        let mut held = self.lock();
-        match &*held {
-            Tracked::Awake(session) if now.since(session.timeline().last_event()) < QUIET => false,
-            Tracked::Awake(_) => {
-                held.rest();
-                true
-            }
-            Tracked::Resting(_) | Tracked::Over => true,
-        }
-    }
-
-    fn tcp(&self) -> PerPeer<Option<TcpFacts>> {
-        let read = |socket: &Weak<TcpStream>| socket.upgrade().and_then(|socket| sys::tcp_facts(&*socket));
-        PerPeer { client: read(&self.client), host: read(&self.host.lock().unwrap_or_else(PoisonError::into_inner)) }
-    }
-
-    fn tape(&self) -> Option<Arc<Tape>> {
-        self.tape.upgrade()
-    }
-}
 
 /// The one who sees everything that happens to a session, and reports it when it is over.
 ///
@@ -178,18 +44,9 @@ impl Witness {
         observer: &Arc<Observer>,
         budget: &Arc<OpeningBudget>,
     ) -> Witness {
-        let session = Box::new(Session::new(identity.accepted, Limits::default()));
-        let phase = session.phase();
         let tape = observer.tape(budget);
-        let live = Arc::new(Live {
-            session: Mutex::new(Tracked::Awake(session)),
-            phase: AtomicU8::new(phase as u8),
-            entered: AtomicU64::new(identity.accepted.0),
-            client: Arc::downgrade(client),
-            tape: tape.as_ref().map_or_else(Weak::new, Arc::downgrade),
-            identity,
-            host: Mutex::default(),
-        });
+        let live = Arc::new(Live::new(identity, client, tape.as_ref()));
+        let phase = live.phase();
         observer.started(Arc::clone(&live) as Arc<dyn LiveSession>);
         Witness {
             live,
@@ -229,7 +86,7 @@ impl Witness {
         if let Some(tape) = &self.tape {
             tape.host(socket.local_addr().ok(), clock::now());
         }
-        *self.live.host.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(socket);
+        self.live.host_is(socket);
     }
 
     /// Bytes were read from `from`.
@@ -441,8 +298,7 @@ impl Witness {
         }
         if phase != self.phase {
             let before = std::mem::replace(&mut self.phase, phase);
-            self.live.entered.store(at.0, Relaxed);
-            self.live.phase.store(phase as u8, Relaxed);
+            self.live.enters(phase, at);
             self.observer.phase(&*self.live, before, phase, at);
         }
     }
@@ -466,42 +322,6 @@ impl Witness {
         let record = SessionRecord { identity, timeline, verdict, ended: clock::now(), capture: None };
         self.observer.ended_with(record, Left { client_hello, tape: self.tape.take() });
     }
-}
-
-/// Tells the tracker something. Should it panic, that is a fault of ours and no reason to cut the connection: it stops
-/// reading, and the bytes go on. (Costs nothing while nothing panics.)
-fn contained(identity: &SessionIdentity, session: &mut Session, at: Timestamp, something: impl FnOnce(&mut Session)) {
-    if catch_unwind(AssertUnwindSafe(|| something(session))).is_ok() {
-        return;
-    }
-    // Giving up lets go of the state that may be half changed, and may itself stumble over it.
-    let given_up = catch_unwind(AssertUnwindSafe(|| session.give_up(GiveUp::Malformed, at))).is_ok();
-    if !given_up {
-        *session = Session::new(identity.accepted, Limits::default());
-        session.give_up(GiveUp::Malformed, at);
-    }
-    tracing::error!(session = %identity.id, "the tracker failed: this session is relayed unparsed; please report this");
-}
-
-/// The verdict of `rules` on a session. Should they panic, the session still has its one record, and that says whose fault
-/// the missing verdict is.
-fn judged(identity: &SessionIdentity, timeline: &Timeline, rules: impl FnOnce(&Timeline) -> Verdict) -> Verdict {
-    catch_unwind(AssertUnwindSafe(|| rules(timeline))).unwrap_or_else(|_| {
-        tracing::error!(session = %identity.id, "the diagnosis failed: this session has no verdict; please report this");
-        Verdict {
-            cause: Cause::UnknownClose,
-            side: Side::Proxy,
-            phase: timeline.phase(),
-            confidence: Confidence::Possible,
-            evidence: vec!["The diagnosis itself failed, which is a fault of this proxy; the bytes were relayed.".to_owned()],
-            alternatives: Vec::new(),
-            remedy: vec!["Report this session's id and the version of rdpscope to its maintainers.".to_owned()],
-            missing: Missing::default(),
-            smallest_change: Vec::new(),
-            end: None,
-            message: "No verdict: the diagnosis itself failed, a fault of this proxy".to_owned(),
-        }
-    })
 }
 
 impl Drop for Witness {
@@ -528,36 +348,31 @@ pub(super) mod tests {
     use tokio::net::TcpListener;
     use uuid::Uuid;
 
+    impl Witness {
+        pub(in crate::relay) fn live(&self) -> &Arc<Live> {
+            &self.live
+        }
+    }
+
     /// A witness of a connected socket, and the socket.
     pub(crate) async fn witness(observer: &Arc<Observer>) -> (Witness, Arc<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let client = Arc::new(client);
+        (Witness::new(Arc::new(identity()), &client, observer, &Arc::new(OpeningBudget::new(1 << 20))), client)
+    }
+
+    /// Some session that begins now.
+    pub(crate) fn identity() -> SessionIdentity {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 3389));
-        let identity = SessionIdentity {
+        SessionIdentity {
             id: Uuid::nil(),
             listener: Arc::from("front"),
             upstream: Arc::from("host:3389"),
             client: anywhere,
             local: anywhere,
             accepted: clock::now(),
-        };
-        let client = Arc::new(client);
-        (Witness::new(Arc::new(identity), &client, observer, &Arc::new(OpeningBudget::new(1 << 20))), client)
-    }
-
-    #[tokio::test]
-    async fn a_look_at_a_session_that_is_no_longer_followed_shows_its_bytes() {
-        let (mut witness, _client) = witness(&Observer::quiet()).await;
-        let live = Arc::clone(&witness.live);
-        witness.data(Peer::Client, b"SSH-2.0-OpenSSH_9.2\r\n");
-        assert!(witness.let_go, "nothing in here to follow");
-        witness.data(Peer::Client, &[0; 1000]);
-        witness.data(Peer::Host, &[0; 500]);
-        let seen = live.timeline();
-        assert_eq!(seen.opening, Opening::NotRdp);
-        assert_eq!((seen.traffic.client.bytes, seen.traffic.host.bytes), (1021, 500));
-        assert_eq!(live.traffic(), PerPeer { client: 1021, host: 500 });
-        assert!(live.tcp().client.is_some() && live.tcp().host.is_none());
+        }
     }
 
     #[tokio::test]
@@ -581,15 +396,6 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_diagnosis_that_panics_is_told_as_our_fault() {
-        let (witness, _client) = witness(&Observer::quiet()).await;
-        let identity = Arc::clone(&witness.live.identity);
-        let verdict = judged(&identity, &Timeline::default(), |_| panic!("a fault in the rules"));
-        assert_eq!((verdict.cause, verdict.side), (Cause::UnknownClose, Side::Proxy));
-        assert_eq!(judged(&identity, &Timeline::default(), diagnose), diagnose(&Timeline::default()));
-    }
-
-    #[tokio::test]
     async fn a_session_whose_task_is_dropped_is_reported_all_the_same() {
         let observer = Observer::quiet();
         let mut records = observer.records();
@@ -598,13 +404,5 @@ pub(super) mod tests {
         let record = records.try_recv().expect("a record");
         assert_eq!(record.timeline.proxy_act, Some(ProxyAct::Shutdown));
         assert!(records.try_recv().is_err(), "one record, not two");
-    }
-
-    #[tokio::test]
-    async fn tcp_info_is_not_read_from_a_socket_that_is_closed() {
-        let (witness, client) = witness(&Observer::quiet()).await;
-        assert!(witness.live.tcp().client.is_some());
-        drop(client);
-        assert!(witness.live.tcp().client.is_none());
     }
 }

@@ -5,6 +5,7 @@
 mod bridge;
 mod fields;
 mod probe;
+mod rdp;
 mod said;
 mod tls;
 
@@ -13,15 +14,14 @@ pub(super) use tls::{LIST, group, scheme, suite, version};
 use super::capture::is_wanted;
 use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id};
 use crate::analyze::analysis::Finding;
-use crate::probe::Probed;
 use fields::{
-    Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Negotiation, Network, OtherLeg,
-    Predicted, Rdp, Rdpscope, SessionId, Stages, Waiting,
+    Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Network, OtherLeg, Predicted, Rdp,
+    Rdpscope, SessionId, Stages, Waiting,
 };
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Verdict};
-use parser::profile::{Completeness, HostProfile};
-use parser::session::{Answer, Opening, PerPeer, Phase, TcpFacts, Timeline, Upstream};
+use parser::profile::HostProfile;
+use parser::session::{Opening, PerPeer, Phase, TcpFacts, Timeline, Upstream};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -239,58 +239,6 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// A host was asked what it accepts.
-    pub(crate) fn probe(probed: &'a Probed, at: Timestamp) -> Event<'a> {
-        let profile = &*probed.profile;
-        let outcome = match profile.completeness {
-            Completeness::Complete => "success",
-            Completeness::Partial(_) => "unknown",
-            Completeness::Unreachable(_) => "failure",
-        };
-        let mut event = Event::of_host(Action::Probe, &probed.upstream, probed.target.address, at);
-        event.event.outcome = Some(outcome);
-        event.event.duration = Some(nanoseconds(probed.took));
-        event.message =
-            format!("asked {} {}: {}", probed.upstream, probed.reason.words(), probe::words(profile)).into();
-        event.session = probed.session.map(|id| SessionId { id });
-        event.tls = tls::Tls::of_profile(profile);
-        let asked = probe::Asked { reason: probed.reason.name(), tls_first: probed.target.tls_first };
-        event.rdpscope.probe = Some(probe::Probe::of(profile, at).asked(asked));
-        event
-    }
-
-    /// A host accepts something else than when it was asked before.
-    pub(crate) fn host_changed(
-        upstream: &'a str,
-        address: SocketAddr,
-        noticed: &'a crate::probe::Noticed,
-        at: Timestamp,
-    ) -> Event<'a> {
-        let mut event = Event::of_host(Action::HostChanged, upstream, address, at);
-        let (after, before) = (Stamp(noticed.after), Stamp(noticed.before));
-        event.message = format!("host {upstream} {} (between {after} and {before})", noticed.text).into();
-        event.rdpscope.change = Some(probe::Change { what: noticed.what, text: &noticed.text, after, before });
-        event
-    }
-
-    fn of_host(action: Action, upstream: &'a str, address: SocketAddr, at: Timestamp) -> Event<'a> {
-        Event {
-            timestamp: Stamp(at),
-            event: EventFields { action: action.name(), ..EventFields::default() },
-            server: Some(host(upstream, Some(address))),
-            rdpscope: Rdpscope { schema: SCHEMA, ..Rdpscope::default() },
-            ..Event::default()
-        }
-    }
-
-    /// Adds what the host was found to accept.
-    fn learn(&mut self, profile: &'a HostProfile, at: Timestamp) {
-        self.rdpscope.probe = Some(probe::Probe::of(profile, at));
-        if let Some(tls) = &mut self.tls {
-            tls.learn(profile);
-        }
-    }
-
     /// All that is known of a live connection, without a verdict.
     pub(crate) fn live(
         identity: &'a SessionIdentity,
@@ -363,7 +311,7 @@ impl<'a> Event<'a> {
         if let Some(network) = &mut event.network {
             network.protocol = protocol(timeline.opening);
         }
-        event.rdp = Some(rdp(timeline, names));
+        event.rdp = Some(rdp::rdp(timeline, names));
         event.tls = tls::Tls::of(timeline);
         event.rdpscope.phase = Some(timeline.phase().name());
         event.rdpscope.close =
@@ -431,60 +379,6 @@ fn protocol(opening: Opening) -> &'static str {
         Opening::X224 => "rdp",
         Opening::TlsFirst | Opening::GatewayHttp => "rdg",
         Opening::Unknown | Opening::NotRdp => "unknown",
-    }
-}
-
-fn rdp<'a>(timeline: &'a Timeline, names: &Names) -> Rdp<'a> {
-    let request = timeline.request.as_ref();
-    let (selected, negotiation) = match &timeline.answer {
-        Some(Answer::Selected { protocol, flags }) => {
-            let flags = flags.names();
-            (Some(one(protocol.names())), Some(Negotiation { flags, ..Negotiation::default() }))
-        }
-        Some(Answer::Plain) => (Some("rdp".into()), None),
-        Some(Answer::Failure(code)) => {
-            let failure_name = code.name();
-            (None, Some(Negotiation { failure_code: Some(code.0), failure_name, ..Negotiation::default() }))
-        }
-        Some(Answer::Ultimatum(_) | Answer::Refused(_) | Answer::NotRdp(_)) | None => (None, None),
-    };
-    Rdp {
-        requested_protocols: request
-            .map(|r| r.protocols.map_or_else(|| vec!["rdp".into()], |protocols| protocols.names()))
-            .unwrap_or_default(),
-        selected_protocol: selected,
-        negotiation,
-        cookie: request.and_then(|r| r.cookie.as_deref()).and_then(|name| names.write(name)),
-        routing_token: request.and_then(|r| r.routing_token.as_deref()).and_then(|token| routing_token(token, names)),
-        correlation_id: request.and_then(|r| r.correlation_id).map(guid),
-        said: timeline.told.as_deref().map(|told| Box::new(said::Said::of(told, names))),
-        tracking: if timeline.gave_up.is_some() { "released" } else { "complete" },
-    }
-}
-
-/// A routing token is no user name, but a stranger chooses it: 64 characters tell one broker's token from another's.
-fn routing_token<'a>(token: &'a str, names: &Names) -> Option<Cow<'a, str>> {
-    const KEPT: usize = 64;
-    // A name that some front has put where the token belongs is still a name.
-    if let Some((before, name)) = token.split_once("mstshash=") {
-        return names.write(name).map(|name| format!("{before}mstshash={name}").into());
-    }
-    match token.char_indices().nth(KEPT) {
-        Some((cut, _)) => Some(format!("{}…", &token[..cut]).into()),
-        None => Some(token.into()),
-    }
-}
-
-/// A GUID as Windows prints it: its first three fields are little-endian on the wire. [MS-DTYP] 2.3.4.2
-fn guid(wire: [u8; 16]) -> Uuid {
-    Uuid::from_bytes_le(wire)
-}
-
-/// The one name there is, or all joined by `+`.
-fn one(names: Vec<Cow<'static, str>>) -> Cow<'static, str> {
-    match <[Cow<'static, str>; 1]>::try_from(names) {
-        Ok([name]) => name,
-        Err(names) => names.join("+").into(),
     }
 }
 

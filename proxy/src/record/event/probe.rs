@@ -1,12 +1,69 @@
 //! `rdpscope.probe` and `rdpscope.change`: what a host was found to accept, and what changed.
 
-use super::tls::{LIST, suite, version};
+use super::fields::{EventFields, Rdpscope, SessionId};
+use super::tls::{LIST, Tls, suite, version};
+use super::{Action, Event, SCHEMA, host, nanoseconds};
+use crate::probe::{Noticed, Probed};
 use crate::record::Stamp;
 use parser::Timestamp;
 use parser::profile::{Completeness, HostProfile};
 use parser::wire::CipherSuite;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::net::SocketAddr;
+
+impl<'a> Event<'a> {
+    /// A host was asked what it accepts.
+    pub(crate) fn probe(probed: &'a Probed, at: Timestamp) -> Event<'a> {
+        let profile = &*probed.profile;
+        let outcome = match profile.completeness {
+            Completeness::Complete => "success",
+            Completeness::Partial(_) => "unknown",
+            Completeness::Unreachable(_) => "failure",
+        };
+        let mut event = Event::of_host(Action::Probe, &probed.upstream, probed.target.address, at);
+        event.event.outcome = Some(outcome);
+        event.event.duration = Some(nanoseconds(probed.took));
+        event.message = format!("asked {} {}: {}", probed.upstream, probed.reason.words(), words(profile)).into();
+        event.session = probed.session.map(|id| SessionId { id });
+        event.tls = Tls::of_profile(profile);
+        let asked = Asked { reason: probed.reason.name(), tls_first: probed.target.tls_first };
+        event.rdpscope.probe = Some(Probe::of(profile, at).asked(asked));
+        event
+    }
+
+    /// A host accepts something else than when it was asked before.
+    pub(crate) fn host_changed(
+        upstream: &'a str,
+        address: SocketAddr,
+        noticed: &'a Noticed,
+        at: Timestamp,
+    ) -> Event<'a> {
+        let mut event = Event::of_host(Action::HostChanged, upstream, address, at);
+        let (after, before) = (Stamp(noticed.after), Stamp(noticed.before));
+        event.message = format!("host {upstream} {} (between {after} and {before})", noticed.text).into();
+        event.rdpscope.change = Some(Change { what: noticed.what, text: &noticed.text, after, before });
+        event
+    }
+
+    fn of_host(action: Action, upstream: &'a str, address: SocketAddr, at: Timestamp) -> Event<'a> {
+        Event {
+            timestamp: Stamp(at),
+            event: EventFields { action: action.name(), ..EventFields::default() },
+            server: Some(host(upstream, Some(address))),
+            rdpscope: Rdpscope { schema: SCHEMA, ..Rdpscope::default() },
+            ..Event::default()
+        }
+    }
+
+    /// Adds what the host was found to accept.
+    pub(super) fn learn(&mut self, profile: &'a HostProfile, at: Timestamp) {
+        self.rdpscope.probe = Some(Probe::of(profile, at));
+        if let Some(tls) = &mut self.tls {
+            tls.learn(profile);
+        }
+    }
+}
 
 /// What the host accepts, in short.
 #[derive(Clone, Debug, Default, Serialize)]
