@@ -9,6 +9,7 @@ mod detail;
 mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod log_file;
 mod profile;
 mod queue;
 mod redact;

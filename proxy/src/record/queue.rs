@@ -7,9 +7,9 @@
 //! written at once; while more keep coming the thread gathers them for [`GATHER`], so that a busy proxy wakes it a
 //! hundred times a second and not ten thousand times.
 
+use super::log_file::LogFile;
 use super::socket::Socket;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -30,7 +30,8 @@ pub type Dropped = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// Where lines go.
 pub enum Sink {
-    /// Appended to a file, which is made when absent and opened anew by [`Writer::reopen`].
+    /// Appended to a file, which is made when absent, also when somebody removes it, and opened anew by
+    /// [`Writer::reopen`].
     File(PathBuf),
     /// Any stream: standard output, standard error, a test's buffer.
     Stream(Box<dyn Write + Send>),
@@ -237,8 +238,7 @@ impl<L> Shared<L> {
 /// The far end.
 struct Out {
     name: &'static str,
-    path: Option<PathBuf>,
-    stream: Box<dyn Write + Send>,
+    stream: Stream,
     /// The last write broke off inside a line.
     torn: bool,
     /// Lines lost since the fault was said.
@@ -248,33 +248,60 @@ struct Out {
     ends: Vec<usize>,
 }
 
+enum Stream {
+    File(LogFile),
+    Other(Box<dyn Write + Send>),
+}
+
+impl Stream {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Stream::File(file) => file,
+            Stream::Other(stream) => stream,
+        }
+    }
+}
+
 impl Out {
     fn open(name: &'static str, sink: Sink) -> io::Result<Out> {
-        let (path, stream): (_, Box<dyn Write + Send>) = match sink {
-            Sink::File(path) => {
-                let file = append(&path)?;
-                (Some(path), Box::new(file))
-            }
-            Sink::Stream(stream) => (None, stream),
+        let stream = match sink {
+            Sink::File(path) => Stream::File(LogFile::open(path)?),
+            Sink::Stream(stream) => Stream::Other(stream),
         };
-        Ok(Out { name, path, stream, torn: false, failing: None, chunk: Vec::new(), ends: Vec::new() })
+        let torn = matches!(&stream, Stream::File(file) if file.ends_within_a_line());
+        Ok(Out { name, stream, torn, failing: None, chunk: Vec::new(), ends: Vec::new() })
     }
 
     fn reopen(&mut self) {
-        let Some(path) = &self.path else { return };
-        match append(path) {
-            Ok(file) => {
-                self.stream = Box::new(file);
-                self.torn = false;
-            }
-            Err(error) => {
-                tracing::error!("{}: cannot open it anew, going on with the old file: {error}", path.display())
-            }
+        if let Err(error) = self.open_anew() {
+            tracing::error!("{}: cannot open it anew, going on with the old file: {error}", self.place());
         }
+    }
+
+    fn open_anew(&mut self) -> io::Result<()> {
+        if let Stream::File(file) = &mut self.stream {
+            *file = LogFile::open(file.path().to_owned())?;
+            self.torn = file.ends_within_a_line();
+        }
+        Ok(())
+    }
+
+    /// A file that was removed is made anew: what goes into the old one is gone.
+    fn follow(&mut self) -> io::Result<()> {
+        if matches!(&self.stream, Stream::File(file) if file.is_removed()) {
+            self.open_anew()?;
+            tracing::warn!("{}: it was removed, and is made anew", self.place());
+        }
+        Ok(())
     }
 
     /// Writes what it can; returns how many lines were lost.
     fn write<L>(&mut self, batch: VecDeque<L>, form: &mut impl FnMut(L, &mut Vec<u8>)) -> u64 {
+        if let Err(error) = self.follow() {
+            let missed = batch.len() as u64;
+            self.fails(missed, &error);
+            return missed;
+        }
         let mut lost = 0;
         let mut lines = batch.into_iter();
         while lines.len() > 0 {
@@ -312,7 +339,7 @@ impl Out {
     fn put(&mut self, chunk: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut written = 0;
         while written < chunk.len() {
-            match self.stream.write(&chunk[written..]) {
+            match self.stream.writer().write(&chunk[written..]) {
                 Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -321,7 +348,7 @@ impl Out {
                 Err(error) => return Err((written, error)),
             }
         }
-        self.stream.flush().map_err(|error| (written, error))
+        self.stream.writer().flush().map_err(|error| (written, error))
     }
 
     fn works(&mut self) {
@@ -342,13 +369,11 @@ impl Out {
     }
 
     fn place(&self) -> String {
-        self.path.as_ref().map_or_else(|| self.name.to_owned(), |path| path.display().to_string())
+        match &self.stream {
+            Stream::File(file) => file.path().display().to_string(),
+            Stream::Other(_) => self.name.to_owned(),
+        }
     }
-}
-
-fn append(path: &std::path::Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
 
 #[cfg(test)]
@@ -435,20 +460,60 @@ mod tests {
         assert_eq!(count.load(Relaxed), 1);
     }
 
-    #[test]
-    fn reopening_follows_a_rotated_file() {
+    fn scratch() -> PathBuf {
         let directory = std::env::temp_dir().join(format!("rdpscope-queue-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    fn write_one(writer: &Writer<&'static [u8]>, line: &'static [u8]) {
+        assert!(push(writer, line) && writer.flush(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn reopening_follows_a_rotated_file() {
+        let directory = scratch();
         let (path, old) = (directory.join("events.jsonl"), directory.join("events.jsonl.1"));
         let writer = Writer::start("test", Sink::File(path.clone()), 1000, counting().0, plain).unwrap();
-        push(&writer, b"one\n");
-        assert!(writer.flush(Duration::from_secs(10)));
+        write_one(&writer, b"one\n");
         std::fs::rename(&path, &old).unwrap();
+        write_one(&writer, b"two\n");
         writer.reopen();
-        push(&writer, b"two\n");
-        assert!(writer.flush(Duration::from_secs(10)));
-        assert_eq!(std::fs::read(&old).unwrap(), b"one\n");
+        write_one(&writer, b"three\n");
+        assert_eq!(std::fs::read(&old).unwrap(), b"one\ntwo\n");
+        assert_eq!(std::fs::read(&path).unwrap(), b"three\n");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_made_anew_and_what_cannot_be_made_is_counted() {
+        let directory = scratch();
+        let path = directory.join("events.jsonl");
+        let (dropped, count) = counting();
+        let writer = Writer::start("test", Sink::File(path.clone()), 1000, dropped, plain).unwrap();
+        write_one(&writer, b"one\n");
+        std::fs::remove_file(&path).unwrap();
+        write_one(&writer, b"two\n");
         assert_eq!(std::fs::read(&path).unwrap(), b"two\n");
+        std::fs::remove_dir_all(&directory).unwrap();
+        write_one(&writer, b"nowhere\n");
+        assert_eq!(count.load(Relaxed), 1);
+        std::fs::create_dir(&directory).unwrap();
+        write_one(&writer, b"three\n");
+        assert_eq!((std::fs::read(&path).unwrap().as_slice(), count.load(Relaxed)), (b"three\n".as_slice(), 1));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn half_a_line_of_an_earlier_process_does_not_spoil_the_first_of_ours() {
+        let directory = scratch();
+        let path = directory.join("events.jsonl");
+        for (before, after) in [("{\"half", "{\"half\none\n"), ("whole\n", "whole\none\n"), ("", "one\n")] {
+            std::fs::write(&path, before).unwrap();
+            let writer = Writer::start("test", Sink::File(path.clone()), 1000, counting().0, plain).unwrap();
+            write_one(&writer, b"one\n");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        }
         std::fs::remove_dir_all(directory).unwrap();
     }
 
