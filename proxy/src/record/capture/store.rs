@@ -13,7 +13,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
 const ENDING: &str = ".pcapng";
@@ -24,6 +24,9 @@ const UNFINISHED: &str = ".pcapng.new";
 const HEAD: u64 = 192 << 10;
 /// Files that must stay possible beside ours.
 const MIN_INODES: u64 = 64;
+
+/// A disk that is full and not full in turn is told of at most this often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// What the disk has to spare; in tests, what they say.
 pub(crate) type Space = Box<dyn Fn(&Path) -> io::Result<DiskSpace> + Send>;
@@ -51,6 +54,8 @@ pub(crate) struct Store {
     files: BTreeMap<Uuid, u64>,
     total: u64,
     space: Space,
+    /// When it was said that nothing can be written, until it can be again.
+    said: Option<Instant>,
 }
 
 /// The name of the capture of a session.
@@ -91,7 +96,7 @@ impl Store {
         let trial = directory.join(format!(".{}{UNFINISHED}", Uuid::now_v7()));
         create(&trial).map_err(failed("cannot write into the directory of captures"))?;
         let _ = fs::remove_file(&trial);
-        let mut store = Store { directory, bounds, files: BTreeMap::new(), total: 0, space };
+        let mut store = Store { directory, bounds, files: BTreeMap::new(), total: 0, space, said: None };
         for entry in found.flatten() {
             store.find(&entry);
         }
@@ -113,15 +118,52 @@ impl Store {
         self.total
     }
 
-    /// Whether a file of this size may be written now, the removal of older ones included.
-    pub(crate) fn may_write(&self, size: u64) -> Result<(), NotWritten> {
-        let space = (self.space)(&self.directory).map_err(|_| NotWritten::Error)?;
+    /// Whether a file of this size may be written now, the removal of older ones included. What keeps it from that is said.
+    pub(crate) fn may_write(&mut self, size: u64) -> Result<(), NotWritten> {
+        let space = match (self.space)(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_anew(),
+            space => space,
+        };
+        let space = match space {
+            Ok(space) => space,
+            Err(error) => return Err(self.fails(NotWritten::Error, &error.to_string())),
+        };
         // Within the bounds older files make room, on the disk too.
         let given_back = (self.total + size).saturating_sub(self.bounds.max_total_bytes).min(self.total);
         let left = (space.free + given_back).saturating_sub(size);
-        match left >= self.bounds.min_free && space.inodes.is_none_or(|inodes| inodes >= MIN_INODES) {
-            true => Ok(()),
-            false => Err(NotWritten::DiskFull),
+        if left < self.bounds.min_free {
+            let (free, kept) = (space.free >> 20, self.bounds.min_free >> 20);
+            let why = format!("its disk has {free} MiB free, and `min_free` of [capture] keeps {kept} MiB");
+            return Err(self.fails(NotWritten::DiskFull, &why));
+        }
+        if let Some(inodes) = space.inodes.filter(|inodes| *inodes < MIN_INODES) {
+            return Err(self.fails(NotWritten::DiskFull, &format!("its disk has room for {inodes} files more (inodes)")));
+        }
+        Ok(())
+    }
+
+    /// Somebody removed the directory with all that was in it.
+    fn make_anew(&mut self) -> io::Result<DiskSpace> {
+        DirBuilder::new().mode(0o700).create(&self.directory)?;
+        tracing::warn!("{}: the directory of captures was removed, and is made anew", self.directory.display());
+        self.files.clear();
+        self.total = 0;
+        (self.space)(&self.directory)
+    }
+
+    fn fails(&mut self, reason: NotWritten, why: &str) -> NotWritten {
+        if self.said.is_none() {
+            self.said = Some(Instant::now());
+            let directory = self.directory.display();
+            tracing::warn!("{directory}: captures are not written until it works again: {why}");
+        }
+        reason
+    }
+
+    fn works(&mut self) {
+        if self.said.is_some_and(|at| at.elapsed() >= SAY_EVERY) {
+            self.said = None;
+            tracing::info!("{}: captures are written again", self.directory.display());
         }
     }
 
@@ -136,10 +178,10 @@ impl Store {
             create(&unfinished).and_then(|mut new| new.write_all(file)).and_then(|()| fs::rename(&unfinished, &path));
         if let Err(error) = written {
             let _ = fs::remove_file(&unfinished);
-            tracing::warn!("a capture cannot be written to {}: {error}", path.display());
             let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            return Err(if full { NotWritten::DiskFull } else { NotWritten::Error });
+            return Err(self.fails(if full { NotWritten::DiskFull } else { NotWritten::Error }, &error.to_string()));
         }
+        self.works();
         self.forget(session);
         self.files.insert(session, size);
         self.total += size;

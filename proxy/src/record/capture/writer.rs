@@ -59,8 +59,8 @@ struct State {
     reserved: usize,
     working: bool,
     over: bool,
-    /// The disk had no room when it was last asked.
-    full: bool,
+    /// Why nothing could be written when the disk was last asked.
+    refused: Option<NotWritten>,
     /// Places given in this second, since 1970.
     second: (i64, u32),
 }
@@ -139,11 +139,11 @@ impl Captures {
             Some(Stopped::Full | Stopped::Unread) | None => {}
         }
         let mut state = self.shared.lock();
-        if state.full {
+        if let Some(why) = state.refused {
             // Asked again by the thread, which is the one that may wait for a disk.
             self.shared.work.notify_one();
             drop(state);
-            return refuse(NotWritten::DiskFull);
+            return refuse(why);
         }
         if state.over || state.jobs.len() + state.reserved >= QUEUE {
             drop(state);
@@ -274,9 +274,9 @@ impl Shared {
                 store.expire(SystemTime::now());
             }
             self.tally.stored(store.total());
-            let full = store.may_write(0).is_err();
+            let refused = store.may_write(0).err();
             let mut state = self.lock();
-            state.full = full;
+            state.refused = refused;
             state.working = false;
             if state.jobs.is_empty() {
                 self.idle.notify_all();
@@ -391,10 +391,13 @@ mod tests {
 
     impl Stage {
         fn new() -> Stage {
+            Stage::on(Box::new(|_| Ok(DiskSpace { free: 1 << 40, inodes: None })))
+        }
+
+        fn on(space: Space) -> Stage {
             let directory = std::env::temp_dir().join(format!("rdpscope-writer-{}", Uuid::now_v7()));
             let counts = Arc::new(Counts::default());
             let names = Names::new(config::UserNames::Drop, None).unwrap();
-            let space: Space = Box::new(|_| Ok(DiskSpace { free: 1 << 40, inodes: None }));
             let captures =
                 Captures::start_on(&Capture::into(directory), names, Box::new(Arc::clone(&counts)), space).unwrap();
             Stage { captures, counts, budget: Arc::new(OpeningBudget::new(1 << 20)) }
@@ -439,6 +442,16 @@ mod tests {
         stage.flush();
         assert_eq!(stage.counts.written.load(Relaxed), 101);
         assert_eq!(stage.budget.used(), 0);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_an_error_and_not_full() {
+        let stage = Stage::on(Box::new(|_| Err(io::ErrorKind::PermissionDenied.into())));
+        for number in 0..3 {
+            stage.end(number, Cause::CertExpired, 20);
+            stage.flush();
+        }
+        assert_eq!((stage.counts.of(NotWritten::Error), stage.counts.of(NotWritten::DiskFull)), (3, 0));
     }
 
     #[test]

@@ -158,6 +158,22 @@ fn nothing_is_written_where_the_disk_is_nearly_full() {
 }
 
 #[test]
+fn a_directory_that_was_removed_is_made_anew_and_one_that_cannot_be_is_no_full_disk() {
+    let room = Room::new();
+    let inside = Capture { directory: room.0.join("captures"), ..bounds(&room) };
+    fs::create_dir(&room.0).unwrap();
+    let mut store = Store::open(inside, super::space()).unwrap();
+    store.write(session(1), &file(200)).unwrap();
+    fs::remove_dir_all(room.0.join("captures")).unwrap();
+    assert_eq!(store.write(session(2), &file(300)), Ok(()));
+    assert_eq!((store.total(), store.path(session(2)).exists()), (300, true), "what is gone does not count");
+    let mode = fs::metadata(room.0.join("captures")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700);
+    fs::remove_dir_all(&room.0).unwrap();
+    assert_eq!((store.may_write(0), store.write(session(3), &file(1))), (Err(NotWritten::Error), Err(NotWritten::Error)));
+}
+
+#[test]
 fn nothing_is_written_where_no_more_files_can_be_made() {
     let room = Room::new();
     let space = |inodes| -> Space { Box::new(move |_| Ok(DiskSpace { free: 1 << 40, inodes })) };
