@@ -46,9 +46,7 @@ pub(crate) fn disagreements(
             });
         }
         let address = this.listener.listen;
-        if address.port() != 0
-            && let Some(twin) = earlier.iter().find(|other| other.listener.listen == address)
-        {
+        if let Some(twin) = earlier.iter().find(|other| other.listener.listen == address && address.port() != 0) {
             problems.push(Problem {
                 title: format!("two listeners are to listen on {address}"),
                 at: this.listen.clone(),
@@ -56,12 +54,31 @@ pub(crate) fn disagreements(
                 also: Some((twin.listen.clone(), "first here".to_owned())),
                 help: vec!["one address and port leads to one host: take another port or another address".to_owned()],
             });
+        } else if let Some(twin) = earlier.iter().find(|other| overlap(other.listener.listen, address)) {
+            let (all, one) = match address.ip().is_unspecified() {
+                true => (address, twin.listener.listen),
+                false => (twin.listener.listen, address),
+            };
+            problems.push(Problem {
+                title: format!("two listeners are to listen on {one}"),
+                at: this.listen.clone(),
+                label: format!("{} is every address of this machine", all.ip()),
+                also: Some((twin.listen.clone(), "the other one".to_owned())),
+                help: vec![format!("take another port for one of them, or addresses in place of {}", all.ip())],
+            });
         }
         let ipv4_apart = takes_ipv4_apart(listeners, address.port());
         problems.extend(admin_in_the_way(this, admin.as_ref(), ipv4_apart, place));
     }
     problems.extend(loops(listeners));
     problems
+}
+
+/// Can these two not be listened on at once, one being all addresses of its family? Two that are the same are another mistake.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    let same_port = one.port() == other.port() && one.port() != 0;
+    same_family && same_port && one != other && (one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
 /// `[::]` takes IPv4 too, as everywhere on Linux, unless a listener has that port on IPv4.
@@ -168,6 +185,18 @@ mod tests {
     #[test]
     fn the_ipv6_wildcard_leaves_ipv4_to_a_listener_that_has_it() {
         assert_eq!(shown(&[("[::]:3389", "127.0.0.1:3389"), ("127.0.0.1:3389", "rds07")], "off"), "");
+    }
+
+    #[test]
+    fn all_addresses_and_one_of_them_cannot_both_be_listened_on() {
+        for (all, one) in [("0.0.0.0:3389", "10.0.0.5:3389"), ("[::]:3389", "[::1]:3389")] {
+            for pair in [[(all, "rds07"), (one, "rds08")], [(one, "rds08"), (all, "rds07")]] {
+                let said = shown(&pair, "off");
+                assert!(said.contains(&format!("two listeners are to listen on {one}")), "{said}");
+            }
+        }
+        assert_eq!(shown(&[("0.0.0.0:3389", "rds07"), ("10.0.0.5:3390", "rds08")], "off"), "");
+        assert_eq!(shown(&[("0.0.0.0:3389", "rds07"), ("[::1]:3389", "rds08")], "off"), "");
     }
 
     #[test]
