@@ -4,6 +4,7 @@
 //! calls.
 
 mod error;
+mod reload;
 
 pub use crate::relay::Form;
 pub use error::RunError;
@@ -18,6 +19,7 @@ use crate::shutdown::Sessions;
 use crate::sys;
 use crate::upstream::Resolver;
 use config::{Listener, Settings};
+use reload::Kept;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 /// What `run` needs besides the settings.
 #[derive(Default)]
 pub struct RunOptions {
-    /// What SIGHUP does; without it the signal is noted and nothing changes.
+    /// What SIGHUP reads; without it only the event log is opened anew.
     pub reload: Option<Reload>,
 }
 
@@ -54,6 +56,7 @@ pub struct Proxy {
 struct State {
     listeners: Vec<Listening>,
     settings: Settings,
+    kept: Kept,
     draining: bool,
 }
 
@@ -113,7 +116,8 @@ impl Proxy {
             tracing::info!("admin on http://{address}/");
         }
         shared.observer.readiness(Readiness::Ready);
-        Ok(Proxy { shared, prober, admin, state: Mutex::new(State { listeners, settings, draining: false }) })
+        let kept = Kept::of(&settings);
+        Ok(Proxy { shared, prober, admin, state: Mutex::new(State { listeners, settings, kept, draining: false }) })
     }
 
     /// Name and real address of each listener, in the order of the configuration.
@@ -175,7 +179,9 @@ impl Proxy {
             Ok(bound) => bound,
             Err(error) => {
                 state.listeners = old.into_iter().flatten().collect();
-                return Err(error);
+                let own = state.listeners.iter().map(|own| (format!("listener {}", own.plan().name), own.address));
+                let admin = self.admin.map(|address| ("the admin endpoint".to_owned(), address));
+                return Err(reload::by_ourselves(error, own.chain(admin)));
             }
         };
         let mut bound = bound.into_iter();
@@ -191,18 +197,12 @@ impl Proxy {
             tracing::info!("no longer listening on {} ({})", gone.address, gone.plan().name);
             gone.close().await;
         }
-        let old = &state.settings;
-        if settings.admin != old.admin || settings.events != old.events || settings.capture != old.capture {
-            tracing::warn!("changes of [admin], [events] and [capture] take effect after a restart");
+        let waiting = state.kept.waits_for_restart(&settings);
+        if !waiting.is_empty() {
+            tracing::warn!("changes of {} take effect after a restart", waiting.join(", "));
         }
         self.shared.observer.lower_secrets(settings.capture.as_ref().and_then(|capture| capture.secrets_until));
         config::warnings(&settings).iter().for_each(|warning| tracing::warn!("{warning}"));
-        if settings.limits.threads != state.settings.limits.threads {
-            tracing::warn!("a change of `threads` in [limits] takes effect after a restart");
-        }
-        if settings.probe.state != state.settings.probe.state {
-            tracing::warn!("a change of `state` in [probe] takes effect after a restart");
-        }
         self.shared.budget.resize(settings.limits.opening_memory);
         self.shared.observer.configured(&settings);
         self.prober.configure(&settings);
@@ -267,12 +267,16 @@ pub async fn run(settings: Settings, options: RunOptions) -> Result<(), RunError
 }
 
 async fn reload(proxy: &Proxy, hook: Option<&Reload>) {
-    let result = match hook {
-        None => Err("this proxy was started without a configuration file; restart it to change its flags".to_owned()),
-        Some(hook) => match hook() {
-            Ok(settings) => proxy.reload(settings).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error),
-        },
+    let Some(hook) = hook else {
+        // Log rotation sends the signal too, so this is no failure.
+        proxy.observer().reopen();
+        return tracing::info!(
+            "the event log is opened anew; there is no file to read again, and flags take a restart"
+        );
+    };
+    let result = match hook() {
+        Ok(settings) => proxy.reload(settings).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
     };
     match &result {
         Ok(()) => tracing::info!("configuration reloaded"),
@@ -293,7 +297,7 @@ async fn drain(proxy: &Proxy, signals: &mut Signals) {
     let cut_short = tokio::select! {
         () = proxy.idle() => false,
         () = tokio::time::sleep(patience) => true,
-        () = signals.stop() => true,
+        () = signals.stop(proxy.observer()) => true,
     };
     let live = proxy.live();
     proxy.stop().await;
@@ -426,9 +430,12 @@ impl Signals {
         }
     }
 
-    /// The next SIGTERM or SIGINT.
-    async fn stop(&mut self) {
-        while let Wake::Reload = self.next().await {}
+    /// The next SIGTERM or SIGINT. A drain may last for hours, and logs are rotated meanwhile.
+    async fn stop(&mut self, observer: &Observer) {
+        while let Wake::Reload = self.next().await {
+            observer.reopen();
+            tracing::info!("draining: the event log is opened anew, the configuration is not read again");
+        }
     }
 }
 

@@ -98,6 +98,75 @@ fn a_bad_file_at_reload_is_pointed_at_and_the_running_configuration_stays() -> s
 }
 
 #[test]
+fn a_rotated_event_log_is_opened_anew_without_a_file_and_while_draining() -> std::io::Result<()> {
+    let host = TcpListener::bind("127.0.0.1:0")?;
+    let upstream = host.local_addr()?.to_string();
+    let events = file("rotated.jsonl", "");
+    let (path, old) = (events.to_str().unwrap_or_default(), events.with_extension("1"));
+    let mut running = Running::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &upstream,
+        "--probe",
+        "off",
+        "--admin",
+        "127.0.0.1:0",
+        "--event-log",
+        path,
+    ])?;
+    let client = TcpStream::connect(running.address())?;
+    let at_host = host.accept()?;
+    std::fs::rename(&events, &old)?;
+    running.signal("HUP")?;
+    let line = running.wait_for("opened anew");
+    assert!(!line.contains("ERROR"), "nothing is wrong: {line}");
+    running.signal("TERM")?;
+    running.wait_for("draining: 1 session");
+    std::fs::rename(&events, &old)?;
+    running.signal("HUP")?;
+    running.wait_for("draining: the event log is opened anew");
+    drop((client, at_host));
+    assert_eq!(running.exit_code()?, Some(0), "{:#?}", running.log);
+    let written = std::fs::read_to_string(&events)?;
+    assert!(written.contains("session_end") && written.contains("drained"), "{written}");
+    Ok(())
+}
+
+#[test]
+fn a_reload_says_which_changes_wait_for_a_restart_and_which_port_is_our_own() -> std::io::Result<()> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let with = |listen: &str, more: &str| {
+        format!(
+            "[[listener]]\nname = 'front'\nlisten = '{listen}'\nupstream = '127.0.0.1:1'\n[admin]\nlisten = 'off'\n\
+             [events]\npath = 'off'\n{more}"
+        )
+    };
+    let good = with(&address.to_string(), "");
+    let path = file("waits.toml", &good);
+    let mut running = Running::start(&["--config", path.to_str().unwrap_or_default()])?;
+    running.address();
+    // The last line of each reload says how it went.
+    let mut reload = |text: &str| -> std::io::Result<String> {
+        std::fs::write(&path, text)?;
+        let before = running.log.len();
+        running.signal("HUP")?;
+        running.wait_for("reloaded");
+        Ok(running.log[before..].join("\n"))
+    };
+    let changed = with(&address.to_string(), "[limits]\nevent_queue = '1MiB'\n");
+    for _ in 0..2 {
+        let said = reload(&changed)?;
+        assert!(said.contains("changes of `event_queue` of [limits] take effect after a restart"), "{said}");
+    }
+    let said = reload(&good)?;
+    assert!(!said.contains("after a restart"), "{said}");
+    let said = reload(&with(&format!("0.0.0.0:{}", address.port()), ""))?;
+    assert!(said.contains(&format!("listener front of this proxy listens on {address}")), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_log_reader_that_leaves_does_not_end_the_proxy() -> std::io::Result<()> {
     let mut running = Running::start(&[
         "--listen",

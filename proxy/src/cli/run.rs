@@ -24,7 +24,7 @@ Signals:
   SIGTERM, SIGINT  take no new sessions, let live ones go on up to drain_timeout (12h by default);
                    a second one ends now
   SIGHUP           read the file again; a bad file leaves the running configuration in force, and
-                   the log says why
+                   the log says why. The event log is opened anew, as after log rotation
 
 Probing:
   A session that failed in a way that only the host's own answers explain makes rdpscope ask the

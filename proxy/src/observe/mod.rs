@@ -102,11 +102,16 @@ impl Observer {
         self.readiness.store(readiness as u8, Relaxed);
     }
 
-    /// The configuration was read again, or why it was not. The event file is opened anew either way.
-    pub fn reloaded(&self, result: Result<(), &str>) {
+    /// The event file may have been rotated: the next event goes where its name leads now.
+    pub fn reopen(&self) {
         if let Some(file) = &self.file {
             file.reopen();
         }
+    }
+
+    /// The configuration was read again, or why it was not. The event file is opened anew either way.
+    pub fn reloaded(&self, result: Result<(), &str>) {
+        self.reopen();
         self.metrics.reloaded(result.is_ok());
         let message = match result {
             Ok(()) => "configuration reloaded".to_owned(),

@@ -20,6 +20,21 @@ pub enum RunError {
         /// What bind(2) said.
         source: io::Error,
     },
+    /// A listening address that an older one of this very proxy is in the way of.
+    #[error(
+        "{name}: cannot listen on {address}: {by} of this proxy listens on {own}, and a reload opens new addresses before it \
+         closes old ones. Restart it, or take another port"
+    )]
+    Ours {
+        /// `listener NAME`.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// `listener NAME`, or `the admin endpoint`.
+        by: String,
+        /// What that one listens on.
+        own: SocketAddr,
+    },
     /// A port that needs a privilege.
     #[error(
         "{name}: cannot listen on {address}: permission denied. Ports below 1024 need CAP_NET_BIND_SERVICE \

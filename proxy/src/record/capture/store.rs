@@ -137,7 +137,9 @@ impl Store {
             return Err(self.fails(NotWritten::DiskFull, &why));
         }
         if let Some(inodes) = space.inodes.filter(|inodes| *inodes < MIN_INODES) {
-            return Err(self.fails(NotWritten::DiskFull, &format!("its disk has room for {inodes} files more (inodes)")));
+            return Err(
+                self.fails(NotWritten::DiskFull, &format!("its disk has room for {inodes} files more (inodes)"))
+            );
         }
         Ok(())
     }

@@ -170,7 +170,10 @@ fn a_directory_that_was_removed_is_made_anew_and_one_that_cannot_be_is_no_full_d
     let mode = fs::metadata(room.0.join("captures")).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o700);
     fs::remove_dir_all(&room.0).unwrap();
-    assert_eq!((store.may_write(0), store.write(session(3), &file(1))), (Err(NotWritten::Error), Err(NotWritten::Error)));
+    assert_eq!(
+        (store.may_write(0), store.write(session(3), &file(1))),
+        (Err(NotWritten::Error), Err(NotWritten::Error))
+    );
 }
 
 #[test]
