@@ -161,3 +161,12 @@ fn a_reader_that_leaves_early_is_no_failure() -> std::io::Result<()> {
     assert_eq!(child.wait()?.code(), Some(0));
     Ok(())
 }
+
+#[test]
+fn a_host_whose_name_is_unknown_was_probed_now_and_not_in_1970() {
+    let output = rdpscope(&["probe", "no-such-host.invalid", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(err(&output).contains("cannot be resolved"), "{}", err(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("\"begun\": \"2") && !text.contains("\"1970-"), "{text}");
+}

@@ -60,7 +60,7 @@ pub(super) struct Diff {
     /// A recorded session: its `session.id`, or the beginning of it
     #[arg(long, value_name = "ID", requires = "event_log", conflicts_with = "capture")]
     session: Option<String>,
-    /// The event log that holds the session
+    /// The event log that holds the session; gzip too
     #[arg(long, value_name = "FILE", requires = "session")]
     event_log: Option<PathBuf>,
     /// A pcap or pcapng file: the client of the first connection in it that has a ClientHello

@@ -124,7 +124,9 @@ impl Probe {
 
     async fn probe(&self, upstream: &config::Upstream) -> Probed {
         let begun = Instant::now();
-        let (mut profile, mut address, mut gateway) = (HostProfile::default(), None, Vec::new());
+        let at = rdpscope::clock::now();
+        let unasked = HostProfile { begun: at, ended: at, ..HostProfile::default() };
+        let (mut profile, mut address, mut gateway) = (unasked, None, Vec::new());
         let mut no_credssp = None;
         match Resolver::default().resolve(upstream).await {
             Err((_, words)) => {

@@ -1,16 +1,19 @@
 //! The client of a comparison: a named Windows version, or the hello of a recorded session or of a capture.
 
 use super::captured::Captured;
+use flate2::read::MultiGzDecoder;
 use parser::profile::{Offer, WindowsVersion};
 use parser::wire::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 /// No event is longer: the lists of a hello are bounded. What is longer is no event log.
 const LINE: u64 = 1 << 20;
+/// RFC 1952 2.3.1
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Whose offer is held against the hosts.
 pub(super) enum Client {
@@ -33,15 +36,14 @@ impl Client {
         WindowsVersion::from_name(name).map(Client::Windows).ok_or_else(|| {
             let near = config::nearest(&name.to_lowercase(), WindowsVersion::all().iter().map(|row| row.id));
             let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            format!("no Windows version is called `{shown}`{near} `--client list` prints all of them")
+            format!("no Windows version is called `{shown}`{near}; `--client list` prints all of them")
         })
     }
 
     /// The last event of this session that has a hello.
     pub(super) fn recorded(id: &str, file: &Path) -> Result<Client, String> {
         let shown = file.display();
-        let open = File::open(file).map_err(|error| format!("{shown}: {error}"))?;
-        let mut reader = BufReader::new(open);
+        let mut reader = event_log(file).map_err(|error| format!("{shown}: {error}"))?;
         let mut found: Option<(String, Offer)> = None;
         let mut known: Option<String> = None;
         loop {
@@ -101,6 +103,15 @@ impl Client {
     }
 }
 
+/// The lines of an event log, also of one that log rotation has compressed.
+fn event_log(file: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut plain = BufReader::new(File::open(file)?);
+    match plain.fill_buf()?.starts_with(&GZIP) {
+        true => Ok(Box::new(BufReader::new(MultiGzDecoder::new(plain)))),
+        false => Ok(Box::new(plain)),
+    }
+}
+
 /// Every Windows version, one line each.
 pub(super) fn list() -> String {
     let mut out = String::new();
@@ -152,6 +163,7 @@ fn code(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::io::Write;
 
     #[test]
     fn the_hello_of_an_event_is_read_back() {
@@ -166,5 +178,22 @@ mod tests {
         assert_eq!(read.groups, Some(vec![NamedGroup::X25519, NamedGroup(0x1234)]));
         assert_eq!(read.signature_schemes, None);
         assert!(offer(&Value::Null).is_none());
+    }
+
+    #[test]
+    fn a_session_is_found_in_a_plain_and_in_a_compressed_event_log() {
+        let event = json!({"session": {"id": "0193f2a6-7c1e"}, "tls": {"client": {
+            "supported_versions": ["1.2"], "supported_ciphers": ["TLS_AES_256_GCM_SHA384"]}}});
+        let lines = format!("{{\"half\n{event}\n");
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(lines.as_bytes()).unwrap();
+        let path = std::env::temp_dir().join(format!("rdpscope-events-{}", uuid::Uuid::now_v7()));
+        for bytes in [lines.as_bytes(), &packed.finish().unwrap()] {
+            std::fs::write(&path, bytes).unwrap();
+            let found = Client::recorded("0193", &path).map(|client| client.offer().versions);
+            assert_eq!(found, Ok(vec![TlsVersion::TLS12]));
+            assert!(Client::recorded("0194", &path).is_err_and(|why| why.contains("holds no session `0194`")));
+        }
+        std::fs::remove_file(path).unwrap();
     }
 }
