@@ -6,6 +6,7 @@
 mod error;
 mod reload;
 
+pub use crate::bridge::check::{FilesChecked, files as check_files};
 pub use crate::relay::Form;
 pub use error::RunError;
 

@@ -49,3 +49,25 @@ fn what_check_prints_is_a_good_file_with_the_same_meaning() {
     );
     assert_eq!(config::load(&path), config::parse("printed", &printed));
 }
+
+#[test]
+fn a_certificate_that_would_stop_a_bridge_is_found_by_check_already() {
+    let with = |certificate: &str| {
+        let key = std::path::Path::new(certificate).with_extension("key").display().to_string();
+        let text = format!(
+            "[[listener]]\nname = 'front'\nlisten = '127.0.0.1:0'\nupstream = 'rds07'\n[listener.bridge]\nmode = 'auto'\n\
+             verify = 'insecure'\ncertificate = '{certificate}'\nprivate_key = '{key}'\n"
+        );
+        file("bridged.toml", &text)
+    };
+    let path = with("/nonexistent/rds07.pem");
+    let path = path.to_str().unwrap_or_default();
+    let check = rdpscope(&["check", "--config", path]);
+    let run = rdpscope(&["run", "--config", path]);
+    let why = "listener front: the bridge cannot work: /nonexistent/rds07.pem: No such file";
+    for (output, code) in [(&check, 2), (&run, 1)] {
+        assert_eq!(output.status.code(), Some(code), "{}", err(output));
+        assert!(err(output).contains(why), "{}", err(output));
+    }
+    assert!(out(&check).is_empty());
+}

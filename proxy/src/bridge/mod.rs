@@ -12,6 +12,7 @@
 
 mod carry;
 mod certificate;
+pub(crate) mod check;
 #[cfg(feature = "legacy-tls")]
 mod legacy;
 mod libraries;

@@ -1,6 +1,6 @@
 //! `rdpscope check`
 
-use super::{bad_configuration, complain, print};
+use super::{BAD_USAGE, bad_configuration, complain, failure, print};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -19,8 +19,8 @@ static HELP: LazyLock<String> = LazyLock::new(|| {
 /// Validate a configuration and print what it comes to
 ///
 /// Reads the file as `run` would, shows everything that is wrong with it at once, and otherwise prints the whole
-/// effective configuration as TOML: defaults are marked, and so is what this build does not have. It listens on nothing
-/// and connects to nothing.
+/// effective configuration as TOML: defaults are marked, and so is what this build does not have. Certificates and keys of
+/// bridges are read too. It listens on nothing, connects to nothing and makes no file.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = HELP.as_str())]
 pub(super) struct Check {
@@ -33,6 +33,13 @@ impl Check {
     pub(super) fn main(self) -> ExitCode {
         match config::load(&self.config) {
             Ok(settings) => {
+                let files = rdpscope::run::check_files(&settings);
+                if !files.wrong.is_empty() {
+                    return failure(BAD_USAGE, files.wrong.join("\n       "));
+                }
+                for file in &files.unread {
+                    complain(format_args!("warning: {file}: not checked, this user may not read it"));
+                }
                 config::warnings(&settings).iter().for_each(|warning| complain(format_args!("warning: {warning}")));
                 let version = env!("CARGO_PKG_VERSION");
                 let path = self.config.display().to_string().replace(char::is_control, "\u{fffd}");
