@@ -11,7 +11,7 @@ use core::time::Duration;
 const KERBEROS_PAUSE: Duration = Duration::from_secs(4);
 
 /// Hosts give a client that says nothing up after a minute or two: its user was still at a prompt.
-const HOST_PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const HOST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Four bytes after CredSSP and an end: Early User Authorization Result, access denied. [MS-RDPBCGR] 2.2.10.2
 pub(super) fn logon_right_missing(case: &Case<'_>) -> Option<Finding> {

@@ -3,6 +3,7 @@
 use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::certificate;
+use super::credssp::HOST_PATIENCE;
 use super::finding::Finding;
 use super::words::span;
 use crate::session::{Peer, Phase};
@@ -188,7 +189,8 @@ pub(super) fn ended_before_first_message(case: &Case<'_>) -> Option<Finding> {
                 ),
             }),
         _ => finding
-            .rivals(&[Cause::ServerClosedInMcs, Cause::TlsAlertInternalError, Cause::ClientPromptProbe])
+            .rivals(&[Cause::ServerClosedInMcs, Cause::TlsAlertInternalError])
+            .rivals_if(case.silence() >= HOST_PATIENCE, &[Cause::ClientPromptProbe])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .message(format!("{} {wait} after TLS was complete, before any RDP message", case.closed())),
     })
