@@ -2,10 +2,140 @@
 
 mod support;
 
-use parser::diagnosis::{Cause, Side};
+use parser::diagnosis::{Cause, Confidence, Side, Verdict};
+use parser::session::{Awaiting, Phase};
 use support::field::Story;
-use support::told::told;
-use support::{SSL, Settled, opening};
+use support::told::{assert_called, told};
+use support::{
+    CLEAR_ULTIMATUM, CONTENT_ALERT, HYBRID, SSL, Settled, client_hello, connection_confirm, connection_request,
+    negotiation_failure, opening, record, server_hello,
+};
+
+fn asked() -> Story {
+    Story::new().client(&connection_request(SSL))
+}
+
+fn agreed() -> Story {
+    asked().host(&connection_confirm(SSL))
+}
+
+fn alert(description: u8) -> Vec<u8> {
+    record(CONTENT_ALERT, &[2, description])
+}
+
+fn says(verdict: &Verdict, words: &str) -> bool {
+    verdict.message.contains(words) || verdict.evidence.iter().any(|sentence| sentence.contains(words))
+}
+
+#[test]
+fn a_tls_alert_in_place_of_the_confirm_is_no_rdp_host() {
+    // GnuTLS answers a Connection Request so; an impatient or a patient client makes no difference.
+    let called = (Cause::NotRdp, Side::Host, Phase::X224, Confidence::Likely);
+    for story in [
+        asked().host(&alert(10)).host_fin(),
+        asked().host(&alert(10)).host_rst(),
+        asked().host(&alert(70)).wait(2).client_fin(),
+        asked().host(&alert(70)).wait(20).client_fin(),
+    ] {
+        assert_called("TLS server", &story, called);
+    }
+}
+
+#[test]
+fn an_alert_where_the_hello_is_due_is_told_and_blames_its_sender() {
+    let by_client = (Cause::ClientClosedAfterCc, Side::Client, Phase::TlsHello, Confidence::Likely);
+    for story in [agreed().client(&alert(80)).client_fin(), agreed().client(&alert(80)).host_fin()] {
+        assert_called("OpenSSL without a suite to offer", &story, by_client);
+        assert!(says(
+            &told("the same", &story, &[]),
+            "In place of a ClientHello the client sent TLS alert internal_error"
+        ));
+    }
+    let by_host = (Cause::HostClosedAfterCc, Side::Host, Phase::TlsHello, Confidence::Possible);
+    assert_called("host", &agreed().host(&alert(80)).host_fin(), by_host);
+}
+
+#[test]
+fn an_alert_on_a_hello_that_cannot_be_read_is_told() {
+    let mut hello = client_hello();
+    // Length of the session id: longer than the protocol allows.
+    hello[5 + 4 + 2 + 32] = 0xff;
+    let verdict = told("decode_error", &agreed().client(&hello).host(&alert(50)).host_fin(), &[]);
+    assert_eq!((verdict.cause, verdict.side), (Cause::UnknownClose, Side::Host), "{verdict:#?}");
+    assert!(says(&verdict, "alert decode_error (50)"), "{verdict:#?}");
+    assert!(!says(&verdict, "before any ClientHello"), "{verdict:#?}");
+}
+
+#[test]
+fn only_nine_bytes_of_disconnect_are_called_so() {
+    let answered = |bytes: &[u8]| agreed().client(&client_hello()).host(bytes).host_fin();
+    let called = (Cause::TlsServerRefusedHelloSilently, Side::Host, Phase::TlsHello, Confidence::Possible);
+    assert_called("disconnect", &answered(&CLEAR_ULTIMATUM), called);
+    assert!(says(&told("disconnect", &answered(&CLEAR_ULTIMATUM), &[]), "nine-byte disconnect"));
+    let again = answered(&connection_confirm(SSL));
+    assert_called("a second confirm", &again, called);
+    let verdict = told("a second confirm", &again, &[]);
+    assert!(says(&verdict, "a clear RDP message of 19 bytes") && !says(&verdict, "nine-byte"), "{verdict:#?}");
+
+    let at_once = Story::new().client(&client_hello()).host(&[3, 0, 0, 11, 6, 0x80, 0, 0, 0, 0, 0]).host_fin();
+    let wants_x224 = (Cause::TlsHelloWithoutNegotiation, Side::Client, Phase::X224, Confidence::Proven);
+    assert_called("X.224 disconnect to a first hello", &at_once, wants_x224);
+}
+
+#[test]
+fn what_a_host_did_not_send_is_not_shown() {
+    let verdict = told("banner", &agreed().client(&client_hello()).host(b"SSH-2.0-x\r\n").host_fin(), &[]);
+    assert_eq!((verdict.cause, verdict.side), (Cause::NotRdp, Side::Host), "{verdict:#?}");
+    assert!(says(&verdict, "2d 78 0d 0a (\"SSH-2.0-x\")"), "{verdict:#?}");
+}
+
+#[test]
+fn a_host_that_greets_a_tls_client_does_not_speak_tls() {
+    let called = (Cause::NotRdp, Side::Host, Phase::TlsHello, Confidence::Likely);
+    let greeted = || Story::new().host(b"SSH-2.0-OpenSSH_9\r\n").client(&client_hello());
+    assert_called("host leaves", &greeted().host_rst(), called);
+    assert_called("client leaves", &greeted().client_fin(), called);
+}
+
+#[test]
+fn a_host_that_requires_what_was_offered_contradicts_itself() {
+    for (asks, code, cause) in [(HYBRID | SSL, 5, Cause::NlaRequired), (SSL, 1, Cause::NegSslRequired)] {
+        let refused = |asks| Story::new().client(&connection_request(asks)).host(&negotiation_failure(code)).host_fin();
+        assert_called("offered", &refused(asks), (cause, Side::Host, Phase::X224, Confidence::Proven));
+        assert_called("not offered", &refused(0), (cause, Side::Client, Phase::X224, Confidence::Proven));
+    }
+}
+
+#[test]
+fn an_alert_that_names_no_choice_refuses_none() {
+    let answered = |level, description| {
+        let hello = server_hello(Settled::GCM, [9; 32], &[5; 32]);
+        agreed().client(&client_hello()).host(&hello).client(&record(CONTENT_ALERT, &[level, description])).client_fin()
+    };
+    let refused = |side, most| (Cause::TlsClientRefusedChoice, side, Phase::TlsFinish, most);
+    assert_called("handshake_failure", &answered(2, 40), refused(Side::Client, Confidence::Likely));
+    for description in [10, 20, 22, 50, 51, 110] {
+        assert_called("spoilt", &answered(2, description), refused(Side::Both, Confidence::Possible));
+    }
+    assert!(told("signature", &answered(2, 51), &[]).alternatives.contains(&Cause::CertPrivateKeyUnusable));
+    // A goodbye is told as one.
+    let goodbye = told("goodbye", &answered(1, 0), &[]);
+    assert_eq!(goodbye.cause, Cause::TlsClientClosedSilently, "{goodbye:#?}");
+    assert!(says(&goodbye, "with alert close_notify (0)"), "{goodbye:#?}");
+    assert!(!says(&goodbye, "without an alert") && !says(&goodbye, "no clear alert"), "{goodbye:#?}");
+}
+
+#[test]
+fn half_a_hello_is_not_called_none() {
+    let begun = || agreed().client(&client_hello()[..100]);
+    let left = begun().client_fin();
+    let called = (Cause::ClientClosedAfterCc, Side::Client, Phase::TlsHello, Confidence::Likely);
+    assert_called("client", &left, called);
+    let verdict = told("client", &left, &[]);
+    assert!(says(&verdict, "in the middle of its ClientHello") && !says(&verdict, "without"), "{verdict:#?}");
+    let late = told("time-out", &begun().wait(15).time_out(Awaiting::ClientHello), &[]);
+    assert!(says(&late, "A record of the client was begun and not completed."), "{late:#?}");
+}
 
 #[test]
 fn a_host_that_drops_a_new_connection_is_no_prompt() {
@@ -20,4 +150,13 @@ fn a_host_that_drops_a_new_connection_is_no_prompt() {
         assert!(!prompted(&up().host_rst()) && !prompted(&up().wait(1).host_fin()));
         assert!(prompted(&up().wait(60).host_fin()));
     }
+}
+
+#[test]
+fn a_gateway_request_in_clear_is_not_said_to_be_inside_tls() {
+    let request = b"RDG_OUT_DATA /remoteDesktopGateway/ HTTP/1.1\r\n\r\n";
+    let refused = Story::new().client(request).host(b"HTTP/1.1 401 Unauthorized\r\n\r\n").host_fin();
+    let verdict = told("behind a TLS terminator", &refused, &[]);
+    assert_eq!(verdict.cause, Cause::RdgClosedAfterTls, "{verdict:#?}");
+    assert!(says(&verdict, "request came in clear") && !says(&verdict, "TLS"), "{verdict:#?}");
 }

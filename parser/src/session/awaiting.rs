@@ -15,7 +15,8 @@ impl Session {
         // The host's time begins when it can have read what it is to answer.
         let host_had = |said: Timestamp| marks.connected.map_or(said, |connected| said.max(connected));
         let connecting = marks.connected.is_none() && self.timeline.upstream != Upstream::Unknown;
-        let over = !self.timeline.alerts.is_empty() || self.timeline.tls.clear_ultimatum.is_some();
+        let tls = &self.timeline.tls;
+        let over = !self.timeline.alerts.is_empty() || tls.clear_ultimatum.is_some() || tls.not_tls.is_some();
         let unread = self.timeline.gave_up.is_some() || self.timeline.tls.established.is_some();
         if unread || over || self.timeline.server_hello.is_some() || self.is_lost(Peer::Host) {
             return nothing;

@@ -10,7 +10,7 @@ use super::tracker::Session;
 use super::{Answer, ClearAlert, GiveUp, Opening, Peer, RecordShape, ServerHelloFacts};
 use crate::Timestamp;
 use crate::stream::Event;
-use crate::wire::{ClearPdu, Protocols, SessionId, TlsVersion};
+use crate::wire::{ClearPdu, PduKind, Protocols, SessionId, TPKT_VERSION, TlsVersion};
 
 /// Clear alerts that are kept: each side's own and one answer to each. More would be noise a stranger can make.
 const MOST_ALERTS: usize = 4;
@@ -157,7 +157,17 @@ impl Session {
                 clear.pdu(from, pdu, at, &mut self.timeline.progress);
             }
             None if from == Peer::Host && expects_tls => {
-                self.timeline.tls.clear_ultimatum.get_or_insert(at);
+                let tls = &mut self.timeline.tls;
+                match pdu.kind {
+                    PduKind::Ultimatum(_) => _ = tls.clear_ultimatum.get_or_insert(at),
+                    // Of another PDU its header is kept, as of anything that is no TLS.
+                    _ => {
+                        let mut header = [0; 16];
+                        let [high, low] = pdu.length.to_be_bytes();
+                        header[..4].copy_from_slice(&[TPKT_VERSION, 0, high, low]);
+                        tls.not_tls.get_or_insert(header);
+                    }
+                }
             }
             None => {}
         }

@@ -39,6 +39,8 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
         (false, false) => finding.rivals(&[Cause::RdgHttp401Loop, Cause::RdgHttp403404503, Cause::RdgWebsocketBlocked]),
     };
     let silence = span(case.silence());
+    // Behind a TLS terminator.
+    let clear = timeline.opening == Opening::GatewayHttp;
     // In a capture nothing says that this port is a gateway's.
     let captured = case.packets().is_some();
     Some(
@@ -48,14 +50,16 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::RdgHttp401Loop, Cause::RdgCookie])
             .in_phase(Phase::TlsFinish)
             .because(format!(
-                "TLS came first and was complete; in all the client sent {}, the gateway {}.",
+                "{}; in all the client sent {}, the gateway {}.",
+                if clear { "The client's request came in clear" } else { "TLS came first and was complete" },
                 bytes(timeline.traffic.client.bytes),
                 bytes(timeline.traffic.host.bytes)
             ))
             .because(format!("The last byte came {silence} before the close; no session data flowed."))
             .message(format!(
-                "{} inside TLS of a gateway connection before a session began; the gateway's log says why",
-                case.closed()
+                "{} {} a gateway connection before a session began; the gateway's log says why",
+                case.closed(),
+                if clear { "on" } else { "inside TLS of" }
             )),
     )
 }

@@ -12,6 +12,9 @@ use crate::wire::TlsVersion;
 /// What an unseen certificate (TLS 1.3) can be refused for.
 const REFUSALS: &[Cause] = &[Cause::CertUntrustedCa, Cause::CertExpired, Cause::CertNameMismatch, Cause::CertWeak];
 
+/// A signature or a Finished that does not verify. RFC 8446 6.2
+const DECRYPT_ERROR: u8 = 51;
+
 /// A certificate alert by the client: 42 to 46, 48. RFC 8446 6.2
 pub(super) fn client_refused_certificate(case: &Case<'_>) -> Option<Finding> {
     let alert = choice_refused(case)?.1;
@@ -55,7 +58,7 @@ pub(super) fn client_refused_certificate(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn client_refused_choice(case: &Case<'_>) -> Option<Finding> {
     let (choice, alert) = choice_refused(case)?;
     if matches!(alert.description.0, 0 | 90) {
-        return Some(left_silently(case, choice).because(format!("The client sent alert {} first.", describe(alert))));
+        return Some(left_silently(case, choice));
     }
     // Of all that can be said against the certificate, only its strength is a matter of these alerts.
     let mut objections = certificate::objections(case);
@@ -64,6 +67,13 @@ pub(super) fn client_refused_choice(case: &Case<'_>) -> Option<Finding> {
     let finding = match alert.description.0 {
         70 => refused_version(case, choice, Finding::proven(Cause::TlsClientRefusedChoice)),
         71 => Finding::proven(Cause::TlsClientRefusedChoice),
+        // A message that could not be read, verified or placed, or nothing that clients say of a choice: its sender or a
+        // device between the two may have spoilt it.
+        other if !matches!(other, 40 | 47 | 80) => Finding::possible(Cause::TlsClientRefusedChoice)
+            .side(Side::Both)
+            .rivals(&[Cause::TlsInspectionMiddlebox])
+            .rivals_if(other == DECRYPT_ERROR, &[Cause::CertPrivateKeyUnusable])
+            .rivals(&[Cause::UnknownClose]),
         _ => Finding::likely(Cause::TlsClientRefusedChoice)
             .rivals(if weak { &[Cause::CertWeak] } else { &[] })
             .rivals(&[Cause::TlsNoCommonGroupOrSigalg])
@@ -176,16 +186,23 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
         _ => format!("; the host had chosen {}, the client had offered {}", choice.version, list(lowered.iter(), 2)),
     };
     let sealed = case.sealed_alert(Peer::Client);
-    let alert = if sealed { "with an encrypted alert" } else { "without an alert" };
+    let said = case.alert_from(Peer::Client).map(describe);
+    let alert = match &said {
+        Some(said) => format!("with alert {said}"),
+        None if sealed => "with an encrypted alert".to_owned(),
+        None => "without an alert".to_owned(),
+    };
+    let missing = if said.is_some() { "no Finished" } else { "no clear alert and no Finished" };
     let who = if case.closed_first(Closer::Client) { case.closed() } else { "Client left".to_owned() };
     with_certificate(case, finding, &objections)
         .side(side)
         .because(chose(choice))
         .because_some(case.offer_sentence())
         .because(sentence!(
-            "The end came {} after the ServerHello; no clear alert and no Finished came from the client.",
+            "The end came {} after the ServerHello; {missing} came from the client.",
             case.after(choice.at)
         ))
+        .because_some(said.map(|said| format!("The client sent alert {said} first.")))
         .because_some(sealed.then(|| "The client's last record is alert-sized, and encrypted.".to_owned()))
         .rivals_if(!lowered.is_empty(), &[Cause::TlsNoCommonVersion])
         .rivals(&seen)

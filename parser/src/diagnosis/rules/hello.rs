@@ -1,12 +1,12 @@
-//! From the ClientHello to the ServerHello: the host has the word.
+//! From the ClientHello, or what came in its place, to the ServerHello: the host has the word.
 
 use super::super::{Cause, Confidence, Missing, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::negotiation::{CLIENT_PATIENCE, wants_negotiation};
 use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, list, span, version_name};
-use crate::session::{Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
-use crate::wire::TlsVersion;
+use crate::session::{Answer, Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
+use crate::wire::{TPKT_VERSION, TlsVersion};
 
 /// What one hello answered by `handshake_failure` can be, until a probe of the host decides.
 const MISMATCHES: &[Cause] = &[
@@ -17,12 +17,41 @@ const MISMATCHES: &[Cause] = &[
     Cause::CertPrivateKeyUnusable,
 ];
 
+/// A TPKT with the shortest X.224 header. RFC 1006 6
+const SMALLEST_TPKT: u16 = 7;
+
 /// A full-size segment on Ethernet; used when TCP_INFO of the leg is not known.
 const USUAL_MSS: u32 = 1_460;
 
-/// The host's alert in place of a ServerHello.
+/// An alert where the ClientHello is due. OpenSSL sends one when its settings leave it no version or no suite to offer.
+fn alert_instead_of_hello(case: &Case<'_>) -> Option<Finding> {
+    let chosen = case.selected()?;
+    let alert = case.alert()?;
+    let timeline = case.timeline;
+    if case.hello().is_some() || case.server_hello().is_some() || timeline.gave_up.is_some() {
+        return None;
+    }
+    let said = format!("In place of a ClientHello the {} sent TLS alert {}.", alert.from.name(), describe(alert));
+    let finding = match alert.from {
+        Peer::Client if matches!(alert.description.0, 0 | 90) => Finding::likely(Cause::ClientClosedAfterCc)
+            .rivals(&[Cause::ClientPromptProbe])
+            .message(format!("Client said goodbye ({}) in place of a ClientHello", describe(alert))),
+        Peer::Client => Finding::likely(Cause::ClientClosedAfterCc)
+            .first_do("Look at the client's own TLS settings (versions, cipher suites, security level): they may leave it nothing to offer.")
+            .message(format!(
+                "Client sent TLS alert {} in place of a ClientHello: its own settings may leave it nothing to offer",
+                describe(alert)
+            )),
+        Peer::Host => Finding::possible(Cause::HostClosedAfterCc)
+            .rivals(&[Cause::TlsAlertInternalError, Cause::CertPrivateKeyUnusable, Cause::UnknownClose])
+            .message(format!("Host chose {chosen} and sent TLS alert {} before any ClientHello", describe(alert))),
+    };
+    Some(finding.because_some(case.choice_sentence()).because(said))
+}
+
+/// The host's alert in place of a ServerHello, or anybody's in place of a ClientHello.
 pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
-    let hello = unanswered_hello(case)?;
+    let Some(hello) = unanswered_hello(case) else { return alert_instead_of_hello(case) };
     let alert = case.alert_from(Peer::Host)?;
     let finding = match alert.description.0 {
         0 => Finding::possible(Cause::TlsServerRefusedHelloSilently)
@@ -77,13 +106,39 @@ pub(super) fn clear_disconnect(case: &Case<'_>) -> Option<Finding> {
 /// Bytes that are no TLS.
 pub(super) fn answer_not_tls(case: &Case<'_>) -> Option<Finding> {
     unanswered_hello(case)?;
-    let sample = foreign(&case.timeline.tls.not_tls?);
-    Some(
-        Finding::likely(Cause::NotRdp)
-            .side(Side::Host)
-            .because(format!("The host answered the ClientHello with {sample}, which is no TLS record."))
-            .rivals(&[Cause::TlsInspectionMiddlebox, Cause::TlsServerRefusedHelloSilently, Cause::UnknownClose])
-            .message(format!("Host answered the ClientHello with bytes that are no TLS: {sample}")),
+    let rivals = &[Cause::TlsInspectionMiddlebox, Cause::TlsServerRefusedHelloSilently, Cause::UnknownClose];
+    let stranger = |what: String, message: String| {
+        Some(Finding::likely(Cause::NotRdp).side(Side::Host).because(what).rivals(rivals).message(message))
+    };
+    if let Some(Answer::NotRdp(first)) = case.answer() {
+        let first = foreign(first);
+        return stranger(
+            format!("The host's first bytes are {first}, which is no TLS record."),
+            format!("Host does not speak TLS: its first bytes are {first}"),
+        );
+    }
+    let not_tls = case.timeline.tls.not_tls?;
+    let [version, reserved, high, low, ..] = not_tls;
+    let length = u16::from_be_bytes([high, low]);
+    if (version, reserved) == (TPKT_VERSION, 0) && length >= SMALLEST_TPKT {
+        let what = format!("a clear RDP message of {}", bytes(length.into()));
+        if case.timeline.opening == Opening::TlsFirst {
+            return Some(wants_negotiation(case).because(format!("The host answered with {what}.")));
+        }
+        return Some(
+            Finding::possible(Cause::TlsServerRefusedHelloSilently)
+                .because(format!("The host answered the ClientHello with {what}; no ServerHello, no alert."))
+                .because_some(case.offer_sentence())
+                .rivals(&[Cause::CertPrivateKeyUnusable, Cause::TlsNoCommonCipher, Cause::UnknownClose])
+                .message("Host answered the ClientHello with a clear RDP message: it did not start TLS"),
+        );
+    }
+    // What is kept has room for 16 bytes; fewer may have come.
+    let shown = not_tls.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
+    let sample = foreign(&not_tls[..shown]);
+    stranger(
+        format!("The host answered the ClientHello with {sample}, which is no TLS record."),
+        format!("Host answered the ClientHello with bytes that are no TLS: {sample}"),
     )
 }
 

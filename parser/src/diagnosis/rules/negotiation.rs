@@ -3,9 +3,10 @@
 use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
+use super::hello::describe;
 use super::opening::lower;
 use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, span};
-use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct, Upstream};
+use crate::session::{Answer, Awaiting, Closer, Opening, Peer, Phase, ProxyAct, Upstream};
 use crate::wire::{FailureCode, Protocols, RequestFlags, ResponseFlags};
 use core::time::Duration;
 
@@ -27,6 +28,8 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
         FailureCode(6) => (Cause::NegUserCertRequired, Side::Both, "it requires a client certificate"),
         _ => (Cause::NegFailureOther, Side::Both, "the code is not a published one"),
     };
+    // It asks for what the client had offered: that is not the client's to mend.
+    let side = if offered(case, code) == OFFERED { Side::Host } else { side };
     let base = if cause == Cause::NegFailureOther {
         Finding::possible(cause).rivals(&[Cause::UnknownClose])
     } else {
@@ -41,6 +44,9 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
+/// What [`offered`] says of a host that contradicts itself.
+const OFFERED: &str = ", although the client offered it";
+
 /// Whether the client had offered what the host requires.
 fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
     let wanted = match code {
@@ -49,7 +55,7 @@ fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
         _ => return "",
     };
     match case.timeline.request.as_ref().map(|request| request.protocols) {
-        Some(Some(asked)) if asked.contains(wanted) => ", although the client offered it",
+        Some(Some(asked)) if asked.contains(wanted) => OFFERED,
         Some(_) => ", which the client did not offer",
         // A capture may lack the request.
         None => "",
@@ -58,7 +64,7 @@ fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
 
 /// The answer is neither X.224 nor anything else we know.
 pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
-    let Some(Answer::NotRdp(sample)) = case.answer() else { return None };
+    let Some(Answer::NotRdp(sample)) = case.answer() else { return answered_by_alert(case) };
     if case.timeline.opening != Opening::X224 || case.server_hello().is_some() {
         return None;
     }
@@ -70,6 +76,32 @@ pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
             .because(format!("The host answered the Connection Request with {first}."))
             .first_do("Check the upstream's address and port: what answers there is not an RDP server.")
             .message(format!("Host does not speak RDP: it answered with {first}")),
+    )
+}
+
+/// A TLS alert in place of the Connection Confirm: a gateway's or web server's first word to what is no ClientHello.
+fn answered_by_alert(case: &Case<'_>) -> Option<Finding> {
+    let alert = case.alert_from(Peer::Host)?;
+    let timeline = case.timeline;
+    if timeline.opening != Opening::X224
+        || case.answer().is_some()
+        || timeline.gave_up.is_some()
+        || case.server_hello().is_some()
+    {
+        return None;
+    }
+    timeline.request.as_ref()?;
+    let alert = describe(alert);
+    Some(
+        Finding::likely(Cause::NotRdp)
+            .side(Side::Host)
+            .in_phase(Phase::X224)
+            .because(format!("The host answered the Connection Request with TLS alert {alert}."))
+            .rivals(&[Cause::TlsInspectionMiddlebox, Cause::ClosedBeforeCc])
+            .first_do(
+                "Check the upstream's address and port: what answers there expects TLS from the first byte, as an RD Gateway or a web server does.",
+            )
+            .message(format!("Host does not speak RDP: it answered the Connection Request with TLS alert {alert}")),
     )
 }
 
@@ -218,12 +250,12 @@ pub(super) fn hello_never_came(case: &Case<'_>) -> Option<Finding> {
     }
     let waited = case.timeline.phases.entered(Phase::TlsHello).map(|at| case.after(at));
     let waited = waited.unwrap_or_else(|| span(case.silence()));
-    let begun = case.timeline.tls.partial_record.client;
+    let begun = hello_begun(case);
     Some(
         Finding::likely(Cause::ClientHelloTimeout)
             .because(format!("The host chose {chosen}; no complete ClientHello came for {waited}."))
-            .because_some(begun.then(|| "A record of the client was begun and not completed.".to_owned()))
-            .rivals_if(begun, &[Cause::LargeClienthelloLost, Cause::MtuBlackhole])
+            .rivals_if(begun.is_some(), &[Cause::LargeClienthelloLost, Cause::MtuBlackhole])
+            .because_some(begun)
             .rivals(&[Cause::ClientPromptProbe])
             .message(format!("Client did not start TLS for {waited} after the host's answer")),
     )
@@ -239,13 +271,15 @@ pub(super) fn client_left_after_confirm(case: &Case<'_>) -> Option<Finding> {
         case.timeline.request.as_ref().and_then(|r| r.protocols).is_some_and(|p| p.contains(Protocols::HYBRID));
     let plain_tls = wanted_nla && chosen == Protocols::SSL;
     let why = if plain_tls { ": it may insist on NLA" } else { "" };
+    let begun = hello_begun(case);
+    let how = if begun.is_some() { "in the middle of its ClientHello" } else { "without starting TLS" };
     Some(
         Finding::likely(Cause::ClientClosedAfterCc)
             .because_some(case.choice_sentence())
-            .because("The client left without a ClientHello.")
+            .because(begun.unwrap_or_else(|| "The client left without a ClientHello.".to_owned()))
             .rivals_if(plain_tls, &[Cause::ServerSelectedWeaker])
             .rivals(&[Cause::ClientPromptProbe])
-            .message(format!("{} after the host chose {chosen}, without starting TLS{why}", case.closed())),
+            .message(format!("{} after the host chose {chosen}, {how}{why}", case.closed())),
     )
 }
 
@@ -266,10 +300,14 @@ pub(super) fn host_closed_after_confirm(case: &Case<'_>) -> Option<Finding> {
                 .message(format!("Host disconnected in clear right after it had chosen {chosen}, as xrdp does when it cannot start TLS")),
         );
     }
+    let begun = hello_begun(case);
+    let partial = begun.is_some();
     Some(
         Finding::possible(Cause::HostClosedAfterCc)
             .because_some(case.choice_sentence())
-            .because("Not one TLS byte came from the host, and no ClientHello had come from the client.")
+            .because("Not one TLS byte came from the host, and no whole ClientHello had come from the client.")
+            .because_some(begun)
+            .rivals_if(partial, &[Cause::LargeClienthelloLost])
             .rivals(&[Cause::TlsServerRefusedHelloSilently, Cause::CertPrivateKeyUnusable, Cause::UnknownClose])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .message(format!("{} right after it had chosen {chosen}, before TLS began", case.closed())),
@@ -317,6 +355,12 @@ fn left_before_hello(case: &Case<'_>) -> Option<Protocols> {
         || case.seen(case.timeline.progress.connect_initial)
         || case.timeline.alerts.iter().any(|a| !a.after_close && a.at <= case.end());
     (!went_on).then_some(chosen)
+}
+
+/// The client had sent the beginning of a record, as evidence.
+fn hello_begun(case: &Case<'_>) -> Option<String> {
+    let begun = case.timeline.tls.partial_record.client;
+    begun.then(|| "A record of the client was begun and not completed.".to_owned())
 }
 
 /// Protocol bits in the request that older hosts do not know.

@@ -93,8 +93,10 @@ fn said_before(case: &Case<'_>, why: GiveUp, since: Timestamp) -> bool {
         Some(Answer::Failure(_) | Answer::NotRdp(_)) => true,
         Some(Answer::Ultimatum(_) | Answer::Refused(_)) => timeline.request.is_some() || why != GiveUp::Gap,
     };
-    // What an alert answers may be what the capture lacks, unless it came before.
-    let alert = case.alert().is_some_and(|alert| why != GiveUp::Gap || alert.at < since);
+    // What an alert answers may be what the capture lacks, unless it came before. One that answers a hello which could
+    // not be read is told, and explains nothing.
+    let read = case.hello().is_some() || case.server_hello().is_some();
+    let alert = read && case.alert().is_some_and(|alert| why != GiveUp::Gap || alert.at < since);
     let not_tls = timeline.tls.not_tls.is_some() && (why != GiveUp::Gap || case.hello().is_some());
     no_rdp || refused || alert || not_tls
 }

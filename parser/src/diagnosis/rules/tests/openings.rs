@@ -45,7 +45,7 @@ pub(super) fn ours_and_reach() -> Vec<Picture> {
 }
 
 pub(super) fn negotiation() -> Vec<Picture> {
-    let failure = |code| Build::asked(1).answered(Answer::Failure(FailureCode(code))).client_left(20);
+    let failure = |code| Build::asked(0).answered(Answer::Failure(FailureCode(code))).client_left(20);
     let stranger = |t: &mut crate::session::Timeline| {
         t.opening = Opening::NotRdp;
         t.first_bytes = b"GET / HTTP/1.1\r\n".to_vec();
