@@ -3,9 +3,9 @@
 use crate::ends::{Bench, Host, Identity, TLS12, TLS13, bridged, connect, noise, within};
 use crate::sealed::{ALERT, DATA, HANDSHAKE, Sealer};
 use config::{BridgeMode, BridgeRules, Timeouts};
-use parser::diagnosis::Cause;
+use parser::diagnosis::{Cause, Confidence};
 use parser::session::{BridgeOutcome, CloseKind, Closer, Peer};
-use parser::wire::TlsVersion;
+use parser::wire::{AlertDescription, TlsVersion};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -248,6 +248,14 @@ async fn a_session_that_is_cut_is_told_by_whom_and_nobody_takes_it_for_a_whole_o
             (Peer::Client, true) => Closer::Client,
             (Peer::Host, true) => Closer::Host,
         };
-        assert_eq!(bench.record().await.timeline.first_close().map(|close| close.by), Some(told));
+        let record = bench.record().await;
+        assert_eq!(record.timeline.first_close().map(|close| close.by), Some(told));
+        let cut = record.timeline.bridge.as_ref().and_then(|facts| facts.cut.clone()).expect("told");
+        assert_eq!((cut.leg, cut.alert), (by, alert.then_some(AlertDescription::INTERNAL_ERROR)));
+        let confidence = if alert { Confidence::Likely } else { Confidence::Proven };
+        assert_eq!((record.verdict.cause, record.verdict.confidence), (Cause::BridgeLegFailed, confidence));
+        let named = if alert { "internal_error (80)" } else { &*cut.words };
+        assert!(record.verdict.message.contains(named), "{}", record.verdict.message);
+        assert!(record.verdict.message.contains(by.name()), "{}", record.verdict.message);
     }
 }

@@ -196,7 +196,7 @@ causes! {
     BridgeBlockedByNla = "bridge_blocked_by_nla",
     /// The host's certificate does not match the pin or CA configured for the bridge.
     BridgeHostUntrusted = "bridge_host_untrusted",
-    /// The bridge could not complete TLS on one leg.
+    /// TLS failed on one leg of the bridge, in its handshake or later.
     BridgeLegFailed = "bridge_leg_failed",
     /// This pair needs TLS below 1.2, CBC or RSA key exchange and the build has no legacy leg.
     BridgeNeedsLegacyBuild = "bridge_needs_legacy_build",

@@ -1,6 +1,7 @@
 //! What a bridge did to a connection: plain data, told to the tracker by whoever terminates TLS.
 
 use super::Peer;
+use crate::Timestamp;
 use crate::wire::{AlertDescription, CipherSuite, NamedGroup, SuiteClass, TlsVersion};
 
 /// Why a connection was bridged, or was to be.
@@ -139,4 +140,19 @@ pub struct BridgeFacts {
     pub host: Option<BridgeLeg>,
     /// The alert with which the host refused the client's own hello, when it was one.
     pub refused_with: Option<AlertDescription>,
+    /// How a leg's TLS ended a session that was carried, other than by close_notify.
+    pub cut: Option<BridgeCut>,
+}
+
+/// The end of a leg that was up: nothing can be carried any more, and both sides are closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeCut {
+    /// Which.
+    pub leg: Peer,
+    /// The fatal alert that its peer sent. `None`: what it sent does not open, and the bridge ended it.
+    pub alert: Option<AlertDescription>,
+    /// What the library said.
+    pub words: String,
+    /// When.
+    pub at: Timestamp,
 }

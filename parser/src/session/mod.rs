@@ -32,7 +32,7 @@ mod timeline;
 mod told;
 mod tracker;
 
-pub use bridge::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
+pub use bridge::{BridgeBlock, BridgeCut, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
 pub use packets::{PacketFacts, PathError, PathFacts, RepeatedSegment, ResetFacts, SentFacts};
 pub use phase::{Phase, PhaseLog};
 pub use release::Limits;

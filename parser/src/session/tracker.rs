@@ -254,6 +254,13 @@ impl Session {
         self.timeline.bridge = Some(Box::new(facts));
     }
 
+    /// Notes how a leg of a bridge that was up came to its end. The first one counts.
+    pub fn bridge_cut(&mut self, cut: super::BridgeCut) {
+        if let Some(facts) = &mut self.timeline.bridge {
+            facts.cut.get_or_insert(cut);
+        }
+    }
+
     /// `TCP_INFO` of the leg to `leg`, at the end.
     pub fn socket_facts(&mut self, leg: Peer, facts: TcpFacts) {
         self.timeline.tcp[leg] = Some(facts);

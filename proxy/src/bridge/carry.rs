@@ -147,6 +147,18 @@ fn ending(client: &Side<'_>, host: &Side<'_>) -> Option<Ending> {
     (client.finished && host.finished && client.over && host.over).then_some(Ending::Closed)
 }
 
+/// TLS of the leg to `leg` is over before its time; who ended the session. A peer that sends a fatal alert has done so
+/// itself; what does not open ends it here.
+fn cut(leg: Peer, failure: &Failure, witness: &mut Witness) -> Closer {
+    let alert = if let Failure::Alert(alert) = failure { Some(*alert) } else { None };
+    witness.bridge_cut(leg, alert, failure.to_string());
+    match (alert, leg) {
+        (None, _) => Closer::Proxy,
+        (Some(_), Peer::Client) => Closer::Client,
+        (Some(_), Peer::Host) => Closer::Host,
+    }
+}
+
 impl<'a> Side<'a> {
     fn new(leg: &'a mut Leg, tls: Box<dyn Tls>, read: bool) -> Side<'a> {
         let over = leg.ended;
@@ -167,7 +179,7 @@ impl<'a> Side<'a> {
             }
             let Buffers { plain: opened, across, back, .. } = buffers;
             let sent = if plain.is_empty() { Ok(()) } else { to.tls.send(plain, across) };
-            let mut whole = sent.map_err(|failure| self.cut_by(&failure));
+            let mut whole = sent.map_err(|failure| cut(to.leg.peer, &failure, witness));
             if whole.is_ok() && !sealed.is_empty() {
                 let mut wire = self.tls.rest();
                 wire.extend_from_slice(sealed);
@@ -254,17 +266,12 @@ impl<'a> Side<'a> {
         let opened = self.tls.receive(wire, &mut hand, back);
         // What came before a record that fails has come, and goes on.
         let sealed = if plain.is_empty() { Ok(()) } else { to.tls.send(plain, across) };
-        opened.and(sealed).map_err(|failure| self.cut_by(&failure))
-    }
-
-    /// A peer that sends a fatal alert has ended the session itself; what does not open ends it here.
-    fn cut_by(&self, failure: &Failure) -> Closer {
-        tracing::debug!(peer = self.leg.peer.name(), "a bridged session ends: {failure}");
-        match (failure, self.leg.peer) {
-            (Failure::Alert(_), Peer::Client) => Closer::Client,
-            (Failure::Alert(_), Peer::Host) => Closer::Host,
-            _ => Closer::Proxy,
-        }
+        let (leg, failure) = match (opened, sealed) {
+            (Err(failure), _) => (from, failure),
+            (_, Err(failure)) => (to.leg.peer, failure),
+            (Ok(()), Ok(())) => return Ok(()),
+        };
+        Err(cut(leg, &failure, witness))
     }
 
     fn hand_on(

@@ -247,7 +247,7 @@ impl<'a> Opening<'a> {
     }
 
     fn tell(&mut self, reason: BridgeReason, refused_with: Option<AlertDescription>, outcome: BridgeOutcome) {
-        self.witness.bridged(BridgeFacts { reason, outcome, client: None, host: None, refused_with });
+        self.witness.bridged(BridgeFacts { reason, outcome, client: None, host: None, refused_with, cut: None });
     }
 
     /// Waits for more. False when the client has left.

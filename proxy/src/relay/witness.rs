@@ -10,9 +10,10 @@ use crate::record::{LiveSession, SessionIdentity, SessionRecord, shared_shape};
 use parser::Timestamp;
 use parser::diagnosis::diagnose;
 use parser::session::{
-    Awaiting, BridgeFacts, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct, Session, Timeline, UpstreamEvent,
-    Watch,
+    Awaiting, BridgeCut, BridgeFacts, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct, Session, Timeline,
+    UpstreamEvent, Watch,
 };
+use parser::wire::AlertDescription;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -219,6 +220,12 @@ impl Witness {
     /// What the bridge did with this session.
     pub(crate) fn bridged(&mut self, facts: BridgeFacts) {
         self.tell(clock::now(), |session| session.bridged(facts));
+    }
+
+    /// A leg of the bridge that was up came to its end, other than by close_notify; `alert`: its peer said so.
+    pub(crate) fn bridge_cut(&mut self, leg: Peer, alert: Option<AlertDescription>, words: String) {
+        let at = clock::now();
+        self.tell(at, |session| session.bridge_cut(BridgeCut { leg, alert, words, at }));
     }
 
     /// A socket ended at `at`.

@@ -89,11 +89,11 @@ pub(super) static BRIDGE_HOST_UNTRUSTED: Entry = Entry {
 };
 
 pub(super) static BRIDGE_LEG_FAILED: Entry = Entry {
-    title: "The bridge could not complete TLS on one of its legs",
+    title: "TLS failed between the bridge and one of its peers",
     sees: "Nothing; the bridge knows which leg and which alert.",
     decided_by: &[Bridge],
     side: Side::Both,
-    phases: &[Phase::TlsHello, Phase::TlsFinish],
+    phases: &[Phase::TlsHello, Phase::TlsFinish, Phase::Active],
     remedy: &["Read in the evidence which leg failed, and treat it as a TLS failure of that peer."],
     predicted: Predicted::tls(&[36874, 36888]),
     reference: "RFC 5246 7.2, RFC 8446 6",

@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence};
 use super::case::Case;
 use super::finding::Finding;
 use crate::profile::Ability;
-use crate::session::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, Peer};
+use crate::session::{BridgeBlock, BridgeCut, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, Peer};
 use crate::wire::{AlertDescription, CipherSuite, SuiteClass, TlsVersion};
 
 /// The bridge was needed and did not come up, or could not be used: that is the cause, with what it was needed for.
@@ -34,6 +34,26 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
         }
     };
     Some(finding.because(why(facts)))
+}
+
+/// A leg was up, and what came in it does not open: the bridge ended the session, and no peer is to blame for the close.
+pub(super) fn cut_here(case: &Case<'_>) -> Option<Finding> {
+    let BridgeCut { leg, words, .. } = cut(case).filter(|cut| cut.alert.is_none())?;
+    let name = leg.name();
+    Some(
+        Finding::proven(Cause::BridgeLegFailed)
+            .in_phase(case.phase())
+            .because(format!("TLS between the bridge and the {name} failed after both legs were up: {words}."))
+            .because(case.volume())
+            .first_do(format!("Look for what changes bytes between this proxy and the {name}: a record that was changed on its way does not open."))
+            .first_do("Where it comes again with nothing in between, bridge this host no more and report the evidence with the version of rdpscope: the fault may be the bridge's.")
+            .message(format!("The bridge ended the session in phase {}: what the {name} sent does not open: {words}", case.phase())),
+    )
+}
+
+/// How a leg of a bridged session ended it, if that was its first end.
+fn cut<'a>(case: &Case<'a>) -> Option<&'a BridgeCut> {
+    case.timeline.bridge.as_deref()?.cut.as_ref().filter(|cut| case.seen(Some(cut.at)))
 }
 
 /// `beyond`: how the host refused all that this build speaks, if there is more that only another build does.
@@ -98,6 +118,10 @@ pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
         finding.cause = Cause::OkBridged;
     }
     let Some(facts) = facts else { return finding };
+    let finding = match cut(case) {
+        Some(BridgeCut { leg, alert: Some(alert), .. }) => by_alert(case, finding, *leg, *alert),
+        _ => finding,
+    };
     match &facts.outcome {
         BridgeOutcome::Carried => {
             let leg = |name: &str, leg: Option<BridgeLeg>| {
@@ -113,6 +137,20 @@ pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
         }
         _ => finding,
     }
+}
+
+/// A peer ended its leg with a fatal alert: the cause where nothing else explains the end, and else a part of the evidence.
+fn by_alert(case: &Case<'_>, finding: Finding, leg: Peer, alert: AlertDescription) -> Finding {
+    let name = leg.name();
+    let finding = if finding.cause == Cause::UnknownClose {
+        Finding::likely(Cause::BridgeLegFailed)
+            .in_phase(case.phase())
+            .because(case.volume())
+            .message(format!("The {name} ended TLS with the bridge in phase {}: alert {alert}", case.phase()))
+    } else {
+        finding
+    };
+    finding.because(format!("The {name} ended its leg with the fatal alert {alert}."))
 }
 
 fn why(facts: &BridgeFacts) -> String {
@@ -147,7 +185,7 @@ mod tests {
 
     fn verdict(reason: BridgeReason, outcome: BridgeOutcome) -> Verdict {
         let refused_with = Some(AlertDescription::PROTOCOL_VERSION);
-        let facts = BridgeFacts { reason, outcome, client: None, host: None, refused_with };
+        let facts = BridgeFacts { reason, outcome, client: None, host: None, refused_with, cut: None };
         let close = Close { by: Closer::Host, kind: CloseKind::Fin, at: Timestamp(9) };
         diagnose(&Timeline { bridge: Some(Box::new(facts)), closes: vec![close], ..Timeline::default() })
     }

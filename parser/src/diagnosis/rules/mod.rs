@@ -54,6 +54,8 @@ const TABLE: &[Rule] = &[
     told::ended_with_reason,
     told::redirected,
     told::closed_by_user,
+    // What came in a leg of the bridge could not be opened.
+    bridge::cut_here,
     // Packets that never arrived, where packets were seen.
     packets::black_hole,
     // The session was up: how did it end?

@@ -75,7 +75,7 @@ impl Opening<'_> {
             return self.untouched_after_all(target, hello, reason, refused_with, by, refusal).await;
         }
         Relay::hang_up(refusal.map(|(first, _)| first), self.witness);
-        let facts = |outcome, client| BridgeFacts { reason, outcome, client, host: Some(leg), refused_with };
+        let facts = |outcome, client| BridgeFacts { reason, outcome, client, host: Some(leg), refused_with, cut: None };
         let mut sealed: PerPeer<Vec<u8>> = PerPeer { client: Vec::new(), host: std::mem::take(&mut self.said.host) };
         match self.client_leg().await? {
             Ok((mut client, client_leg, client_plain)) => {

@@ -24,6 +24,11 @@ pub(super) struct Bridge {
     host_cipher: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_library: Option<&'static str>,
+    /// Which leg's TLS ended a session that was carried, and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_leg: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_reason: Option<String>,
     /// Legs below TLS 1.2, or without forward secrecy or AEAD.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     weak: Vec<&'static str>,
@@ -53,6 +58,8 @@ impl Bridge {
             host_version: version(facts.host),
             host_cipher: cipher(facts.host),
             host_library: facts.host.map(|leg| leg.library),
+            cut_leg: facts.cut.as_ref().map(|cut| cut.leg.name()),
+            cut_reason: facts.cut.as_ref().map(|cut| cut.words.clone()),
             weak: weak
                 .into_iter()
                 .filter(|(_, leg)| leg.is_some_and(|leg| leg.is_weak()))

@@ -1,6 +1,7 @@
 //! What a bridge did, as a capture keeps it.
 
-use parser::session::{BridgeBlock, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, Peer};
+use parser::Timestamp;
+use parser::session::{BridgeBlock, BridgeCut, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, Peer};
 use parser::wire::{AlertDescription, CipherSuite, NamedGroup, TlsVersion};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,18 @@ pub(super) struct Bridge {
     host: Option<Leg>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_with: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
+}
+
+/// See [`BridgeCut`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cut {
+    leg: Side,
+    alert: Option<u8>,
+    words: String,
+    /// In nanoseconds since the Unix epoch.
+    at: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +103,12 @@ impl Bridge {
             client: facts.client.map(Leg::of),
             host: facts.host.map(Leg::of),
             refused_with: facts.refused_with.map(|alert| alert.0),
+            cut: facts.cut.as_ref().map(|cut| Cut {
+                leg: Side::of(cut.leg),
+                alert: cut.alert.map(|alert| alert.0),
+                words: cut.words.clone(),
+                at: cut.at.0,
+            }),
         }
     }
 
@@ -117,6 +136,12 @@ impl Bridge {
             client: self.client.map(Leg::meant),
             host: self.host.map(Leg::meant),
             refused_with: self.refused_with.map(AlertDescription),
+            cut: self.cut.as_ref().map(|cut| BridgeCut {
+                leg: cut.leg.peer(),
+                alert: cut.alert.map(AlertDescription),
+                words: cut.words.clone(),
+                at: Timestamp(cut.at),
+            }),
         })
     }
 }
@@ -209,6 +234,12 @@ mod tests {
                     client: None,
                     host: Some(leg),
                     refused_with: Some(AlertDescription(70)),
+                    cut: Some(BridgeCut {
+                        leg: Peer::Client,
+                        alert: Some(AlertDescription(80)),
+                        words: "the peer sent the alert".to_owned(),
+                        at: Timestamp(1_764_000_000_123_456_789),
+                    }),
                 };
                 let text = serde_json::to_string(&Bridge::of(&facts)).expect("text");
                 let read: Bridge = serde_json::from_str(&text).expect("read");
