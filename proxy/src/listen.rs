@@ -100,6 +100,7 @@ pub(crate) struct Bound {
     /// One for each core.
     sockets: Vec<Socket>,
     pub(crate) address: SocketAddr,
+    only_v6: bool,
 }
 
 /// Binds `address`, with a socket for each of `cores`. With `only_v6` an IPv6 wildcard leaves IPv4 to another listener.
@@ -132,7 +133,7 @@ pub(crate) fn bind(address: SocketAddr, only_v6: bool, cores: usize) -> io::Resu
     for socket in &sockets {
         socket.listen(BACKLOG)?;
     }
-    Ok(Bound { sockets, address })
+    Ok(Bound { sockets, address, only_v6 })
 }
 
 /// A listener at work, until it is closed; its sessions go on.
@@ -142,6 +143,8 @@ pub(crate) struct Listening {
     pub(crate) configured: SocketAddr,
     /// The address it really has.
     pub(crate) address: SocketAddr,
+    /// It leaves IPv4 alone, which a bound socket cannot take back.
+    pub(crate) only_v6: bool,
     pub(crate) resolver: Arc<Resolver>,
     plan: Arc<RwLock<Arc<Plan>>>,
     stop: CancellationToken,
@@ -154,7 +157,7 @@ impl Listening {
         let stop = CancellationToken::new();
         let resolver = Arc::clone(&plan.resolver);
         let plan = Arc::new(RwLock::new(Arc::new(plan)));
-        let address = bound.address;
+        let (address, only_v6) = (bound.address, bound.only_v6);
         let admission = Arc::default();
         let acceptors = bound.sockets.into_iter().enumerate().map(|(core, socket)| {
             let acceptor = Acceptor {
@@ -169,7 +172,7 @@ impl Listening {
             shared.cores.spawn(core, acceptor.run(socket, stop.clone()))
         });
         let acceptors = acceptors.collect();
-        Listening { configured, address, resolver, plan, stop, acceptors }
+        Listening { configured, address, only_v6, resolver, plan, stop, acceptors }
     }
 
     /// What is done with connections accepted now.

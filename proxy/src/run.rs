@@ -198,6 +198,18 @@ impl Proxy {
             tracing::info!("no longer listening on {} ({})", gone.address, gone.plan().name);
             gone.close().await;
         }
+        for listening in &state.listeners {
+            let address = listening.configured;
+            if listening.only_v6
+                && address.is_ipv6()
+                && address.ip().is_unspecified()
+                && !ipv4_is_apart(address, &settings)
+            {
+                tracing::warn!(
+                    "{address} takes clients over IPv6 alone until a restart: a listener had that port on IPv4"
+                );
+            }
+        }
         let waiting = state.kept.waits_for_restart(&settings);
         if !waiting.is_empty() {
             tracing::warn!("changes of {} take effect after a restart", waiting.join(", "));
@@ -380,13 +392,16 @@ fn bind_all<'a>(
 ) -> Result<Vec<Bound>, RunError> {
     listeners
         .map(|listener| {
-            let port = listener.listen.port();
-            // `[::]` takes IPv4 too, as everywhere on Linux, unless another listener has that port on IPv4.
-            let only_v6 = port != 0 && all.listeners.iter().any(|l| l.listen.is_ipv4() && l.listen.port() == port);
-            bind(listener.listen, only_v6, cores)
+            bind(listener.listen, ipv4_is_apart(listener.listen, all), cores)
                 .map_err(|error| RunError::listen(&format!("listener {}", listener.name), listener.listen, error))
         })
         .collect()
+}
+
+/// `[::]` takes IPv4 too, as everywhere on Linux, unless another listener has that port on IPv4.
+fn ipv4_is_apart(address: SocketAddr, all: &Settings) -> bool {
+    let port = address.port();
+    port != 0 && all.listeners.iter().any(|other| other.listen.is_ipv4() && other.listen.port() == port)
 }
 
 /// For each new listener the running one that it continues: the same address, and with port 0 also the same name.

@@ -167,6 +167,30 @@ fn a_reload_says_which_changes_wait_for_a_restart_and_which_port_is_our_own() ->
 }
 
 #[test]
+fn a_reload_that_takes_ipv4_from_a_port_says_that_the_other_listener_does_not_get_it() -> std::io::Result<()> {
+    let port = TcpListener::bind("[::]:0")?.local_addr()?.port();
+    let both = format!(
+        "[admin]\nlisten = 'off'\n[events]\npath = 'off'\n\
+         [[listener]]\nlisten = '[::]:{port}'\nupstream = '127.0.0.1:1'\n"
+    );
+    let apart = format!("{both}[[listener]]\nlisten = '127.0.0.1:{port}'\nupstream = '127.0.0.1:1'\n");
+    let path = file("apart.toml", &apart);
+    let mut running = Running::start(&["--config", path.to_str().unwrap_or_default()])?;
+    running.wait_for(&format!("listening on 127.0.0.1:{port}"));
+    for (text, told) in [(&apart, false), (&both, true)] {
+        std::fs::write(&path, text)?;
+        let before = running.log.len();
+        running.signal("HUP")?;
+        running.wait_for("configuration reloaded");
+        let said = running.log[before..].join("\n");
+        let warned = said.contains(&format!("[::]:{port} takes clients over IPv6 alone until a restart"));
+        assert_eq!(warned, told, "{said}");
+    }
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "and so it is");
+    Ok(())
+}
+
+#[test]
 fn a_log_reader_that_leaves_does_not_end_the_proxy() -> std::io::Result<()> {
     let mut running = Running::start(&[
         "--listen",
