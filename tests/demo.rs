@@ -1,5 +1,6 @@
 //! `rdpscope demo --once` judges every case as it should, with a real terminal nowhere in sight.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 #[test]
@@ -15,6 +16,22 @@ fn the_tour_ends_with_every_verdict_as_expected() {
     assert!(!text.contains('\u{1b}'), "colours in a pipe");
     assert!(text.contains("because") && text.contains("to do"), "a report explains");
     the_report_of_the_readme_is_one_of(&text);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_tour_without_a_word() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_rdpscope"))
+        .args(["demo", "--once"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the demo runs");
+    let mut line = String::new();
+    BufReader::new(demo.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let output = demo.wait_with_output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("Broken pipe"), "{}\n{said}", output.status);
 }
 
 /// What README.md shows is what is printed; ports, ids and times differ from run to run.

@@ -19,16 +19,21 @@ const CONNECTIONS: usize = 128;
 /// not read, or nobody. Above the usual scrape interval of a minute, and above the heartbeat of the live feed.
 const SILENCE: Duration = Duration::from_secs(75);
 
+/// The same until the first answer: every request is answered at once, so who has asked for nothing by then holds a place
+/// that a health check may be waiting for.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
 /// A listener with these bounds.
 pub(super) struct Bounded {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    first_answer: Duration,
     silence: Duration,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Bounded {
-        Bounded { listener, room: Arc::new(Semaphore::new(CONNECTIONS)), silence: SILENCE }
+        Bounded { listener, room: Arc::new(Semaphore::new(CONNECTIONS)), first_answer: FIRST_ANSWER, silence: SILENCE }
     }
 }
 
@@ -41,7 +46,7 @@ impl Listener for Bounded {
         let permit = Arc::clone(&self.room).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
         let connection =
-            Connection { stream, idle: Box::pin(sleep(self.silence)), silence: self.silence, _permit: permit };
+            Connection { stream, idle: Box::pin(sleep(self.first_answer)), silence: self.silence, _permit: permit };
         (connection, address)
     }
 
@@ -118,17 +123,20 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    async fn pair(silence: Duration) -> (Connection, TcpStream) {
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(600);
+
+    async fn pair(first_answer: Duration, silence: Duration) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut bounded = Bounded { silence, ..Bounded::new(listener) };
+        let mut bounded = Bounded { first_answer, silence, ..Bounded::new(listener) };
         let client = TcpStream::connect(address).await.unwrap();
         (bounded.accept().await.0, client)
     }
 
     #[tokio::test]
     async fn a_request_that_never_ends_is_cut_although_bytes_keep_coming() {
-        let (mut connection, mut client) = pair(Duration::from_millis(50)).await;
+        let (mut connection, mut client) = pair(SHORT, LONG).await;
         let drip = tokio::spawn(async move { while client.write_all(b"x").await.is_ok() {} });
         let mut buffer = [0; 1024];
         let error = loop {
@@ -143,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_does_not_read_is_cut() {
-        let (mut connection, _client) = pair(Duration::from_millis(50)).await;
+        let (mut connection, _client) = pair(LONG, SHORT).await;
         let chunk = vec![0; 1 << 20];
         let error = loop {
             if let Err(error) = connection.write_all(&chunk).await {

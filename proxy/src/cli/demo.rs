@@ -1,11 +1,12 @@
 //! `rdpscope demo`
 
 use super::{RUN_TIME_FAILURE, failure, runtime};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 /// Watch it judge real faults, on this machine alone
 ///
-/// Starts embedded hosts with a dozen and more different faults and embedded clients on loopback, sends each client
+/// Starts embedded hosts with some thirty different faults and embedded clients on loopback, sends each client
 /// through the real proxy in the same process, and prints every report as it happens and a table at the end. Then the
 /// admin endpoint stays open until Ctrl-C: look at /metrics and /api/sessions. Needs no network and no rights.
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,11 @@ pub(super) struct Demo {
     once: bool,
 }
 
+/// The reader has left (`| head`).
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
 impl Demo {
     pub(super) fn main(self) -> ExitCode {
         let runtime = match runtime() {
@@ -31,6 +37,7 @@ impl Demo {
             Ok(true) => ExitCode::SUCCESS,
             // The table has shown which.
             Ok(false) => ExitCode::from(RUN_TIME_FAILURE),
+            Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => failure(RUN_TIME_FAILURE, format_args!("{error:#}")),
         }
     }

@@ -49,7 +49,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 #[command(after_long_help = "\
 Start here:
   rdpscope demo --once
-      see it judge a dozen faults and more, on this machine alone
+      see it judge some thirty faults, on this machine alone
   rdpscope run --listen 0.0.0.0:3389 --upstream rds07.example.net:3389
       stand in front of a host; then point clients here
   rdpscope probe rds07.example.net
