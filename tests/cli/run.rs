@@ -14,7 +14,17 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> std::io::Result<Running> {
-        let mut command = Command::new(PROGRAM);
+        Running::of(Command::new(PROGRAM), arguments)
+    }
+
+    /// No file may grow beyond so many blocks of 512 bytes, as on a disk that is full.
+    fn start_with_full_disk(blocks: u32, arguments: &[&str]) -> std::io::Result<Running> {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""), PROGRAM]);
+        Running::of(command, arguments)
+    }
+
+    fn of(mut command: Command, arguments: &[&str]) -> std::io::Result<Running> {
         command.arg("run").args(arguments).env_remove("RUST_LOG").env_remove("CLICOLOR_FORCE");
         let mut child = command.stderr(Stdio::piped()).spawn()?;
         let lines = child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok);
@@ -130,6 +140,28 @@ fn a_rotated_event_log_is_opened_anew_without_a_file_and_while_draining() -> std
     assert_eq!(running.exit_code()?, Some(0), "{:#?}", running.log);
     let written = std::fs::read_to_string(&events)?;
     assert!(written.contains("session_end") && written.contains("drained"), "{written}");
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_leaves_whole_lines() -> std::io::Result<()> {
+    let log = file("full.jsonl", "");
+    let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let path = log.to_str().unwrap_or_default();
+    let arguments = ["--listen", "127.0.0.1:0", "--upstream", &unused, "--probe", "off", "--admin", "127.0.0.1:0"];
+    let arguments = [&arguments[..], &["--event-log", path]].concat();
+    let mut proxy = Running::start_with_full_disk(15, &arguments)?;
+    let address = proxy.address();
+    // An event of such a connection has more than a kilobyte.
+    for _ in 0..20 {
+        TcpStream::connect(address)?;
+    }
+    proxy.wait_for("cannot write, lines are lost");
+    proxy.signal("TERM")?;
+    assert_eq!(proxy.exit_code()?, Some(0));
+    let written = std::fs::read_to_string(&log)?;
+    assert!(written.ends_with("}\n") && written.len() > 1_000, "{} bytes", written.len());
+    assert!(written.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{written}");
     Ok(())
 }
 

@@ -28,6 +28,14 @@ impl LogFile {
         self.file.metadata().is_ok_and(|about| about.is_file() && about.nlink() == 0)
     }
 
+    /// Takes back the last `bytes`, the beginning of a line that found no room: a file of whole lines can be read by anything.
+    /// False where it cannot be done, as in a pipe.
+    pub(super) fn cut_back(&self, bytes: u64) -> bool {
+        let kept =
+            self.file.metadata().ok().filter(|about| about.is_file()).and_then(|about| about.len().checked_sub(bytes));
+        kept.is_some_and(|kept| self.file.set_len(kept).is_ok())
+    }
+
     /// An earlier process ended within a line (a full disk, a power cut), so ours would go on in it. A file that may not be
     /// read is believed to be in order.
     pub(super) fn ends_within_a_line(&self) -> bool {

@@ -254,6 +254,11 @@ enum Stream {
 }
 
 impl Stream {
+    /// Takes back the last `bytes` that were written, if that is possible.
+    fn cut_back(&self, bytes: usize) -> bool {
+        matches!(self, Stream::File(file) if file.cut_back(bytes as u64))
+    }
+
     fn writer(&mut self) -> &mut dyn Write {
         match self {
             Stream::File(file) => file,
@@ -319,8 +324,13 @@ impl Out {
                 Ok(()) => self.works(),
                 Err((written, error)) => {
                     let whole = ends.iter().filter(|end| **end <= written).count();
-                    let torn_line = written > 0 && !ends.contains(&written) && !(self.torn && written == 1);
-                    self.torn = torn_line || (self.torn && written == 0);
+                    // Where the last whole line ends, or the line feed that closes what was torn before.
+                    let closed = ends[..whole].last().copied().unwrap_or(usize::from(self.torn));
+                    self.torn = match written.checked_sub(closed) {
+                        None => true,
+                        Some(0) => false,
+                        Some(begun) => !self.stream.cut_back(begun),
+                    };
                     let missed = (ends.len() - whole) as u64;
                     lost += missed;
                     self.fails(missed, &error);
