@@ -126,6 +126,23 @@ fn an_alert_that_names_no_choice_refuses_none() {
 }
 
 #[test]
+fn a_warning_before_a_silent_refusal_is_told() {
+    let warned = || agreed().client(&client_hello()).host(&record(CONTENT_ALERT, &[1, 112]));
+    for (story, cause) in [
+        (warned().host_fin(), Cause::TlsServerRefusedHelloSilently),
+        (warned().client_fin(), Cause::ClientLeftBeforeServerHello),
+    ] {
+        let verdict = told("unrecognized_name", &story, &[]);
+        assert_eq!(verdict.cause, cause, "{verdict:#?}");
+        assert!(says(&verdict, "The host had sent alert unrecognized_name (112), a warning."), "{verdict:#?}");
+        assert!(
+            !says(&verdict, "no TLS alert") && !says(&verdict, "no alert") && !says(&verdict, "no TLS byte"),
+            "{verdict:#?}"
+        );
+    }
+}
+
+#[test]
 fn half_a_hello_is_not_called_none() {
     let begun = || agreed().client(&client_hello()[..100]);
     let left = begun().client_fin();

@@ -208,9 +208,13 @@ pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
                 .unless_proven_by_answer(),
         );
     }
+    let warning = warning(case);
+    let alert = if warning.is_some() { "no fatal alert" } else { "no alert" };
+    let no_alert = alert.replace("alert", "TLS alert");
     Some(
         Finding::possible(Cause::TlsServerRefusedHelloSilently)
-            .because(format!("The host closed {wait} after the ClientHello; no ServerHello, no alert."))
+            .because(format!("The host closed {wait} after the ClientHello; no ServerHello, {alert}."))
+            .because_some(warning)
             .because_some(partial.then(|| format!("It had begun a record: {} in all came from it.", bytes(from_host))))
             .because_some(case.offer_sentence())
             .rivals(&[Cause::CertPrivateKeyUnusable])
@@ -218,8 +222,18 @@ pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::TlsNoCommonCipher, Cause::TlsNoCommonVersion])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .rivals_if(case.by_reset() && offers_13, &[Cause::Tls13MiddleboxIntolerance])
-            .message(format!("Host closed the connection {wait} after the ClientHello ({}, no TLS alert)", how(case))),
+            .message(format!("Host closed the connection {wait} after the ClientHello ({}, {no_alert})", how(case))),
     )
+}
+
+/// An alert of the host that ends nothing. RFC 6066 3: unrecognized_name
+fn warning(case: &Case<'_>) -> Option<String> {
+    let alert = case
+        .timeline
+        .alerts
+        .iter()
+        .find(|alert| alert.from == Peer::Host && !alert.after_close && case.seen(Some(alert.at)))?;
+    Some(format!("The host had sent alert {}, a warning.", describe(*alert)))
 }
 
 /// The client did not wait for the ServerHello.
@@ -242,9 +256,12 @@ pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
                 .message("Client left when the host asked for another key share: they may have no group in common"),
         );
     }
+    let warning = warning(case);
+    let so_far = if warning.is_some() { "no ServerHello had come" } else { "no TLS byte had come from the host" };
     Some(
         Finding::likely(Cause::ClientLeftBeforeServerHello)
-            .because(format!("The client left {wait} after its ClientHello; no TLS byte had come from the host."))
+            .because(format!("The client left {wait} after its ClientHello; {so_far}."))
+            .because_some(warning)
             .because_some(case.offer_sentence())
             .rivals_if(case.end().since(hello.at).as_secs() >= 3, &[Cause::TlsHandshakeTimeout])
             .message(format!("Client left {wait} after its ClientHello, before the host answered ({})", how(case))),
