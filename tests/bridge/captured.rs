@@ -2,6 +2,7 @@
 //! more kept than is needed.
 
 use crate::ends::{BOTH, Bench, Host, Identity, TLS12, TLS13, bridged, connect, within};
+use crate::sealed::{ALERT, Sealer};
 use crate::wiretap::{Wire, Wiretap};
 use config::{BridgeMode, BridgeRules, Pin};
 use parser::diagnosis::{Cause, Confidence};
@@ -179,6 +180,28 @@ async fn a_session_that_fails_inside_of_a_bridge_has_both_legs_as_they_were_and_
         let rescued = usize::from(mode == BridgeMode::Auto);
         assert_eq!(stage.behind.seen().len(), 1 + rescued, "connections to the host");
         stage.is_true_to_the_wires(record.capture.as_deref().expect("a file"));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_tls_cuts_has_the_reason_in_its_file() {
+    let identity = Identity::new();
+    for alert in [true, false] {
+        let host = Host::new(&identity, TLS13).await;
+        let mut stage = Stage::new(host, bridged(BridgeMode::Always, identity.pin())).await;
+        let (client, served) = tokio::join!(connect(stage.front.address, TLS13), stage.host.served());
+        let (mut client, (mut socket, mut sealer)) = (client.expect("up"), Sealer::of_host(served));
+        let last = if alert { sealer.record(ALERT, &[2, 80]) } else { [&[23, 3, 3, 0, 40][..], &[7; 40]].concat() };
+        socket.write_all(&last).await.expect("written");
+        within("the end", client.read_to_end(&mut Vec::new())).await.expect_err("no close_notify");
+        drop((client, socket));
+        let record = stage.bench.record().await;
+        assert_eq!(record.verdict.cause, Cause::BridgeLegFailed, "{:?}", record.verdict);
+        let read = stage.file(&record).await;
+        assert!(read.timeline.bridge.as_ref().is_some_and(|facts| facts.cut.is_some()));
+        assert_eq!(read.timeline.bridge, record.timeline.bridge);
+        let (told, here) = (&record.verdict, read.verdict());
+        assert_eq!((here.cause, here.confidence, &here.message), (told.cause, told.confidence, &told.message));
     }
 }
 

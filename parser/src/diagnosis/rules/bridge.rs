@@ -142,7 +142,7 @@ pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
 /// A peer ended its leg with a fatal alert: the cause where nothing else explains the end, and else a part of the evidence.
 fn by_alert(case: &Case<'_>, finding: Finding, leg: Peer, alert: AlertDescription) -> Finding {
     let name = leg.name();
-    let finding = if finding.cause == Cause::UnknownClose {
+    let finding = if matches!(finding.cause, Cause::UnknownClose | Cause::ClosedAfterTlsUnknown) {
         Finding::likely(Cause::BridgeLegFailed)
             .in_phase(case.phase())
             .because(case.volume())
