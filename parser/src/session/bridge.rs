@@ -149,7 +149,8 @@ pub struct BridgeFacts {
 pub struct BridgeCut {
     /// Which.
     pub leg: Peer,
-    /// The fatal alert that its peer sent. `None`: what it sent does not open, and the bridge ended it.
+    /// The fatal alert that its peer sent. `None`: the bridge ended it, for what came does not open or is not TLS as it
+    /// should be, or nothing more can be sealed.
     pub alert: Option<AlertDescription>,
     /// What the library said.
     pub words: String,

@@ -148,7 +148,7 @@ fn ending(client: &Side<'_>, host: &Side<'_>) -> Option<Ending> {
 }
 
 /// TLS of the leg to `leg` is over before its time; who ended the session. A peer that sends a fatal alert has done so
-/// itself; what does not open ends it here.
+/// itself; all else ends it here.
 fn cut(leg: Peer, failure: &Failure, witness: &mut Witness) -> Closer {
     let alert = if let Failure::Alert(alert) = failure { Some(*alert) } else { None };
     witness.bridge_cut(leg, alert, failure.to_string());

@@ -1,7 +1,8 @@
 //! What `rdpscope check` says of the files that bridges need: a start or a reload would stop at them.
 
 use super::{Pair, Shown, Trust};
-use config::{BridgeMode, BridgeRules, Listener, Settings};
+use crate::run::RunError;
+use config::{BridgeMode, BridgeRules, Settings};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -28,17 +29,13 @@ pub fn files(settings: &Settings) -> FilesChecked {
         if !unread.is_empty() {
             checked.unread.extend(unread.into_iter().map(|path| path.display().to_string()));
         } else if let Err(why) = usable(rules) {
-            checked.wrong.push(said(listener, &why));
+            let error = RunError::Bridge { listener: listener.name.clone(), why };
+            checked.wrong.push(error.to_string());
         }
     }
     checked.unread.sort();
     checked.unread.dedup();
     checked
-}
-
-/// As [`crate::run::RunError`] says it.
-fn said(listener: &Listener, why: &str) -> String {
-    format!("listener {}: the bridge cannot work: {why}", listener.name)
 }
 
 fn usable(rules: &BridgeRules) -> Result<(), String> {

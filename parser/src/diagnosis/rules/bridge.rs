@@ -36,7 +36,8 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
     Some(finding.because(why(facts)))
 }
 
-/// A leg was up, and what came in it does not open: the bridge ended the session, and no peer is to blame for the close.
+/// A leg that was up failed here, most often because what came in it does not open: the bridge ended the session, and no peer
+/// is to blame for the close.
 pub(super) fn cut_here(case: &Case<'_>) -> Option<Finding> {
     let BridgeCut { leg, words, .. } = cut(case).filter(|cut| cut.alert.is_none())?;
     let name = leg.name();
@@ -47,7 +48,7 @@ pub(super) fn cut_here(case: &Case<'_>) -> Option<Finding> {
             .because(case.volume())
             .first_do(format!("Look for what changes bytes between this proxy and the {name}: a record that was changed on its way does not open."))
             .first_do("Where it comes again with nothing in between, bridge this host no more and report the evidence with the version of rdpscope: the fault may be the bridge's.")
-            .message(format!("The bridge ended the session in phase {}: what the {name} sent does not open: {words}", case.phase())),
+            .message(format!("The bridge ended the session in phase {}: TLS with the {name} failed: {words}", case.phase())),
     )
 }
 

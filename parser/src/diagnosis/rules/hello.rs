@@ -24,7 +24,7 @@ const SMALLEST_TPKT: u16 = 7;
 const USUAL_MSS: u32 = 1_460;
 
 /// An alert where the ClientHello is due. OpenSSL sends one when its settings leave it no version or no suite to offer.
-fn alert_instead_of_hello(case: &Case<'_>) -> Option<Finding> {
+pub(super) fn alert_instead_of_hello(case: &Case<'_>) -> Option<Finding> {
     let chosen = case.selected()?;
     let alert = case.alert()?;
     let timeline = case.timeline;
@@ -49,9 +49,9 @@ fn alert_instead_of_hello(case: &Case<'_>) -> Option<Finding> {
     Some(finding.because_some(case.choice_sentence()).because(said))
 }
 
-/// The host's alert in place of a ServerHello, or anybody's in place of a ClientHello.
+/// The host's alert in place of a ServerHello.
 pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
-    let Some(hello) = unanswered_hello(case) else { return alert_instead_of_hello(case) };
+    let hello = unanswered_hello(case)?;
     let alert = case.alert_from(Peer::Host)?;
     let finding = match alert.description.0 {
         0 => Finding::possible(Cause::TlsServerRefusedHelloSilently)
@@ -209,11 +209,10 @@ pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
         );
     }
     let warning = warning(case);
-    let alert = if warning.is_some() { "no fatal alert" } else { "no alert" };
-    let no_alert = alert.replace("alert", "TLS alert");
+    let fatal = if warning.is_some() { "fatal " } else { "" };
     Some(
         Finding::possible(Cause::TlsServerRefusedHelloSilently)
-            .because(format!("The host closed {wait} after the ClientHello; no ServerHello, {alert}."))
+            .because(format!("The host closed {wait} after the ClientHello; no ServerHello, no {fatal}alert."))
             .because_some(warning)
             .because_some(partial.then(|| format!("It had begun a record: {} in all came from it.", bytes(from_host))))
             .because_some(case.offer_sentence())
@@ -222,7 +221,10 @@ pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
             .rivals(&[Cause::TlsNoCommonCipher, Cause::TlsNoCommonVersion])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .rivals_if(case.by_reset() && offers_13, &[Cause::Tls13MiddleboxIntolerance])
-            .message(format!("Host closed the connection {wait} after the ClientHello ({}, {no_alert})", how(case))),
+            .message(format!(
+                "Host closed the connection {wait} after the ClientHello ({}, no {fatal}TLS alert)",
+                how(case)
+            )),
     )
 }
 

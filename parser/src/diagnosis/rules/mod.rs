@@ -77,6 +77,7 @@ const TABLE: &[Rule] = &[
     // The answer to the Connection Request.
     negotiation::refused,
     negotiation::answer_not_rdp,
+    negotiation::answered_by_alert,
     negotiation::disconnected_instead_of_answer,
     negotiation::unanswered,
     negotiation::host_closed_unanswered,
@@ -88,6 +89,7 @@ const TABLE: &[Rule] = &[
     negotiation::client_left_after_confirm,
     negotiation::host_closed_after_confirm,
     // From the ClientHello to the ServerHello.
+    hello::alert_instead_of_hello,
     hello::refused_by_alert,
     hello::clear_disconnect,
     hello::answer_not_tls,
@@ -136,7 +138,9 @@ const WHILE_OPEN: &[Rule] = &[
     opening::client_not_rdp,
     negotiation::refused,
     negotiation::answer_not_rdp,
+    negotiation::answered_by_alert,
     negotiation::disconnected_instead_of_answer,
+    hello::alert_instead_of_hello,
     hello::refused_by_alert,
     hello::clear_disconnect,
     hello::answer_not_tls,

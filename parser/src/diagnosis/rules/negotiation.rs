@@ -64,7 +64,7 @@ fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
 
 /// The answer is neither X.224 nor anything else we know.
 pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
-    let Some(Answer::NotRdp(sample)) = case.answer() else { return answered_by_alert(case) };
+    let Some(Answer::NotRdp(sample)) = case.answer() else { return None };
     if case.timeline.opening != Opening::X224 || case.server_hello().is_some() {
         return None;
     }
@@ -80,7 +80,7 @@ pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// A TLS alert in place of the Connection Confirm: a gateway's or web server's first word to what is no ClientHello.
-fn answered_by_alert(case: &Case<'_>) -> Option<Finding> {
+pub(super) fn answered_by_alert(case: &Case<'_>) -> Option<Finding> {
     let alert = case.alert_from(Peer::Host)?;
     let timeline = case.timeline;
     if timeline.opening != Opening::X224
