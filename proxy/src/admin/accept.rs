@@ -139,11 +139,15 @@ mod tests {
         let (mut connection, mut client) = pair(SHORT, LONG).await;
         let drip = tokio::spawn(async move { while client.write_all(b"x").await.is_ok() {} });
         let mut buffer = [0; 1024];
-        let error = loop {
-            if let Err(error) = connection.read(&mut buffer).await {
-                break error;
+        let cut = async {
+            loop {
+                if let Err(error) = connection.read(&mut buffer).await {
+                    break error;
+                }
             }
         };
+        let error =
+            tokio::time::timeout(Duration::from_secs(20), cut).await.expect("the time to the first answer counts");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(connection);
         drip.await.unwrap();
