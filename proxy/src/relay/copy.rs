@@ -3,9 +3,9 @@
 
 use super::form::Form;
 use super::is_transient;
-use socket2::SockRef;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -35,7 +35,7 @@ pub(super) fn with_buffer<T>(form: &Form, most: usize, work: impl FnOnce(&mut [u
 /// read is a new event (epoll(7), edge-triggered).
 pub(crate) fn read_once(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let whole = buffer.len();
-    once(socket, Interest::READABLE, whole, || (&*SockRef::from(socket)).read(buffer))
+    once(socket, Interest::READABLE, whole, || Ok(recv(socket, buffer, RecvFlags::empty())?.0))
 }
 
 /// One write; how much of `bytes` was taken, 0 when there is no room. A short one has filled the socket, whose next
@@ -44,7 +44,7 @@ pub(super) fn write_once(socket: &TcpStream, form: &Form, bytes: &[u8]) -> io::R
     let most = bytes.len().min(form.at_most);
     let written = form
         .may_stumble()
-        .and_then(|()| once(socket, Interest::WRITABLE, most, || (&*SockRef::from(socket)).write(&bytes[..most])));
+        .and_then(|()| once(socket, Interest::WRITABLE, most, || Ok(send(socket, &bytes[..most], SendFlags::NOSIGNAL)?)));
     match written {
         Err(error) if is_transient(&error) => Ok(0),
         written => written,
