@@ -12,7 +12,7 @@ use crate::cores::{Cores, Seat};
 use crate::limits::{Admission, OpeningBudget, Place};
 use crate::observe::{Observer, Rejection};
 use crate::record::SessionIdentity;
-use crate::relay::{Form, set_options};
+use crate::relay::{Form, keep_alive, set_options};
 use crate::session;
 use crate::shutdown::{Sessions, Stop};
 use crate::sys;
@@ -113,6 +113,7 @@ pub(crate) fn bind(address: SocketAddr, only_v6: bool, cores: usize) -> io::Resu
             socket.set_only_v6(only_v6)?;
         }
         set_options(&SockRef::from(&socket))?;
+        keep_alive(&SockRef::from(&socket))?;
         Ok::<Socket, io::Error>(socket)
     };
     // The first is bound as if it were the only one, and shares the port afterwards: so a port that another process has

@@ -48,15 +48,23 @@ pub(crate) struct Break {
 }
 
 /// What every socket of a session is set to. A listening socket hands its settings on to those it accepts, so for
-/// clients this is done once. Small messages matter more to RDP than full segments, hence `TCP_NODELAY`; urgent data,
-/// which RDP has not, would leave a byte out of the stream, so it stays in its place (RFC 6093 6).
+/// clients this is done once, and [`keep_alive`] too. Small messages matter more to RDP than full segments, hence
+/// `TCP_NODELAY`; urgent data, which RDP has not, would leave a byte out of the stream, so it stays in its place (RFC 6093 6).
 ///
 /// # Errors
 /// What setsockopt(2) says.
 pub(crate) fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&KEEP_ALIVE)?;
     socket.set_out_of_band_inline(true)
+}
+
+/// Lets the kernel find out when the peer is dead. For a host this is done when its session has been silent for a moment
+/// (see [`super::live`]): before that it takes four calls and cannot matter.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_keepalive(&KEEP_ALIVE)
 }
 
 impl Leg {
@@ -183,8 +191,10 @@ mod tests {
     async fn both_legs_are_probed_when_idle_and_send_small_messages_at_once() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         set_options(&SockRef::from(&listener)).expect("options");
+        keep_alive(&SockRef::from(&listener)).expect("options");
         let socket = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
         let host = Leg::of_host(Reached { socket, reset: None });
+        keep_alive(&SockRef::from(&*host.socket)).expect("options");
         is_set(&SockRef::from(&*host.socket));
         let client = Leg::of_client(listener.accept().await.expect("accept").0);
         is_set(&SockRef::from(&*client.socket));

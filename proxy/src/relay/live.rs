@@ -2,15 +2,18 @@
 //!
 //! The tracker stands behind a mutex that only the session's task and somebody asking about this session ever take: a
 //! read pays some nanoseconds for it, and an idle session holds what is known of it once, packed: when the tracker has let
-//! go a silence of [`QUIET`] sends it to rest, and the next bytes wake it.
+//! go a silence of [`QUIET`] sends it to rest, and the next bytes wake it. The first silence is also when the host's socket
+//! gets its keep-alive, whether there is a tracker to rest or not.
 
+use super::leg::keep_alive;
 use crate::record::capture::Tape;
 use crate::record::{LiveSession, SessionIdentity};
 use crate::sys;
 use parser::Timestamp;
 use parser::diagnosis::Marks;
 use parser::session::{Limits, PerPeer, Phase, Resting, Session, TcpFacts, Timeline};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use socket2::SockRef;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -23,6 +26,10 @@ pub(super) struct Live {
     pub(super) identity: Arc<SessionIdentity>,
     session: Mutex<Tracked>,
     phase: AtomicU8,
+    /// Somebody will look whether it may rest: changed under the lock of the session.
+    looked_after: AtomicBool,
+    /// The host's socket has its keep-alive.
+    kept_alive: AtomicBool,
     /// When it entered that phase, in nanoseconds.
     entered: AtomicU64,
     client: Weak<TcpStream>,
@@ -78,6 +85,8 @@ impl Live {
         Live {
             phase: AtomicU8::new(session.phase() as u8),
             session: Mutex::new(Tracked::Awake(session)),
+            looked_after: AtomicBool::new(false),
+            kept_alive: AtomicBool::new(false),
             entered: AtomicU64::new(identity.accepted.0),
             client: Arc::downgrade(client),
             tape: tape.map_or_else(Weak::new, Arc::downgrade),
@@ -95,6 +104,22 @@ impl Live {
     /// The host's socket, which is another one after the bridge has connected anew.
     pub(super) fn host_is(&self, socket: &Arc<TcpStream>) {
         *self.host.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(socket);
+        self.kept_alive.store(false, Relaxed);
+    }
+
+    /// Something has to be done at its next silence; true when nobody looks for that yet. `_held`: the lock is.
+    pub(super) fn is_restless(&self, _held: &Tracked) -> bool {
+        !self.looked_after.swap(true, Relaxed)
+    }
+
+    /// Once for each host.
+    fn keep_host_alive(&self) {
+        if self.kept_alive.swap(true, Relaxed) {
+            return;
+        }
+        let host = self.host.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        // It cannot fail on a connected socket, and without it the session still works.
+        host.map(|host| keep_alive(&SockRef::from(&*host)));
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Tracked> {
@@ -150,13 +175,15 @@ impl LiveSession for Live {
     fn rest(&self, now: Timestamp) -> bool {
         let mut held = self.lock();
         match &*held {
-            Tracked::Awake(session) if now.since(session.timeline().last_event()) < QUIET => false,
-            Tracked::Awake(_) => {
-                held.rest();
-                true
-            }
-            Tracked::Resting(_) | Tracked::Over => true,
+            Tracked::Awake(session) if now.since(session.timeline().last_event()) < QUIET => return false,
+            Tracked::Awake(_) => held.rest(),
+            Tracked::Resting(_) => {}
+            Tracked::Over => return true,
         }
+        self.looked_after.store(false, Relaxed);
+        drop(held);
+        self.keep_host_alive();
+        true
     }
 
     fn tcp(&self) -> PerPeer<Option<TcpFacts>> {

@@ -25,7 +25,7 @@ pub use form::Form;
 
 pub(crate) use crate::shutdown::Stop;
 pub(crate) use copy::read_once;
-pub(crate) use leg::{Leg, set_options};
+pub(crate) use leg::{Leg, keep_alive, set_options};
 pub(crate) use witness::Witness;
 
 use crate::sys;

@@ -88,6 +88,10 @@ impl Witness {
             tape.host(socket.local_addr().ok(), clock::now());
         }
         self.live.host_is(socket);
+        let held = self.live.lock();
+        let restless = self.live.is_restless(&held);
+        drop(held);
+        self.rests_later(restless);
     }
 
     /// Bytes were read from `from`.
@@ -299,14 +303,19 @@ impl Witness {
             session.share_shape(shared_shape);
             restless = true;
         }
+        restless = restless && self.live.is_restless(&held);
         drop(held);
-        if restless {
-            self.observer.restless(Arc::clone(&self.live) as Arc<dyn LiveSession>);
-        }
+        self.rests_later(restless);
         if phase != self.phase {
             let before = std::mem::replace(&mut self.phase, phase);
             self.live.enters(phase, at);
             self.observer.phase(&*self.live, before, phase, at);
+        }
+    }
+
+    fn rests_later(&self, restless: bool) {
+        if restless {
+            self.observer.restless(Arc::clone(&self.live) as Arc<dyn LiveSession>);
         }
     }
 
