@@ -219,6 +219,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_host_is_probed_from_the_first_silence_on_whatever_the_session_has_come_to() {
+        let (mut witness, host) = witness(&Observer::quiet()).await;
+        let is_kept_alive = |socket: &TcpStream| SockRef::from(socket).keepalive().expect("SO_KEEPALIVE");
+        witness.host_socket(&host);
+        let live = Arc::clone(witness.live());
+        let opened = live.identity.accepted;
+        assert!(!live.rest(opened) && !is_kept_alive(&host), "not at once");
+        assert!(live.rest(Timestamp(opened.0 + 1_000_000_000)) && is_kept_alive(&host));
+        // A bridge has connected anew.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let other = Arc::new(TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect"));
+        witness.host_socket(&other);
+        assert!(live.rest(Timestamp(opened.0 + 2_000_000_000)) && is_kept_alive(&other));
+    }
+
+    #[tokio::test]
     async fn tcp_info_is_not_read_from_a_socket_that_is_closed() {
         let (witness, client) = witness(&Observer::quiet()).await;
         assert!(witness.live().tcp().client.is_some());
