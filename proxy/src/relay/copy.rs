@@ -42,9 +42,9 @@ pub(crate) fn read_once(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usi
 /// room is a new event as well.
 pub(super) fn write_once(socket: &TcpStream, form: &Form, bytes: &[u8]) -> io::Result<usize> {
     let most = bytes.len().min(form.at_most);
-    let written = form
-        .may_stumble()
-        .and_then(|()| once(socket, Interest::WRITABLE, most, || Ok(send(socket, &bytes[..most], SendFlags::NOSIGNAL)?)));
+    let written = form.may_stumble().and_then(|()| {
+        once(socket, Interest::WRITABLE, most, || Ok(send(socket, &bytes[..most], SendFlags::NOSIGNAL)?))
+    });
     match written {
         Err(error) if is_transient(&error) => Ok(0),
         written => written,
