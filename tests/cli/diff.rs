@@ -1,9 +1,9 @@
-//! `rdpscope diff` with a client out of a capture.
+//! `rdpscope diff` with a client out of a capture, or of an event log.
 
 use crate::{capture, err, file, rdpscope};
 use std::path::PathBuf;
 
-/// `rdpscope diff` of two hosts that nobody listens at, with a client out of a capture.
+/// `rdpscope diff` of two hosts that nobody listens at, with such a client.
 fn diff_of(arguments: &[&str]) -> (Option<i32>, String) {
     let output = rdpscope(&[&["diff", "127.0.0.1:1", "127.0.0.1:1", "--timeout", "1"], arguments].concat());
     (output.status.code(), err(&output))
@@ -62,4 +62,19 @@ fn a_capture_that_breaks_off_is_read_as_far_as_it_goes() {
         text.contains("reading stopped at byte 24, after 0 packets: the file ends in the middle of a packet"),
         "{text}"
     );
+}
+
+#[test]
+fn an_event_log_that_cannot_be_read_is_a_failure_and_one_without_the_session_is_bad_usage() {
+    let missing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-such.jsonl");
+    for (path, why) in [(missing.as_path(), "No such file"), (std::path::Path::new("/"), "directory")] {
+        let shown = path.display().to_string();
+        let (code, said) = diff_of(&["--session", "0193", "--event-log", &shown]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&shown) && said.contains(why), "{said}");
+    }
+    let other = file("other-sessions.jsonl", "{\"session\":{\"id\":\"0194\"}}\n");
+    let (code, said) = diff_of(&["--session", "0193", "--event-log", &other.display().to_string()]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("holds no session `0193`"), "{said}");
 }

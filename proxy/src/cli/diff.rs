@@ -6,7 +6,7 @@ mod report;
 
 use super::target::target;
 use super::{BAD_USAGE, RUN_TIME_FAILURE, failure, print, runtime};
-use captured::Captured;
+use captured::{Captured, NoClient};
 use client::Client;
 use parser::profile::{Completeness, HostProfile, NegotiationAnswer};
 use parser::session::Answer;
@@ -45,8 +45,8 @@ Examples:
 
 Without a client, every Windows version that reaches one host and not the other is named.
 
-Exit codes: 0 compared, 1 a host could not be reached or a capture not be read (standard error
-says which and why), 2 bad usage.")]
+Exit codes: 0 compared, 1 a host could not be reached, or a capture or an event log not be read
+(standard error says which and why), 2 bad usage.")]
 pub(super) struct Diff {
     /// The first host; port 3389 (443 with --gateway) if none is given
     #[arg(value_name = "HOST[:PORT]")]
@@ -121,14 +121,12 @@ impl Diff {
     /// The client, or an exit code and why there is none.
     fn chosen(&self) -> Result<Option<Client>, (u8, String)> {
         let usage = |why| (BAD_USAGE, why);
+        let absent = |why: NoClient| (why.code(), why.to_string());
         match (&self.client, &self.session, &self.event_log, &self.capture) {
             (Some(name), ..) => Client::windows(name).map(Some).map_err(usage),
-            (None, Some(id), Some(file), _) => Client::recorded(id, file).map(Some).map_err(usage),
+            (None, Some(id), Some(file), _) => Client::recorded(id, file).map(Some).map_err(absent),
             (None, _, _, Some(file)) => {
-                let captured = Captured::read(file, self.stream);
-                captured
-                    .map(|captured| Some(Client::Captured(captured)))
-                    .map_err(|error| (error.code(), error.to_string()))
+                Captured::read(file, self.stream).map(|captured| Some(Client::Captured(captured))).map_err(absent)
             }
             _ => Ok(None),
         }

@@ -1,9 +1,10 @@
 //! The client of a comparison: a named Windows version, or the hello of a recorded session or of a capture.
 
-use super::captured::Captured;
+use super::captured::{Captured, NoClient};
 use flate2::read::MultiGzDecoder;
 use parser::profile::{Offer, WindowsVersion};
 use parser::wire::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
+use rdpscope::analyze::source::CaptureError;
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs::File;
@@ -41,15 +42,15 @@ impl Client {
     }
 
     /// The last event of this session that has a hello.
-    pub(super) fn recorded(id: &str, file: &Path) -> Result<Client, String> {
+    pub(super) fn recorded(id: &str, file: &Path) -> Result<Client, NoClient> {
         let shown = file.display();
-        let mut reader = event_log(file).map_err(|error| format!("{shown}: {error}"))?;
+        let unreadable = |source| CaptureError::Open { file: file.to_owned(), source };
+        let mut reader = event_log(file).map_err(unreadable)?;
         let mut found: Option<(String, Offer)> = None;
         let mut known: Option<String> = None;
         loop {
             let mut line = Vec::new();
-            let read =
-                reader.by_ref().take(LINE).read_until(b'\n', &mut line).map_err(|error| format!("{shown}: {error}"))?;
+            let read = reader.by_ref().take(LINE).read_until(b'\n', &mut line).map_err(unreadable)?;
             if read == 0 {
                 break;
             }
@@ -60,15 +61,16 @@ impl Client {
                 continue;
             };
             if known.as_ref().is_some_and(|other| other != session) {
-                return Err(format!("more than one session of {shown} begins with `{id}`: write more of the id"));
+                let why = format!("more than one session of {shown} begins with `{id}`: write more of the id");
+                return Err(NoClient::Absent(why));
             }
             known = Some(session.to_owned());
             found = offer(&event["tls"]["client"]).map(|offer| (session.to_owned(), offer)).or(found);
         }
         match found {
             Some((session, offer)) => Ok(Client::Recorded { session, offer }),
-            None if known.is_some() => Err(format!("session `{id}` of {shown} has no ClientHello")),
-            None => Err(format!("{shown} holds no session `{id}`")),
+            None if known.is_some() => Err(NoClient::Absent(format!("session `{id}` of {shown} has no ClientHello"))),
+            None => Err(NoClient::Absent(format!("{shown} holds no session `{id}`"))),
         }
     }
 
@@ -161,6 +163,7 @@ fn code(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::BAD_USAGE;
     use super::*;
     use serde_json::json;
     use std::io::Write;
@@ -191,8 +194,9 @@ mod tests {
         for bytes in [lines.as_bytes(), &packed.finish().unwrap()] {
             std::fs::write(&path, bytes).unwrap();
             let found = Client::recorded("0193", &path).map(|client| client.offer().versions);
-            assert_eq!(found, Ok(vec![TlsVersion::TLS12]));
-            assert!(Client::recorded("0194", &path).is_err_and(|why| why.contains("holds no session `0194`")));
+            assert!(found.is_ok_and(|versions| versions == [TlsVersion::TLS12]));
+            let absent = Client::recorded("0194", &path).err().map(|why| (why.code(), why.to_string()));
+            assert!(absent.is_some_and(|(code, why)| code == BAD_USAGE && why.contains("holds no session `0194`")));
         }
         std::fs::remove_file(path).unwrap();
     }
