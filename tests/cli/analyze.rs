@@ -116,6 +116,25 @@ fn analyze_reads_gzip_and_says_where_a_cut_one_ends() {
     assert!(err(&output).contains("it cannot be read further: "), "{}", err(&output));
 }
 
+#[test]
+fn analyze_says_how_to_unpack_what_it_does_not_unpack_itself() {
+    for (magic, what, command) in [
+        (&b"\xfd7zXZ\0\0\x04"[..], "compressed by xz", "`xz -dc FILE | rdpscope analyze -`"),
+        (b"\x28\xb5\x2f\xfd\x04\x58", "compressed by zstd", "`zstd -dc FILE | rdpscope analyze -`"),
+        (b"\x04\x22\x4d\x18\x64\x40", "compressed by LZ4", "`lz4 -dc FILE | rdpscope analyze -`"),
+        (b"BZh91AY&SY", "compressed by bzip2", "`bzip2 -dc FILE | rdpscope analyze -`"),
+        (b"PK\x03\x04\x14\0", "a zip archive", "`unzip -p FILE | rdpscope analyze -`"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "a 7-Zip archive", "`7z x -so FILE | rdpscope analyze -`"),
+    ] {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("packed.bin");
+        std::fs::write(&path, [magic, &[0; 40]].concat()).expect("written");
+        let output = rdpscope(&["analyze", path.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(1), "{what}");
+        let said = err(&output);
+        assert!(said.contains(&format!("packed.bin: {what}, ")) && said.contains(command), "{said}");
+    }
+}
+
 /// A pcap file, little-endian with microseconds, as the smallest pcapng. draft-ietf-opsawg-pcapng 4
 fn as_pcapng(pcap: &[u8]) -> Vec<u8> {
     let block = |kind: u32, body: &[u8]| {

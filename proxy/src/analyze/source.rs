@@ -19,6 +19,19 @@ const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
 const SECTION_MAX: usize = 1 << 20;
 /// First bytes of gzip. RFC 1952 2.3.1
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// What captures come packed in besides gzip: first bytes, what it is, and a command that gives what is inside.
+const PACKED: [(&[u8], &str, &str); 6] = [
+    // The .xz file format 2.1.1.1
+    (b"\xfd7zXZ\0", "compressed by xz", "xz -dc"),
+    // RFC 8878 3.1.1
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "zstd -dc"),
+    // The LZ4 frame format, "Magic Number": Wireshark writes it
+    (b"\x04\x22\x4d\x18", "compressed by LZ4", "lz4 -dc"),
+    (b"BZh", "compressed by bzip2", "bzip2 -dc"),
+    // APPNOTE.TXT 4.3.7
+    (b"PK\x03\x04", "a zip archive", "unzip -p"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "7z x -so"),
+];
 /// Bytes of one read of standard input.
 const CHUNK: usize = 64 << 10;
 /// Reads of standard input that wait for us: a quarter of a megabyte.
@@ -84,7 +97,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// It cannot be opened, or is a directory, or empty.
+    /// It cannot be opened, or is a directory, or empty, or packed by something else than gzip.
     pub fn open(path: &Path) -> Result<Source, CaptureError> {
         let failed = |source| CaptureError::Open { file: path.to_owned(), source };
         if path.as_os_str() == "-" {
@@ -124,6 +137,10 @@ impl Source {
         head.truncate(had);
         if head.is_empty() {
             return Err(CaptureError::Unreadable { file: name, why: "it is empty".to_owned() });
+        }
+        if let Some((_, what, unpack)) = PACKED.iter().find(|(magic, ..)| head.starts_with(magic)) {
+            let why = format!("{what}, which is not read; unpack it, or pipe it: `{unpack} FILE | rdpscope analyze -`");
+            return Err(CaptureError::Unreadable { file: name, why });
         }
         let compressed = head.starts_with(&GZIP);
         state.live.store(size.is_none() && !compressed, Relaxed);

@@ -58,6 +58,7 @@ Examples:
   rdpscope analyze rds07.pcapng --stream 12
   rdpscope analyze rds07.pcapng --json | jq -r 'select(.event.outcome == \"failure\") | .message'
   tcpdump -i any -U -w - port 3389 | rdpscope analyze -
+  xz -dc monday.pcap.xz | rdpscope analyze -
 
 With --json a line is the `session_end` event of the proxy, with the connection's number as
 `rdpscope.stream`. A file's verdicts are printed once, when the client's next connection can no
