@@ -1,9 +1,9 @@
 //! `rdpscope run`
 
-use super::{RUN_TIME_FAILURE, bad_configuration, failure, runtime};
+use super::{BAD_USAGE, RUN_TIME_FAILURE, bad_configuration, failure, runtime};
 use config::Settings;
 use rdpscope::observe::log::{self, LogFormat};
-use rdpscope::run::{Reload, RunOptions};
+use rdpscope::run::{Reload, RunError, RunOptions};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,7 +54,8 @@ Examples:
   rdpscope run --listen 0.0.0.0:3389 --upstream srv2012 --bridge auto --bridge-pin sha256:…
   rdpscope run --config /etc/rdpscope.toml
 
-Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage\nor configuration.")]
+Exit codes: 0 a clean stop, 1 a failure while running (port in use, no permission, …), 2 bad usage
+or configuration, with the certificates and keys that it names.")]
 pub(super) struct Run {
     /// The configuration file; `rdpscope check --help` lists its keys
     #[arg(long, short, value_name = "FILE",
@@ -141,6 +142,9 @@ impl Run {
         log::flush();
         match result {
             Ok(()) => ExitCode::SUCCESS,
+            // A certificate or a key that the file names is a part of it, and `check` says the same: starting again would
+            // not mend it.
+            Err(error @ RunError::Bridge { .. }) => failure(BAD_USAGE, error),
             Err(error) => failure(RUN_TIME_FAILURE, error),
         }
     }
