@@ -90,6 +90,12 @@ pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) 
     }
 }
 
+/// Sessions of this outcome that were not sampled.
+pub(super) fn left_out(outcome: Outcome, suppressed: u64) {
+    let outcome = outcome.name();
+    tracing::info!(suppressed, "{suppressed} more sessions of outcome {outcome} were not logged one by one");
+}
+
 /// Makes a buffer per event, which becomes one line of the queue.
 struct Lines;
 
@@ -127,7 +133,7 @@ impl Drop for Line {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::record::fixture::record;
     use parser::diagnosis::Cause;
@@ -145,7 +151,8 @@ mod tests {
         }
     }
 
-    fn logged(cause: Cause, sampled: bool) -> String {
+    /// What this thread logs meanwhile.
+    pub(crate) fn said_by(act: impl FnOnce()) -> String {
         let seen = Seen::default();
         let writer = seen.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -154,10 +161,14 @@ mod tests {
             .with_target(false)
             .with_writer(move || writer.clone())
             .finish();
-        let record = record(1, cause);
-        tracing::subscriber::with_default(subscriber, || session(&record, &record.verdict, sampled));
+        tracing::subscriber::with_default(subscriber, act);
         let bytes = seen.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    fn logged(cause: Cause, sampled: bool) -> String {
+        let record = record(1, cause);
+        said_by(|| session(&record, &record.verdict, sampled))
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Observer {
     /// Counts what is still held and writes what is still queued. The last call of a run.
     pub async fn finish(&self) {
         self.settle(Timestamp(u64::MAX));
+        self.left_out(Timestamp(u64::MAX));
         // A disk that hangs may hold this up for some seconds; no session is left to mind.
         if let Some(file) = &self.file {
             file.flush(PATIENCE);

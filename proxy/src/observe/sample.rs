@@ -24,6 +24,23 @@ impl Sampler {
         self.told += 1;
         Some(std::mem::take(&mut self.suppressed))
     }
+
+    /// How many were not told, once their second is over: nobody may come after them.
+    pub(crate) fn over(&mut self, now: Timestamp) -> Option<u64> {
+        let left = self.suppressed > 0 && now.unix_seconds() > self.second;
+        left.then(|| std::mem::take(&mut self.suppressed))
+    }
+
+    /// When [`Sampler::over`] will have something to say.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        let end = u64::try_from(self.second).unwrap_or(0).saturating_add(1);
+        (self.suppressed > 0).then_some(Timestamp(end.saturating_mul(1_000_000_000)))
+    }
+
+    /// The one that was just not admitted is the first.
+    pub(crate) fn has_begun_to_suppress(&self) -> bool {
+        self.suppressed == 1
+    }
 }
 
 #[cfg(test)]
@@ -37,5 +54,17 @@ mod tests {
         assert_eq!(told, 10);
         assert_eq!(sampler.admit(Timestamp(6_000_000_000), 10), Some(15));
         assert_eq!(sampler.admit(Timestamp(6_000_000_001), 10), Some(0));
+    }
+
+    #[test]
+    fn those_that_were_not_told_are_told_of_when_their_second_is_over() {
+        let mut sampler = Sampler::default();
+        let at = Timestamp(5_500_000_000);
+        assert_eq!((sampler.admit(at, 1), sampler.due()), (Some(0), None));
+        assert!(sampler.admit(at, 1).is_none() && sampler.has_begun_to_suppress());
+        assert!(sampler.admit(at, 1).is_none() && !sampler.has_begun_to_suppress());
+        assert_eq!((sampler.due(), sampler.over(at)), (Some(Timestamp(6_000_000_000)), None));
+        assert_eq!(sampler.over(Timestamp(6_000_000_000)), Some(2));
+        assert_eq!((sampler.due(), sampler.over(Timestamp(7_000_000_000))), (None, None), "once");
     }
 }

@@ -115,12 +115,25 @@ impl Observer {
     pub(super) fn log(&self, record: &SessionRecord) {
         let outcome = record.verdict.outcome();
         let most = if outcome == Outcome::Failure { FAILURES_PER_SECOND } else { OTHERS_PER_SECOND };
-        let admitted = lock(&self.logged)[outcome as usize].admit(record.ended, most);
-        if let Some(suppressed @ 1..) = admitted {
-            let outcome = outcome.name();
-            tracing::info!(suppressed, "{suppressed} more sessions of outcome {outcome} were not logged one by one");
+        let (admitted, first_left_out) = {
+            let sampler = &mut lock(&self.logged)[outcome as usize];
+            (sampler.admit(record.ended, most), sampler.has_begun_to_suppress())
+        };
+        match admitted {
+            Some(suppressed @ 1..) => log::left_out(outcome, suppressed),
+            // Nobody may come after it.
+            None if first_left_out => self.tick.wake(),
+            _ => {}
         }
         log::session(record, &record.verdict, admitted.is_some());
+    }
+
+    /// Says how many sessions of a second that is over were not logged, where none came after them.
+    pub(super) fn left_out(&self, now: Timestamp) {
+        for outcome in [Outcome::Success, Outcome::Failure, Outcome::Unknown] {
+            let left_out = lock(&self.logged)[outcome as usize].over(now);
+            left_out.into_iter().for_each(|suppressed| log::left_out(outcome, suppressed));
+        }
     }
 
     /// Counts what has become final by the passing of time.

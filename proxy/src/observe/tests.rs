@@ -180,6 +180,24 @@ async fn the_thread_that_looks_at_the_clock_sleeps_while_nothing_can_be_due() {
     assert_eq!(observer.until_due(ended.plus(until)), None);
 }
 
+/// In an hour, so that the observer's own thread, which has another log, says nothing of it.
+#[tokio::test]
+async fn what_was_not_logged_of_a_burst_is_said_when_its_second_is_over_and_wakes_the_thread_once() {
+    let observer = Observer::quiet();
+    let mut record = fresh(1, Cause::NotRdp, 3_600_000);
+    record.verdict = verdict(Cause::NotRdp);
+    record.ended = Timestamp(record.ended.0 / 1_000_000_000 * 1_000_000_000);
+    let at = record.ended;
+    for _ in 0..13 {
+        observer.log(&record);
+    }
+    assert_eq!(observer.until_due(at), Some(Duration::from_secs(1)));
+    let said =
+        log::tests::said_by(|| (0..3).for_each(|second| observer.left_out(at.plus(Duration::from_secs(second)))));
+    assert_eq!(said.matches("3 more sessions of outcome unknown were not logged one by one").count(), 1, "{said}");
+    assert_eq!(observer.until_due(at), None, "and nothing is left to wait for");
+}
+
 /// Without the thread, which would look at the same sessions.
 #[test]
 fn a_session_that_is_to_rest_is_looked_at_until_it_does() {

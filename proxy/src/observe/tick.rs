@@ -1,8 +1,10 @@
-//! The one thread that looks at the clock: sessions that hang, verdicts that become final, bytes of long sessions.
+//! The one thread that looks at the clock: sessions that hang, verdicts that become final, bytes of long sessions, and how
+//! many sessions of a second were not logged.
 //!
 //! It sleeps until something can be due: sessions that all rest, however many, wake nobody.
 
-use super::Observer;
+use super::sample::Sampler;
+use super::{Observer, lock};
 use crate::clock;
 use parser::Timestamp;
 use std::io;
@@ -68,6 +70,7 @@ fn run(observer: &Weak<Observer>) {
             looked = Instant::now();
             strong.hanging(now);
             strong.settle(now);
+            strong.left_out(now);
         }
         if counted.elapsed() >= BYTES {
             counted = Instant::now();
@@ -102,6 +105,8 @@ impl Observer {
         if self.live.may_hang() {
             return Some(TICK);
         }
-        self.settling.due().map(|due| due.since(now).max(TICK))
+        let unlogged = lock(&self.logged).iter().filter_map(Sampler::due).min();
+        let due = self.settling.due().into_iter().chain(unlogged).min();
+        due.map(|due| due.since(now).max(TICK))
     }
 }
