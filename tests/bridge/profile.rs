@@ -110,7 +110,7 @@ async fn wait_for(log: &std::path::Path, enough: impl Fn(&[Value]) -> bool) -> V
 
 async fn get(from: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(from).await.expect("the admin endpoint");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("written");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");

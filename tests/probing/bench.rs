@@ -87,7 +87,7 @@ impl Bench {
 
     pub(crate) async fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.proxy.admin().unwrap()).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

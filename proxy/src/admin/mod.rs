@@ -1,11 +1,12 @@
 //! The admin endpoint: metrics, health, live and ended sessions, and the live feed, over plain HTTP.
 //!
 //! It reads, it changes nothing. It runs on a thread and a runtime of its own, so that no scrape and no slow reader
-//! delays a session; connections, time without an answer and subscribers are bounded.
+//! delays a session; connections, time without an answer and subscribers are bounded. Web pages cannot read it: `host.rs`.
 
 mod accept;
 mod answer;
 mod events;
+mod host;
 mod hosts;
 mod page;
 mod sessions;
@@ -15,8 +16,10 @@ use answer::{Fault, json};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use host::Names;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -41,7 +44,7 @@ pub async fn start(listen: SocketAddr, observer: Arc<Observer>) -> io::Result<So
                 Err(error) => return tracing::error!("admin endpoint: {error}"),
             };
             tokio::select! {
-                result = axum::serve(listener, router(admin)) => {
+                result = axum::serve(listener, router(admin, Names::of(address))) => {
                     if let Err(error) = result {
                         tracing::error!("admin endpoint: {error}");
                     }
@@ -66,7 +69,7 @@ impl Admin {
     }
 }
 
-fn router(admin: Admin) -> Router {
+fn router(admin: Admin, names: Names) -> Router {
     Router::new()
         .route("/", get(page::page))
         .route("/metrics", get(metrics))
@@ -86,6 +89,7 @@ fn router(admin: Admin) -> Router {
                 "use GET; nothing can be changed here",
             )
         })
+        .layer(from_fn_with_state(names, host::check))
         .with_state(admin)
 }
 

@@ -17,8 +17,13 @@ async fn serve() -> (Arc<Observer>, SocketAddr) {
 
 /// Status, headers in lower case, body.
 async fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    ask_as("localhost", address, method, path).await
+}
+
+/// The same by another name.
+async fn ask_as(host: &str, address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -36,7 +41,7 @@ async fn get_json(address: SocketAddr, path: &str) -> (u16, Value) {
 /// An open feed, its headers and first comment read.
 async fn feed(address: SocketAddr, query: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /api/events{query} HTTP/1.1\r\nhost: admin\r\n\r\n");
+    let request = format!("GET /api/events{query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
@@ -154,6 +159,25 @@ async fn what_cannot_be_answered_says_what_can() {
     }
     let (status, ..) = ask(address, "POST", "/api/sessions").await;
     assert_eq!(status, 405);
+}
+
+#[tokio::test]
+async fn a_web_page_that_has_led_its_own_name_here_reads_nothing_and_a_scraper_does() {
+    let (_observer, address) = serve().await;
+    for path in ["/", "/metrics", "/api/sessions", "/nothing"] {
+        let (status, _, body) = ask_as(&format!("evil.example:{}", address.port()), address, "GET", path).await;
+        assert_eq!(status, 421, "{path}");
+        assert!(body.contains("evil.example") && body.contains("localhost"), "{body}");
+    }
+    for host in [address.to_string(), format!("localhost:{}", address.port())] {
+        assert_eq!(ask_as(&host, address, "GET", "/metrics").await.0, 200, "{host}");
+    }
+    // HTTP/1.0, as health checks ask.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(" 200 OK"), "{answer}");
 }
 
 #[tokio::test]
