@@ -4,7 +4,7 @@ mod support;
 
 use parser::diagnosis::{Cause, Confidence, Side, Verdict};
 use parser::session::{Awaiting, Phase};
-use support::field::Story;
+use support::field::{Seen, Story};
 use support::told::{assert_called, told};
 use support::{
     CLEAR_ULTIMATUM, CONTENT_ALERT, HYBRID, SSL, Settled, client_hello, connection_confirm, connection_request,
@@ -176,4 +176,48 @@ fn a_gateway_request_in_clear_is_not_said_to_be_inside_tls() {
     let verdict = told("behind a TLS terminator", &refused, &[]);
     assert_eq!(verdict.cause, Cause::RdgClosedAfterTls, "{verdict:#?}");
     assert!(says(&verdict, "request came in clear") && !says(&verdict, "TLS"), "{verdict:#?}");
+    assert!(says(&verdict, "HTTP status 401"), "{verdict:#?}");
+}
+
+#[test]
+fn a_refusal_in_clear_names_its_status_and_is_the_cause_where_nothing_came_after_it() {
+    let request = b"GET /remoteDesktopGateway/ HTTP/1.1\r\n\r\n";
+    let answered = |status: &str| Story::new().client(request).host(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes());
+    let not_told = |verdict: &Verdict| {
+        assert_eq!(
+            (verdict.cause, verdict.confidence),
+            (Cause::RdgClosedAfterTls, Confidence::Possible),
+            "{verdict:#?}"
+        );
+        assert!(says(verdict, "first answer has HTTP status"), "{verdict:#?}");
+    };
+    for status in ["403 Forbidden", "404 Not Found", "503 Service Unavailable"] {
+        for story in
+            [answered(status).host_fin(), answered(status).client_fin(), answered(status).wait(30).client_rst()]
+        {
+            let verdict = told(status, &story, &[Seen::CoarseClock]);
+            let called = (verdict.cause, verdict.side, verdict.phase, verdict.confidence);
+            assert_eq!(called, (Cause::RdgHttp403404503, Side::Host, Phase::Http, Confidence::Proven), "{verdict:#?}");
+            assert!(says(&verdict, &format!("HTTP status {}", &status[..3])), "{verdict:#?}");
+            // Which of the two spoke last is not known.
+            let coarse = story.verdict(Seen::CoarseClock);
+            not_told(&coarse);
+            assert_eq!(coarse.alternatives[0], Cause::RdgHttp403404503);
+        }
+    }
+    // What it was answered then is not read.
+    let again = answered("404 Not Found").client(request).host(b"HTTP/1.1 200 OK\r\n\r\n").host_fin();
+    for story in [again, answered("502 Bad Gateway").host_fin(), answered("101 Switching Protocols").host_fin()] {
+        not_told(&told("something else", &story, &[]));
+    }
+}
+
+#[test]
+fn a_web_server_where_rdp_or_tls_is_due_is_called_so_with_its_status() {
+    let bad = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+    let web = "a web server's answer in clear: HTTP status 400";
+    assert!(says(&told("X.224", &asked().host(bad).host_fin(), &[]), web));
+    assert!(says(&told("TLS first", &Story::new().client(&client_hello()).host(bad).host_fin(), &[]), web));
+    let browser = Story::new().client(b"GET / HTTP/1.1\r\n\r\n").host(bad).host_fin();
+    assert!(says(&told("browser", &browser, &[]), "answered with HTTP status 400"));
 }

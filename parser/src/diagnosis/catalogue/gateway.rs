@@ -45,8 +45,8 @@ pub(super) static RDG_HTTP_401_LOOP: Entry = Entry {
 
 pub(super) static RDG_HTTP_403_404_503: Entry = Entry {
     title: "The gateway's web server answers 403, 404 or 503",
-    sees: "One exchange inside TLS, then a close; the status is encrypted.",
-    decided_by: &[Probe, Bridge],
+    sees: "One exchange inside TLS, then a close; the status is encrypted. Behind a TLS terminator it is read.",
+    decided_by: &[Passthrough, Probe, Bridge],
     side: Side::Host,
     phases: HTTP,
     remedy: &[

@@ -1,10 +1,11 @@
-//! An RD Gateway connection: TLS from the first byte, and nothing readable inside.
+//! An RD Gateway connection: TLS from the first byte, and nothing readable inside; or clear HTTP behind a TLS terminator, of
+//! which the status of the first answer is read.
 
 use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
-use super::words::{bytes, span};
-use crate::session::{Closer, Opening, Phase};
+use super::words::{bytes, http_status, span};
+use crate::session::{Answer, Closer, Opening, Phase};
 use core::time::Duration;
 
 /// Silence inside a gateway tunnel that long before the client left: the gateway was still trying to reach the target.
@@ -30,17 +31,23 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
                 .message("Client opened TLS, sent nothing inside it and left: a health check, a scanner, or a refused certificate"),
         );
     }
+    // Behind a TLS terminator.
+    let clear = timeline.opening == Opening::GatewayHttp;
+    let status = if clear { clear_status(case) } else { None };
+    if let Some(refused) = status.and_then(|status| refused_in_clear(case, status)) {
+        return Some(refused);
+    }
     let waited = case.closed_first(Closer::Client) && case.silence() >= WAITING_FOR_TARGET;
     let in_tunnel = timeline.traffic.host.records >= HTTP_RECORDS;
-    let finding = Finding::possible(Cause::RdgClosedAfterTls).side(who_spoke_last(case));
+    let finding = Finding::possible(Cause::RdgClosedAfterTls)
+        .side(who_spoke_last(case))
+        .rivals_if(status.is_some_and(is_refusal), &[Cause::RdgHttp403404503]);
     let finding = match (waited, in_tunnel) {
         (true, _) => finding.rivals(&[Cause::RdgTargetUnreachable, Cause::RdgTimeout]),
         (false, true) => finding.rivals(&[Cause::RdgTargetUnreachable, Cause::RdgRapDenied, Cause::RdgCapDenied]),
         (false, false) => finding.rivals(&[Cause::RdgHttp401Loop, Cause::RdgHttp403404503, Cause::RdgWebsocketBlocked]),
     };
     let silence = span(case.silence());
-    // Behind a TLS terminator.
-    let clear = timeline.opening == Opening::GatewayHttp;
     // In a capture nothing says that this port is a gateway's.
     let captured = case.packets().is_some();
     Some(
@@ -55,6 +62,11 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
                 bytes(timeline.traffic.client.bytes),
                 bytes(timeline.traffic.host.bytes)
             ))
+            .because_some(status.map(|status| {
+                // Who logs on is answered 401 at first. RFC 4559 4
+                let usual = if status == 401 { ", as every logon begins; what came after it was not read" } else { "" };
+                format!("The host's first answer has HTTP status {status}{usual}.")
+            }))
             .because(format!("The last byte came {silence} before the close; no session data flowed."))
             .message(format!(
                 "{} {} a gateway connection before a session began; the gateway's log says why",
@@ -62,6 +74,34 @@ pub(super) fn ended_inside(case: &Case<'_>) -> Option<Finding> {
                 if clear { "on" } else { "inside TLS of" }
             )),
     )
+}
+
+/// The web server's answer to the client's only request, and no tunnel after it.
+fn refused_in_clear(case: &Case<'_>, status: u16) -> Option<Finding> {
+    let traffic = &case.timeline.traffic;
+    // Who goes on asking may get another answer, which is not read. A coarse clock does not tell.
+    if !is_refusal(status) || traffic.client.last >= traffic.host.first {
+        return None;
+    }
+    Some(
+        Finding::proven(Cause::RdgHttp403404503)
+            .in_phase(Phase::Http)
+            .because(format!("The client's request came in clear; the host answered it with HTTP status {status}."))
+            .because("The client sent nothing after that answer.")
+            .message(format!("Gateway's web server refused the request with HTTP status {status}")),
+    )
+}
+
+/// The status of the host's first answer.
+fn clear_status(case: &Case<'_>) -> Option<u16> {
+    match case.answer()? {
+        Answer::NotRdp(first) => http_status(first),
+        _ => None,
+    }
+}
+
+fn is_refusal(status: u16) -> bool {
+    matches!(status, 403 | 404 | 503)
 }
 
 /// A TLS failure on a TLS-first connection is a gateway's: what is not named by the bytes goes by that name.

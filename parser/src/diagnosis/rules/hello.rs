@@ -4,7 +4,7 @@ use super::super::{Cause, Confidence, Missing, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::negotiation::{CLIENT_PATIENCE, wants_negotiation};
-use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, list, span, version_name};
+use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, list, span, version_name, web_server};
 use crate::session::{Answer, Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
 use crate::wire::{TPKT_VERSION, TlsVersion};
 
@@ -107,12 +107,14 @@ pub(super) fn clear_disconnect(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn answer_not_tls(case: &Case<'_>) -> Option<Finding> {
     unanswered_hello(case)?;
     let rivals = &[Cause::TlsInspectionMiddlebox, Cause::TlsServerRefusedHelloSilently, Cause::UnknownClose];
-    let stranger = |what: String, message: String| {
-        Some(Finding::likely(Cause::NotRdp).side(Side::Host).because(what).rivals(rivals).message(message))
+    let stranger = |sample: &[u8], what: String, message: String| {
+        let finding = Finding::likely(Cause::NotRdp).side(Side::Host).because(what).because_some(web_server(sample));
+        Some(finding.rivals(rivals).message(message))
     };
-    if let Some(Answer::NotRdp(first)) = case.answer() {
-        let first = foreign(first);
+    if let Some(Answer::NotRdp(sample)) = case.answer() {
+        let first = foreign(sample);
         return stranger(
+            sample,
             format!("The host's first bytes are {first}, which is no TLS record."),
             format!("Host does not speak TLS: its first bytes are {first}"),
         );
@@ -135,10 +137,12 @@ pub(super) fn answer_not_tls(case: &Case<'_>) -> Option<Finding> {
     }
     // What is kept has room for 16 bytes; fewer may have come.
     let shown = not_tls.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
-    let sample = foreign(&not_tls[..shown]);
+    let sample = &not_tls[..shown];
+    let first = foreign(sample);
     stranger(
-        format!("The host answered the ClientHello with {sample}, which is no TLS record."),
-        format!("Host answered the ClientHello with bytes that are no TLS: {sample}"),
+        sample,
+        format!("The host answered the ClientHello with {first}, which is no TLS record."),
+        format!("Host answered the ClientHello with bytes that are no TLS: {first}"),
     )
 }
 

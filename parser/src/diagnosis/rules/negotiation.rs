@@ -5,7 +5,7 @@ use super::case::Case;
 use super::finding::Finding;
 use super::hello::describe;
 use super::opening::lower;
-use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, span};
+use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, span, web_server};
 use crate::session::{Answer, Awaiting, Closer, Opening, Peer, Phase, ProxyAct, Upstream};
 use crate::wire::{FailureCode, Protocols, RequestFlags, ResponseFlags};
 use core::time::Duration;
@@ -74,6 +74,7 @@ pub(super) fn answer_not_rdp(case: &Case<'_>) -> Option<Finding> {
             .side(Side::Host)
             .in_phase(Phase::X224)
             .because(format!("The host answered the Connection Request with {first}."))
+            .because_some(web_server(sample))
             .first_do("Check the upstream's address and port: what answers there is not an RDP server.")
             .message(format!("Host does not speak RDP: it answered with {first}")),
     )

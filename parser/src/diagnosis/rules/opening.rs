@@ -3,8 +3,8 @@
 use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
-use super::words::{bytes, foreign, span};
-use crate::session::{Awaiting, Closer, Opening, Phase, ProxyAct};
+use super::words::{bytes, foreign, http_status, span};
+use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct};
 use core::time::Duration;
 
 /// A host that closes sooner than this on a silent client did not do it out of impatience.
@@ -78,9 +78,16 @@ pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
             .side(Side::Client)
             .in_phase(Phase::X224)
             .because(format!("The client's first bytes are {first}: neither X.224 nor TLS."))
+            .because_some(answered(case))
             .because(case.volume())
             .message(format!("Client does not speak RDP: its first bytes are {first}")),
     )
+}
+
+/// What a web server behind us said to it.
+fn answered(case: &Case<'_>) -> Option<String> {
+    let Some(Answer::NotRdp(sample)) = case.answer() else { return None };
+    http_status(sample).map(|status| format!("The host answered with HTTP status {status}."))
 }
 
 /// A first message that began well and was never finished.

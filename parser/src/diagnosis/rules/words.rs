@@ -149,6 +149,19 @@ pub(super) fn foreign(sample: &[u8]) -> String {
     format!("{} (\"{text}\")", hex.join(" "))
 }
 
+/// The status of an HTTP answer that begins with these bytes. RFC 9112 4
+pub(super) fn http_status(sample: &[u8]) -> Option<u16> {
+    let [b'0'..=b'9', b'.', b'0'..=b'9', b' ', code @ ..] = sample.strip_prefix(b"HTTP/")? else { return None };
+    let (code, after) = code.split_at_checked(3)?;
+    let status = core::str::from_utf8(code).ok()?.parse().ok()?;
+    ((100..600).contains(&status) && !after.first().is_some_and(u8::is_ascii_digit)).then_some(status)
+}
+
+/// The same as evidence.
+pub(super) fn web_server(sample: &[u8]) -> Option<String> {
+    http_status(sample).map(|status| format!("That is a web server's answer in clear: HTTP status {status}."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +203,23 @@ mod tests {
     fn foreign_bytes_show_their_text() {
         assert_eq!(foreign(b"HTTP"), "48 54 54 50 (\"HTTP\")");
         assert_eq!(foreign(&[0, 1]), "00 01");
+    }
+
+    #[test]
+    fn the_status_of_an_http_answer_is_read_and_nothing_else_is_taken_for_one() {
+        for (sample, status) in [(&b"HTTP/1.1 401 Una"[..], 401), (b"HTTP/1.0 503", 503), (b"HTTP/1.1 404\r\n", 404)] {
+            assert_eq!(http_status(sample), Some(status));
+        }
+        for other in [
+            &b"HTTP/1.1 40"[..],
+            b"HTTP/1.1 4044 x",
+            b"HTTP/1.1 999 x",
+            b"HTTP/1.1  404",
+            b"HTTP/1.1 +40 x",
+            b"HTTP/2",
+            b"",
+        ] {
+            assert_eq!(http_status(other), None, "{other:?}");
+        }
     }
 }

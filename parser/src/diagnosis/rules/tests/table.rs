@@ -3,7 +3,7 @@
 use super::super::super::{Cause, Confidence, Side};
 use super::build::{Build, at};
 use super::openings::{negotiation, ours_and_reach};
-use crate::session::{Awaiting, CloseKind, Closer, GiveUp, Peer, Phase, ProxyAct};
+use crate::session::{Answer, Awaiting, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct};
 use Confidence::{Likely, Possible, Proven};
 
 pub(super) type Picture = (&'static str, Build, Cause, Side, Confidence);
@@ -227,11 +227,18 @@ fn gateway() -> Vec<Picture> {
     let first = || Build::tls_first(443);
     let looked = || first().chose(0x0303).tls_done(30);
     let done = || looked().with(|t| t.tls.data.client = Some(at(40)));
+    let in_clear = |status: u16| {
+        let request =
+            Build::opened().connected(80).sent(Peer::Client, 300, 1).with(|t| t.opening = Opening::GatewayHttp);
+        request.answered(Answer::NotRdp(format!("HTTP/1.1 {status} No").into_bytes()))
+    };
     let clear = Build::tls_first(3389).with(|t| t.tls.clear_ultimatum = Some(at(15)));
     let unread = Build::asked(3).with(|t| t.gave_up = Some((GiveUp::Malformed, at(9)))).sent(Peer::Host, 100, 9);
     let lacking = || Build::agreed(1).hello(&[], 200).with(|t| t.gave_up = Some((GiveUp::Gap, at(14))));
     vec![
         ("gateway looked at", looked().client_left(90), Cause::NotRdp, Side::Client, Possible),
+        ("gateway refuses in clear", in_clear(503).host_left(90), Cause::RdgHttp403404503, Side::Host, Proven),
+        ("gateway asks who it is", in_clear(401).client_left(90), Cause::RdgClosedAfterTls, Side::Client, Possible),
         ("gateway refuses inside", done().host_left(90), Cause::RdgClosedAfterTls, Side::Host, Possible),
         ("gateway waits for target", done().client_left(11_000), Cause::RdgClosedAfterTls, Side::Client, Possible),
         (
