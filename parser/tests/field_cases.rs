@@ -36,6 +36,58 @@ fn a_prompt_that_lasts_is_never_timed_and_never_blamed() {
     }
 }
 
+/// TLS 1.3 up to the host's Finished, and the client's answer to a CertificateRequest in records of these lengths.
+fn asked_for_a_certificate(selected: u32, settled: Settled, answer: &[u16]) -> Story {
+    let mut steps = opening(selected, settled);
+    steps.pop();
+    let mut story = Story::new().all(steps);
+    for length in answer {
+        story = story.client(&sealed(CONTENT_DATA, *length));
+    }
+    story
+}
+
+#[test]
+fn a_tls_1_3_host_that_wants_a_client_certificate_is_told_by_the_clients_answer() {
+    for (settled, finished) in [(Settled::TLS13, 69), (Settled::TLS13_SHA256, 53)] {
+        for (selected, first) in [(SSL, "C462"), (HYBRID, "C57")] {
+            // None (OpenSSL), none in one record with the Finished, one with its signature.
+            for answer in [&[25, finished][..], &[finished + 8], &[1_100, 281, finished]] {
+                let asked = || asked_for_a_certificate(selected, settled, answer);
+                let called = (Cause::NegUserCertRequired, Side::Both, Phase::TlsFinish, Confidence::Possible);
+                for story in [
+                    asked().records(settled, "SA").host_fin(),
+                    asked().records(settled, "SA").client_fin(),
+                    asked().records(settled, first).records(settled, "SA").host_fin(),
+                    asked().host_fin(),
+                    asked().host_rst(),
+                ] {
+                    assert_called("refused", &story, called);
+                    let rivals = told("refused", &story, &[]).alternatives;
+                    assert!(rivals.contains(&Cause::ClosedAfterTlsUnknown), "{rivals:?}");
+                }
+                // Who sends tickets has accepted the answer.
+                let accepted = asked().records(settled, "S233 S233 SA").host_fin();
+                assert_ne!(told("accepted", &accepted, &[]).cause, Cause::NegUserCertRequired);
+                let left = asked().records(settled, "CA").client_fin();
+                assert_ne!(told("client leaves", &left, &[]).cause, Cause::NegUserCertRequired);
+                assert_ne!(told("prompt", &asked().wait(60).host_fin(), &[]).cause, Cause::NegUserCertRequired);
+            }
+            let not_asked = Story::new().all(opening(selected, settled)).records(settled, "SA").host_fin();
+            let verdict = told("not asked", &not_asked, &[]);
+            assert!(!verdict.alternatives.contains(&Cause::NegUserCertRequired), "{verdict:#?}");
+        }
+        let up = asked_for_a_certificate(SSL, settled, &[25, finished]).records(settled, MCS);
+        let up = up.records(settled, LICENSED).records(settled, ACTIVE);
+        assert_ok("a session with a certificate", &up.client_fin(), End::UserClosed);
+        // All in one record: its end is not told by its size.
+        let packed = asked_for_a_certificate(SSL, settled, &[1_900]).records(settled, "SA").host_fin();
+        let verdict = told("packed", &packed, &[]);
+        assert_eq!((verdict.cause, verdict.confidence), (Cause::UnknownClose, Confidence::Possible), "{verdict:#?}");
+        assert!(verdict.alternatives.contains(&Cause::NegUserCertRequired), "{verdict:#?}");
+    }
+}
+
 #[test]
 fn logons_that_are_refused_are_likely_only_when_nothing_else_explains_them() {
     let credssp = |settled, records: &str| Story::new().all(opening(HYBRID_EX, settled)).records(settled, records);

@@ -14,6 +14,9 @@ use crate::wire::{CipherSuite, ContentType, RecordHeader, TlsVersion};
 /// in a way that sizes do not show.
 const CLIENT_FLIGHT: u8 = 3;
 
+/// A Certificate without one: header, no context, an empty list. RFC 8446 4.4.2
+const NO_CERTIFICATE: u16 = 8;
+
 /// What one record was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
@@ -94,18 +97,31 @@ impl Handshake {
             Peer::Host if finished => tls.finished.host = true,
             // The host goes on after records of the client in which no Finished was told: it was in one of them.
             Peer::Host if self.client_flight > 0 => {
+                self.client_flight = 0;
                 finish_both(at, tls);
                 return Meaning::Data;
             }
             Peer::Host => {}
             Peer::Client if finished => finish_both(at, tls),
+            // Both in one record.
+            Peer::Client if self.client_flight == 0 && length == self.finished.saturating_add(NO_CERTIFICATE) => {
+                self.client_flight = 1;
+                finish_both(at, tls);
+            }
             Peer::Client if self.client_flight >= CLIENT_FLIGHT => {
+                self.client_flight = 0;
                 finish_both(at, tls);
                 return Meaning::Data;
             }
             Peer::Client => self.client_flight += 1,
         }
         Meaning::Handshake
+    }
+
+    /// Of a finished handshake: in TLS 1.3 the client sent more than its Finished, which only who is asked for a certificate
+    /// does, with one or without. RFC 8446 4.4.2
+    pub(super) fn client_was_asked(&self) -> bool {
+        self.client_flight > 0
     }
 }
 
@@ -147,6 +163,11 @@ mod tests {
     }
 
     fn run(version: TlsVersion, suite: u16, records: &[(Peer, u8, u16)]) -> (TlsProgress, Vec<Meaning>) {
+        let (_, tls, meanings) = run_to(version, suite, records);
+        (tls, meanings)
+    }
+
+    fn run_to(version: TlsVersion, suite: u16, records: &[(Peer, u8, u16)]) -> (Handshake, TlsProgress, Vec<Meaning>) {
         let suite = CipherSuite(suite);
         let sizes = Sizes::of(&ServerHelloFacts { version, suite, ..ServerHelloFacts::default() });
         let mut handshake = Handshake::new(version, suite, &sizes);
@@ -156,7 +177,7 @@ mod tests {
             let at = Timestamp(n as u64);
             meanings.push(handshake.record(*from, header(*kind, *length), at, &mut tls));
         }
-        (tls, meanings)
+        (handshake, tls, meanings)
     }
 
     use Peer::{Client as C, Host as S};
@@ -196,6 +217,19 @@ mod tests {
         // Flight in one record: the host's next record shows that it was complete.
         let (tls, meanings) = run(TlsVersion::TLS13, 0x1302, &[(C, 23, 1400), (S, 23, 250)]);
         assert_eq!((tls.established, meanings[1]), (Some(Timestamp(1)), Meaning::Data));
+    }
+
+    #[test]
+    fn a_client_that_was_asked_for_a_certificate_is_told_by_what_comes_with_its_finished() {
+        let asked = |suite, records: &[_]| run_to(TlsVersion::TLS13, suite, records).0.client_was_asked();
+        for records in [&[(C, 23, 25), (C, 23, 69)][..], &[(C, 23, 1400), (C, 23, 281), (C, 23, 69)], &[(C, 23, 77)]] {
+            let (handshake, tls, _) = run_to(TlsVersion::TLS13, 0x1302, records);
+            assert!(handshake.client_was_asked() && tls.established.is_some(), "{records:?}");
+        }
+        assert!(asked(0x1301, &[(C, 23, 61)]) && !asked(0x1301, &[(C, 23, 53)]) && !asked(0x1302, &[(C, 23, 69)]));
+        // A Finished that sizes do not show is no certificate.
+        assert!(!asked(0x1302, &[(C, 23, 80), (S, 23, 250)]));
+        assert!(!asked(0x1302, &[(C, 23, 80), (C, 23, 480), (C, 23, 480), (C, 23, 480)]));
     }
 
     #[test]

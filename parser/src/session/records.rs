@@ -96,6 +96,9 @@ impl Session {
                 release.record(from, length);
             } else if let Some(established) = timeline.tls.established {
                 self.release = Some(Release::from(established, &self.limits));
+                if let Some(hello) = timeline.server_hello.as_mut().filter(|hello| hello.version.is_tls13()) {
+                    hello.certificate_requested = tls.handshake.client_was_asked();
+                }
             }
             if meaning == Meaning::Data {
                 tls.data(from, length, at, &mut timeline.progress);

@@ -175,7 +175,7 @@ pub(super) static NLA_REQUIRED: Entry = Entry {
 
 pub(super) static NEG_USER_CERT_REQUIRED: Entry = Entry {
     title: "The host requires a client certificate",
-    sees: "Connection Confirm with failure code 6, or a CertificateRequest that the client answers with none and a host alert.",
+    sees: "Connection Confirm with failure code 6, or a CertificateRequest that the client answers with none and a host alert; in TLS 1.3, where both are encrypted, by the sizes of the two.",
     decided_by: &[Passthrough],
     side: Side::Both,
     phases: &[Phase::X224, Phase::TlsFinish],

@@ -3,10 +3,11 @@
 use super::super::{Cause, Missing, Side};
 use super::case::Case;
 use super::certificate::{self, Objection};
+use super::credssp::HOST_PATIENCE;
 use super::finding::Finding;
 use super::hello::describe;
 use super::words::{list, sentence, version_name};
-use crate::session::{ClearAlert, ClientHelloFacts, Closer, Peer, ServerHelloFacts};
+use crate::session::{ClearAlert, ClientHelloFacts, Closer, Peer, Phase, ServerHelloFacts};
 use crate::wire::TlsVersion;
 
 /// What an unseen certificate (TLS 1.3) can be refused for.
@@ -118,6 +119,36 @@ pub(super) fn client_certificate_wanted(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
+/// The same in TLS 1.3, where the request is sealed and the client is done first: its Certificate before the Finished, and
+/// not one record of data from the host, not even a session ticket.
+pub(super) fn client_certificate_refused(case: &Case<'_>) -> Option<Finding> {
+    let choice = case.server_hello().filter(|choice| choice.version.is_tls13() && choice.certificate_requested)?;
+    let data = case.timeline.tls.data;
+    let host_left = case.sealed_alert(Peer::Host) || case.closed_first(Closer::Host);
+    // A host that waited for somebody at a prompt had accepted.
+    let at_once = case.silence() < HOST_PATIENCE;
+    if !case.established() || case.is_read() || case.client_left() || !host_left || !at_once || case.seen(data.host) {
+        return None;
+    }
+    let alert = case.sealed_alert(Peer::Host);
+    Some(
+        Finding::possible(Cause::NegUserCertRequired)
+            .side(Side::Both)
+            .in_phase(Phase::TlsFinish)
+            .because(chose(choice))
+            .because("By size the client sent a Certificate, with one or without, beside its Finished: the host had asked for one.")
+            .because(if alert {
+                "The host's one record after that is alert-sized, and encrypted."
+            } else {
+                "Not one record came from the host after that."
+            })
+            .rivals(&[Cause::ClosedAfterTlsUnknown, Cause::TlsAlertInternalError])
+            .rivals_if(case.seen(data.client), &[Cause::ServerClosedInMcs])
+            .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+            .message("Host asked for a client certificate, and ended the connection when it had the client's answer"),
+    )
+}
+
 /// Any other alert by the host in the middle of the handshake.
 pub(super) fn host_alert(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
@@ -161,9 +192,15 @@ pub(super) fn host_closed(case: &Case<'_>) -> Option<Finding> {
             ))
             .because_some(case.host_leg_sentence())
             .rivals(&[Cause::TlsAlertInternalError, Cause::MtuBlackhole])
+            .rivals_if(client_answered(case, choice), &[Cause::NegUserCertRequired])
             .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
             .message(format!("{} in the middle of its own TLS handshake", case.closed())),
     )
+}
+
+/// In TLS 1.3 the client has sent sealed records that are no Finished by their size: a certificate may be among them.
+fn client_answered(case: &Case<'_>, choice: &ServerHelloFacts) -> bool {
+    choice.version.is_tls13() && case.last_records(Peer::Client).next().is_some_and(|shape| shape.content_type == 23)
 }
 
 fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {

@@ -100,6 +100,7 @@ const TABLE: &[Rule] = &[
     handshake::client_refused_certificate,
     handshake::client_refused_choice,
     handshake::client_certificate_wanted,
+    handshake::client_certificate_refused,
     handshake::host_alert,
     handshake::client_left,
     handshake::host_closed,

@@ -68,7 +68,7 @@ pub struct ServerHelloFacts {
     pub resumed: bool,
     /// Extension types in the order sent.
     pub extensions: Vec<u16>,
-    /// A CertificateRequest was seen in clear (TLS ≤ 1.2).
+    /// A CertificateRequest was seen in clear (TLS ≤ 1.2), or the client answered one beside its Finished (TLS 1.3).
     pub certificate_requested: bool,
 }
 
