@@ -251,6 +251,52 @@ fn gateway_legs_that_carried_a_session_are_ok_however_they_end() {
     }
 }
 
+/// The records of an inner connection, as an outer one carries each of them: header, and what `settled` adds.
+fn wrapped(settled: Settled, words: &str) -> String {
+    let wrap = |word: &str| {
+        let (from, size) = word.split_at(1);
+        format!("{from}{}", 5 + settled.seal(size.parse().expect("a size")))
+    };
+    words.split_whitespace().map(wrap).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_short_session_inside_of_plain_tls_is_no_failure_of_a_gateway() {
+    for outer in Settled::EXACT {
+        for joins in JOINS {
+            for activation in ACTIVATIONS {
+                let clear = format!("C43 S19 {joins} C345 S34 {activation} S1400 C29 S260 C29");
+                let inner_tls = "C43 S19 C305 S1800 C80";
+                let inside = |inner| {
+                    let words = format!("{joins} C345 S34 {activation} S1400 C29 S260 C29");
+                    format!("{inner_tls} {}", wrapped(inner, &words))
+                };
+                for records in [clear, inside(Settled::GCM), inside(Settled::TLS13)] {
+                    let up = Story::new().all(handshake(outer)).records(outer, &records);
+                    for story in [up.clone().records(outer, "CA").client_fin(), up.clone().client_rst()] {
+                        let verdict = told("wrapped", &story, &[]);
+                        assert_eq!(verdict.cause, Cause::Ok, "{outer:?} {records}: {verdict:#?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_that_breaks_off_inside_of_plain_tls_is_not_taken_for_one_that_was_up() {
+    for outer in Settled::EXACT {
+        // Refused after capabilities, with the reason; and a gateway's exchange, whose records all differ.
+        for records in
+            ["C43 S19 C462 S126 C12 C8 S11 C345 S34 S472 C611 C36 C40 C40 S36 S9", "C700 S880 C140 C144 S450"]
+        {
+            let verdict =
+                told("broken off", &Story::new().all(handshake(outer)).records(outer, records).host_fin(), &[]);
+            assert_eq!(verdict.cause, Cause::RdgClosedAfterTls, "{verdict:#?}");
+        }
+    }
+}
+
 #[test]
 fn clear_gateway_http_behind_a_tls_terminator_is_judged_by_volume() {
     let outward = b"RDG_OUT_DATA /remoteDesktopGateway/ HTTP/1.1\r\nHost: gw\r\n\r\n";
