@@ -8,6 +8,7 @@ use crate::lab::{self, Row};
 use parser::diagnosis::{Cause, Outcome};
 use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
 use rdpscope::analyze::capture::{self, Step, Summary};
+use rdpscope::analyze::packet::Packet;
 use rdpscope::analyze::source::Source;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -175,4 +176,37 @@ fn packets_that_a_capture_lacks_make_no_failure_of_a_session_that_worked() {
     }
     assert!(tried > 1_000, "{tried}");
     assert!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Of each packet, whether it is one of the client's.
+fn sent_by_client(file: &[u8], port: u16) -> Vec<bool> {
+    let mut sent = Vec::new();
+    let summary = capture::read(Source::of_bytes("a capture", file.to_vec()).unwrap(), |step| {
+        if let Step::Packet(Packet::Segment(segment)) = step {
+            sent.push(segment.to.port() == port);
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(summary.unwrap().packets, sent.len() as u64, "nothing but segments");
+    sent
+}
+
+#[test]
+fn a_capture_that_lacks_the_beginning_or_one_direction_makes_no_failure_of_a_session_that_worked() {
+    let ports = lab::ports();
+    let mut wrong = Vec::new();
+    for row in lab::rows().iter().filter(|row| row.worked()) {
+        let file = std::fs::read(crate::data("lab").join(format!("{}.pcap", row.capture))).unwrap();
+        let by_client = sent_by_client(&file, ports[&row.capture]);
+        let late = (1..by_client.len().min(60)).map(|first| (format!("from {first}"), without(&file, |n| n < first)));
+        let half = [true, false].map(|lost| (format!("client lost: {lost}"), without(&file, |n| by_client[n] == lost)));
+        for (what, left) in late.chain(half) {
+            let (found, _) = judged(left, ports[&row.capture]);
+            for finding in found.iter().filter(|finding| finding.record.verdict.outcome() == Outcome::Failure) {
+                let verdict = &finding.record.verdict;
+                wrong.push(format!("{} {what}: {} {:?}", row.capture, verdict.cause, verdict.evidence));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }

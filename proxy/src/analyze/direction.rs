@@ -26,6 +26,8 @@ pub(super) enum Piece<'a> {
     Data(&'a [u8]),
     /// So many bytes were sent that the capture does not hold.
     Missing(u64),
+    /// Bytes were sent, and the capture holds nothing of this direction.
+    Unseen,
 }
 
 /// Bytes kept by all directions.
@@ -37,6 +39,8 @@ pub(super) struct Held(pub(super) usize);
 pub(super) struct Direction {
     /// Sequence number of the byte that comes next.
     next: Option<u32>,
+    /// Only the other end's acknowledgments tell that there is something.
+    unseen: bool,
     /// Its place.
     pub(super) delivered: i64,
     waiting: BTreeMap<i64, Waiting>,
@@ -86,6 +90,7 @@ impl Direction {
         give: &mut impl FnMut(Piece<'_>),
     ) {
         self.next.get_or_insert(sequence);
+        self.unseen = false;
         let Some(place) = self.place(sequence) else { return };
         self.compare(place, payload);
         if place <= self.delivered && self.waiting.is_empty() {
@@ -115,6 +120,9 @@ impl Direction {
         held: &mut Held,
         give: &mut impl FnMut(Piece<'_>),
     ) {
+        // Of a direction without any segment on record, what is acknowledged later was sent all the same.
+        self.unseen |= self.next.is_none();
+        self.next.get_or_insert(sequence);
         let Some(place) = self.place(sequence) else { return };
         self.acknowledged = self.acknowledged.max(place.min(self.fin.unwrap_or(place)));
         if self.acknowledged <= self.delivered {
@@ -178,7 +186,7 @@ impl Direction {
     fn pass_over(&mut self, place: i64, held: &mut Held, give: &mut impl FnMut(Piece<'_>)) {
         let Ok(count) = u64::try_from(place - self.delivered) else { return };
         if count > 0 {
-            give(Piece::Missing(count));
+            give(if self.unseen { Piece::Unseen } else { Piece::Missing(count) });
             self.missing = self.missing.saturating_add(count);
             self.advance(count as i64);
             self.forget_recent(held);
@@ -305,6 +313,7 @@ mod tests {
             act(&mut self.direction, &mut self.held, &mut |piece| match piece {
                 Piece::Data(data) => bytes.extend(data),
                 Piece::Missing(count) => missing.push(count),
+                Piece::Unseen => missing.push(0),
             });
         }
 
@@ -354,6 +363,15 @@ mod tests {
         seen.acknowledge(8, 3_000_000_000);
         seen.give(|direction, held, mut give| direction.close_gaps(held, &mut give));
         assert_eq!((seen.missing.as_slice(), seen.direction.delivered), (&[3, 2][..], 8));
+    }
+
+    #[test]
+    fn a_direction_that_the_capture_lacks_is_told_by_what_was_acknowledged() {
+        let mut seen = Seen::default();
+        seen.acknowledge(700, 0);
+        seen.acknowledge(719, 1);
+        seen.give(|direction, held, mut give| direction.close_gaps(held, &mut give));
+        assert_eq!((seen.missing.as_slice(), seen.direction.missing), (&[0][..], 19));
     }
 
     #[test]

@@ -212,5 +212,6 @@ fn event(peer: Peer, piece: Piece<'_>) -> Event<'_> {
     match piece {
         Piece::Data(bytes) => Event::Data(peer, bytes),
         Piece::Missing(count) => Event::Missing(peer, count),
+        Piece::Unseen => Event::Unseen(peer),
     }
 }

@@ -3,7 +3,8 @@
 use super::streams::{Event, Stream};
 use parser::Timestamp;
 use parser::session::{
-    CloseKind, Closer, ConnectFailure, Limits, PacketFacts, PathError, Peer, Session, TcpFacts, Upstream, UpstreamEvent,
+    CloseKind, Closer, ConnectFailure, GiveUp, Limits, PacketFacts, PathError, Peer, Session, TcpFacts, Upstream,
+    UpstreamEvent,
 };
 
 /// Error numbers of connect(2) on Linux.
@@ -32,13 +33,14 @@ impl Replay {
     /// Takes what happened.
     pub(super) fn event(&mut self, stream: &Stream, at: Timestamp, event: Event<'_>) {
         let accepted = self.accepted;
-        self.accepted |= matches!(event, Event::SynAck | Event::Data(..) | Event::Missing(..));
+        self.accepted |= matches!(event, Event::SynAck | Event::Data(..) | Event::Missing(..) | Event::Unseen(_));
         let session = self.session(stream);
         match event {
             Event::Syn => session.upstream(UpstreamEvent::Connecting(stream.host), at),
             Event::SynAck => session.upstream(UpstreamEvent::Connected(stream.host), at),
             Event::Data(from, bytes) => session.data(from, bytes, at),
             Event::Missing(from, count) => session.missing(from, count, at),
+            Event::Unseen(_) => session.give_up(GiveUp::Gap, at),
             Event::Rst(Peer::Host) if !accepted => {
                 session.upstream(failed(stream, ConnectFailure::Refused, ECONNREFUSED), at);
                 session.closed(Closer::Host, CloseKind::Rst, at);

@@ -34,6 +34,8 @@ pub enum Event<'a> {
     Data(Peer, &'a [u8]),
     /// So many bytes were sent that the capture does not hold.
     Missing(Peer, u64),
+    /// Bytes were sent, and the capture holds nothing of this direction.
+    Unseen(Peer),
     /// FIN, once everything before it was given.
     Fin(Peer),
     /// RST.
@@ -350,6 +352,7 @@ mod tests {
                 Event::Fin(peer) => format!("{} fin", peer.name()),
                 Event::Rst(peer) => format!("{} rst", peer.name()),
                 Event::Missing(peer, count) => format!("{} lacks {count}", peer.name()),
+                Event::Unseen(peer) => format!("{} unseen", peer.name()),
                 Event::Ended(_) => return,
                 Event::Syn | Event::SynAck => "syn".to_owned(),
             };

@@ -39,9 +39,9 @@ What is read:
   for the longest are told as they stand.
 
   What was never in the file blames nobody: where packets are cut short (`tcpdump -s 96`) or
-  missing, or the file ends before the connection does, and what is there does not tell how it
-  came out, that is `capture_incomplete`, which is neither success nor failure. `tcpdump -s 0`
-  takes whole packets.
+  missing, all of one direction included, or the file begins within the connection or ends before
+  it does, and what is there does not tell how it came out, that is `capture_incomplete`, which is
+  neither success nor failure. `tcpdump -s 0` takes whole packets.
 
   A capture that the proxy itself has written ([capture] in its configuration) is one session with
   both legs, and is given back the verdict that the proxy had.

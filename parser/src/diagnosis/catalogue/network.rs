@@ -220,7 +220,7 @@ pub(super) static NOT_RDP: Entry = Entry {
 
 pub(super) static CAPTURE_INCOMPLETE: Entry = Entry {
     title: "The capture does not hold enough of this connection to tell how it came out",
-    sees: "Packets are cut short or missing where the answer would have been, or the capture ends before the connection does. That says nothing of the connection: it may have been a good one.",
+    sees: "Packets are cut short or missing where the answer would have been, or the capture begins after the connection did or ends before it does. That says nothing of the connection: it may have been a good one.",
     decided_by: &[Passthrough, Capture],
     side: Side::Network,
     phases: ANY,

@@ -157,6 +157,11 @@ impl Finding {
         self.confidence == Confidence::Proven
     }
 
+    /// Rivals remain.
+    pub(super) fn is_a_guess(&self) -> bool {
+        self.confidence == Confidence::Possible
+    }
+
     pub(super) fn into_verdict(self, case: &Case<'_>) -> Verdict {
         let mut evidence = self.evidence;
         evidence.extend(case.close_sentence());

@@ -163,7 +163,8 @@ pub(super) fn judge(timeline: &Timeline) -> Verdict {
     let table = if over { TABLE } else { WHILE_OPEN };
     let finding = table.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| unexplained(&case));
     let finding = packets::in_its_place(&case, gateway::in_its_place(&case, finding));
-    packets::noted(&case, bridge::in_its_place(&case, finding)).into_verdict(&case)
+    let finding = unread::in_its_place(&case, bridge::in_its_place(&case, finding));
+    packets::noted(&case, finding).into_verdict(&case)
 }
 
 /// None of the rules: what is known, and no cause.

@@ -1,6 +1,6 @@
 //! What was sent and not read: no cause is named that would need it, and nobody is blamed for what it may have been.
 
-use super::super::{Cause, End, Side};
+use super::super::{Cause, Confidence, End, Outcome, Side};
 use super::active::ULTIMATUM;
 use super::case::Case;
 use super::finding::Finding;
@@ -127,6 +127,21 @@ pub(super) fn still_open(case: &Case<'_>) -> Finding {
         .because(format!("No close is on record; the last byte came {} before its end.", span(case.silence())))
         .rivals(&[Cause::UnknownClose])
         .message(format!("The record ends while the connection is open, in phase {}", case.phase()))
+}
+
+/// The same, unless it failed by a guess and its beginning is not on record: what looks like the first message may be one from
+/// the middle, as the ClientHello of an RDP connection looks like the first of a gateway's.
+pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
+    let Some(facts) = case.packets() else { return finding };
+    let begun = facts.syns > 0 || facts.syn_ack.is_some() || case.timeline.request.is_some();
+    if begun || !finding.is_a_guess() || finding.cause.outcome() != Outcome::Failure {
+        return finding;
+    }
+    let message = format!("{}; the capture has no beginning of this connection", case.closed());
+    finding
+        .under(Cause::CaptureIncomplete, Confidence::Possible)
+        .because("Neither a SYN nor a Connection Request of this connection is in the capture.")
+        .message(message)
 }
 
 impl Case<'_> {

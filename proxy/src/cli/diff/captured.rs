@@ -118,7 +118,11 @@ impl Openings {
                 }
                 *read > OPENING || self.held > OPENINGS || session.timeline().client_hello.is_some()
             }
-            Event::Missing(Peer::Client, _) | Event::Fin(Peer::Client) | Event::Rst(_) | Event::Ended(_) => true,
+            Event::Missing(Peer::Client, _)
+            | Event::Unseen(Peer::Client)
+            | Event::Fin(Peer::Client)
+            | Event::Rst(_)
+            | Event::Ended(_) => true,
             _ => false,
         };
         if over {
