@@ -36,6 +36,13 @@ impl Recorded {
         Recorded { segment, payload: self.payload[from..to].to_vec() }
     }
 
+    /// A reset in its sender's name, so far behind its bytes.
+    pub(crate) fn reset(&self, behind: u32) -> Recorded {
+        let sequence = self.segment.sequence.wrapping_add(self.payload.len() as u32).wrapping_add(behind);
+        let segment = Segment { sequence, syn: false, ack: false, fin: false, rst: true, ..self.segment };
+        Recorded { segment, payload: Vec::new() }
+    }
+
     /// When it was captured.
     pub(crate) fn at(&mut self) -> &mut Timestamp {
         &mut self.segment.at

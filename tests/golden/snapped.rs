@@ -5,6 +5,7 @@
 //! something else.
 
 use crate::lab::{self, Row};
+use crate::replay;
 use parser::diagnosis::{Cause, Outcome};
 use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
 use rdpscope::analyze::capture::{self, Step, Summary};
@@ -209,4 +210,32 @@ fn a_capture_that_lacks_the_beginning_or_one_direction_makes_no_failure_of_a_ses
         }
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_reset_after_which_both_ends_go_on_makes_no_failure_of_a_session_that_worked() {
+    let mut tried = 0;
+    for name in ["ok-xrdp-tls", "ok-xrdp-rdp-none", "ok-shadow-nla", "gws-ws-ok"] {
+        let all = replay::segments(&crate::data("lab").join(format!("{name}.pcap")));
+        let wanted = replay::analyzed(&all)[0].record.verdict.cause;
+        for (number, behind) in (6..all.len() - 12).flat_map(|number| [(number, 0), (number, 1 << 20)]) {
+            let reset = all[number].reset(behind);
+            // Its sender says more, and the other end says after it that it has that.
+            let from = reset.segment().from;
+            let more = all[number + 1..]
+                .iter()
+                .position(|one| one.segment().from == from && !one.segment().payload.is_empty());
+            let Some(more) = more.map(|more| number + 1 + more) else { continue };
+            if !all[more + 1..].iter().any(|one| one.segment().to == from && !one.segment().fin) {
+                continue;
+            }
+            let mut changed = all.clone();
+            changed[number + 1..].iter_mut().for_each(|later| later.at().0 += 2_000_000_000);
+            changed.insert(number + 1, reset);
+            tried += 1;
+            let verdict = &replay::analyzed(&changed)[0].record.verdict;
+            assert_eq!(verdict.cause, wanted, "{name} {number} {behind}: {:?}", verdict.evidence);
+        }
+    }
+    assert!(tried > 100, "{tried}");
 }

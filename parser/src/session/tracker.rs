@@ -243,6 +243,12 @@ impl Session {
         partial.host |= !self.stopped && by != Closer::Client && host > 0;
     }
 
+    /// The reset of `by`, which was noted as a close, did nothing: both ends went on.
+    pub fn went_on(&mut self, by: Closer) {
+        self.timeline.closes.retain(|close| close.by != by || close.kind != CloseKind::Rst);
+        self.timeline.tls.partial_record = PerPeer::default();
+    }
+
     /// Notes what we did ourselves; the close that follows from it is noted with [`Session::closed`].
     pub fn proxy_act(&mut self, act: ProxyAct, at: Timestamp) {
         let _ = at;

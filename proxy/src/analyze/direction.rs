@@ -16,7 +16,7 @@ const PIECE: usize = 64;
 /// Delivered bytes of the opening that are kept, to be held against what is sent again.
 const RECENT: usize = 16 << 10;
 /// How long a segment that was acknowledged may be late in a capture: several queues of a network card are read in turn.
-const LATE: Duration = Duration::from_secs(1);
+pub(super) const LATE: Duration = Duration::from_secs(1);
 /// Pieces behind a gap after which the missing one is not late any more.
 const PIECES: usize = 64;
 

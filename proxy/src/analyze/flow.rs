@@ -1,6 +1,6 @@
 //! One connection of a capture: its segments to bytes in order, and to closes as they were seen.
 
-use super::direction::{Direction, Held, Piece};
+use super::direction::{Direction, Held, LATE, Piece};
 use super::observed::Observed;
 use super::packet::Segment;
 use super::path::PathReport;
@@ -30,6 +30,8 @@ pub(super) struct Flow<S> {
     seen_syn: [bool; 2],
     seen_fin: [bool; 2],
     seen_rst: [bool; 2],
+    /// When the RST of each side was told, and where that side's bytes were then.
+    resets: [Option<(Timestamp, i64)>; 2],
     /// Closes that were seen while it was not known who the client is; at most one FIN and RST of each side. `None` once
     /// it is known.
     early: Option<Vec<(Timestamp, Early)>>,
@@ -60,6 +62,7 @@ impl<S: State> Flow<S> {
             seen_syn: [false; 2],
             seen_fin: [false; 2],
             seen_rst: [false; 2],
+            resets: [None; 2],
             early: (!first.syn).then(Vec::new),
             due: Timestamp(u64::MAX),
             memory: 0,
@@ -137,6 +140,7 @@ impl<S> Flow<S> {
             directions[other as usize].acknowledge(segment.acknowledgment, at, held, &mut |piece| {
                 tell(stream, state, at, event(other, piece));
             });
+            self.goes_on(other, at, tell);
         }
         if segment.fin {
             self.seen_fin[peer as usize] = true;
@@ -147,11 +151,26 @@ impl<S> Flow<S> {
         }
         if segment.rst && !std::mem::replace(&mut self.seen_rst[peer as usize], true) {
             self.close_gaps(at, held, tell);
+            self.resets[peer as usize] = Some((at, self.directions[peer as usize].delivered));
             match &mut self.early {
                 Some(early) => early.push((at, Early::Rst(peer))),
                 None => tell(&self.stream, &mut self.state, at, Event::Rst(peer)),
             }
         }
+    }
+
+    /// A reset of `peer` did nothing if the other end takes new bytes of it long after: that end never got it, or saw that it
+    /// was none of this connection. RFC 5961 3
+    fn goes_on(&mut self, peer: Peer, now: Timestamp, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        let Some((at, before)) = self.resets[peer as usize] else { return };
+        let direction = &self.directions[peer as usize];
+        if now.since(at) < LATE || direction.delivered.min(direction.acknowledged()) <= before {
+            return;
+        }
+        self.resets[peer as usize] = None;
+        self.seen_rst[peer as usize] = false;
+        self.observed.forget_reset(peer);
+        tell(&self.stream, &mut self.state, now, Event::WentOn(peer));
     }
 
     fn finished(&mut self, peer: Peer, at: Timestamp, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
@@ -195,6 +214,7 @@ impl<S> Flow<S> {
             self.directions.swap(0, 1);
             self.seen_fin.swap(0, 1);
             self.seen_rst.swap(0, 1);
+            self.resets.swap(0, 1);
             self.observed.turn();
         }
         let now = |peer: Peer| if turned { peer.other() } else { peer };

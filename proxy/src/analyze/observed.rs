@@ -116,6 +116,11 @@ impl Observed {
         }
     }
 
+    /// The reset of this end did nothing.
+    pub(super) fn forget_reset(&mut self, peer: Peer) {
+        self.ends[peer as usize].reset = None;
+    }
+
     /// Client and host turned out to be each other.
     pub(super) fn turn(&mut self) {
         self.ends.swap(0, 1);

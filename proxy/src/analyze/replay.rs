@@ -47,6 +47,7 @@ impl Replay {
             }
             Event::Fin(by) => session.closed(closer(by), CloseKind::Fin, at),
             Event::Rst(by) => session.closed(closer(by), CloseKind::Rst, at),
+            Event::WentOn(by) => session.went_on(closer(by)),
             Event::Ended(facts) => {
                 if !accepted && let Some((failure, errno, at)) = unreachable(&facts) {
                     session.upstream(failed(stream, failure, errno), at);

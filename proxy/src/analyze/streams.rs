@@ -40,6 +40,8 @@ pub enum Event<'a> {
     Fin(Peer),
     /// RST.
     Rst(Peer),
+    /// The RST of this peer that was told did nothing: the other one went on taking its bytes.
+    WentOn(Peer),
     /// It is over, or the capture is: what packets showed beside their bytes. Nothing comes after it.
     Ended(Box<PacketFacts>),
 }
@@ -351,6 +353,7 @@ mod tests {
                 Event::Data(peer, bytes) => format!("{} {}", peer.name(), String::from_utf8_lossy(bytes)),
                 Event::Fin(peer) => format!("{} fin", peer.name()),
                 Event::Rst(peer) => format!("{} rst", peer.name()),
+                Event::WentOn(peer) => format!("{} went on", peer.name()),
                 Event::Missing(peer, count) => format!("{} lacks {count}", peer.name()),
                 Event::Unseen(peer) => format!("{} unseen", peer.name()),
                 Event::Ended(_) => return,
@@ -401,6 +404,24 @@ mod tests {
         assert_eq!(told(&[fin(5, b"ef"), segment(HOST, 3, b"cd")]), ["0 host cd", "0 host ef", "0 host fin"]);
         assert_eq!(told(&[fin(5, b"ef"), acked, rst]), ["0 host lacks 2", "0 host ef", "0 host fin", "0 client rst"]);
         assert_eq!(told(&[fin(5, b"ef"), rst]), ["0 client rst"], "what was never acknowledged never arrived");
+    }
+
+    #[test]
+    fn a_reset_after_which_both_ends_go_on_was_none() {
+        let later = |seconds: u64, segment: Segment<'static>| Segment { at: Timestamp(seconds * SECOND), ..segment };
+        let taken = |acknowledgment| Segment { ack: true, acknowledgment, ..segment(CLIENT, 2, b"") };
+        let told = |after: &[Segment<'_>]| {
+            let rst = Segment { rst: true, ..segment(HOST, 90_000, b"") };
+            let mut all = vec![syn(CLIENT, 1), segment(CLIENT, 2, b""), segment(HOST, 1, b"ab"), rst];
+            all.extend(after);
+            Heard::of(&all).1[3..].to_vec()
+        };
+        let end = Segment { fin: true, ..segment(HOST, 5, b"") };
+        let on = [later(2, segment(HOST, 3, b"cd")), later(2, taken(5)), later(2, end)];
+        assert_eq!(told(&on), ["0 host cd", "0 host went on", "0 host fin"]);
+        assert_eq!(told(&[later(2, segment(HOST, 3, b"cd"))]), ["0 host cd"], "nobody took it");
+        assert_eq!(told(&[later(2, taken(3))]), [""; 0], "the client had that before");
+        assert_eq!(told(&[segment(HOST, 3, b"cd"), taken(5)]), ["0 host cd"], "these may have crossed the reset");
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn seen(path: &Path, bound: usize) -> Vec<Seen> {
             Event::SynAck => one.connected(at),
             Event::Data(from, bytes) => one.data(from, bytes, at),
             // What the capture of the lab missed a proxy would have seen: this one cannot be compared.
-            Event::Missing(..) | Event::Unseen(_) => one.whole = false,
+            Event::Missing(..) | Event::Unseen(_) | Event::WentOn(_) => one.whole = false,
             Event::Fin(by) => one.closed(closer(by), CloseKind::Fin, at),
             Event::Rst(by) => one.closed(closer(by), CloseKind::Rst, at),
             Event::Ended(_) => {
