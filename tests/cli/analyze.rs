@@ -100,6 +100,28 @@ fn analyze_names_a_link_type_that_it_cannot_read_and_those_that_it_can() {
 }
 
 #[test]
+fn analyze_says_that_all_it_found_is_inside_of_a_tunnel() {
+    let mut bytes = std::fs::read(capture("ok-xrdp-tls")).expect("a capture");
+    assert_eq!(bytes[20..24], [1, 0, 0, 0], "Ethernet");
+    let mut at = 24;
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().expect("four bytes")) as usize;
+        // PPPoE. RFC 2516 4
+        bytes[at + 28..at + 30].copy_from_slice(&[0x88, 0x64]);
+        at += 16 + length;
+    }
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pppoe.pcap");
+    std::fs::write(&path, &bytes).expect("written");
+    let output = rdpscope(&["analyze", path.to_str().expect("UTF-8")]);
+    let said = err(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("pppoe.pcap: no TCP but inside of a tunnel, which is not opened: PPPoE (packets: "),
+        "{said}"
+    );
+}
+
+#[test]
 fn analyze_reads_gzip_and_says_where_a_cut_one_ends() {
     use std::io::Write;
     let whole = std::fs::read(capture("ok-xrdp-tls")).expect("a capture");

@@ -40,6 +40,8 @@ pub struct Summary {
     pub unknown_links: BTreeMap<i32, u64>,
     /// Packets of an interface that the file does not describe.
     pub unknown_interfaces: u64,
+    /// Packets inside of tunnels, which are not opened, by the name of the tunnel.
+    pub tunnels: BTreeMap<&'static str, u64>,
     /// The first time and the last one, in the order of the file.
     pub times: Option<(Timestamp, Timestamp)>,
     /// Where and why reading ended before the end of the file.
@@ -77,6 +79,15 @@ impl Summary {
         complaints.extend(self.stopped.clone());
         for (link, packets) in &self.unknown_links {
             complaints.push(format!("link type {link} is not read (packets: {packets})"));
+        }
+        // Beside connections that can be read, tunnels are everyday.
+        if self.segments == 0 && !self.tunnels.is_empty() {
+            let tunnels: Vec<String> =
+                self.tunnels.iter().map(|(name, packets)| format!("{name} (packets: {packets})")).collect();
+            complaints.push(format!(
+                "no TCP but inside of a tunnel, which is not opened: {}; take the capture where the tunnel has ended",
+                tunnels.join(", ")
+            ));
         }
         if self.unknown_interfaces > 0 {
             complaints.push(format!("packets of interfaces that are not described: {}", self.unknown_interfaces));
@@ -261,6 +272,7 @@ impl Frames {
                 return each(Step::Packet(packet));
             }
             Frame::Fragment => self.summary.fragments += 1,
+            Frame::Tunnel(name) => *self.summary.tunnels.entry(name).or_default() += 1,
             Frame::Other => {}
             Frame::UnknownLink => {
                 let known = self.summary.unknown_links.len();

@@ -55,6 +55,8 @@ pub(super) enum Frame<'a> {
     Packet(Packet<'a>),
     /// A fragment of an IP packet: only all of them together would hold a segment.
     Fragment,
+    /// What it is about travels inside of something else, of this name, which is not opened.
+    Tunnel(&'static str),
     /// Neither TCP nor an ICMP error about it, or not readable.
     Other,
     UnknownLink,
@@ -80,16 +82,43 @@ pub(super) fn frame(link: i32, bytes: &[u8], cut: u32, at: Timestamp) -> Frame<'
         276 => typed(0, 20),
         _ => return Frame::UnknownLink,
     };
-    let Some(net) = sliced.as_ref().and_then(|sliced| sliced.net.as_ref()) else { return Frame::Other };
+    let Some(sliced) = sliced else { return Frame::Other };
+    if let Some(tunnel) = tunnel(&sliced) {
+        return Frame::Tunnel(tunnel);
+    }
+    let Some(net) = sliced.net.as_ref() else { return Frame::Other };
     if net.ip_payload_ref().is_some_and(|payload| payload.fragmented) {
         return Frame::Fragment;
     }
     let Some(ip) = Ip::of(net, cut) else { return Frame::Other };
-    match sliced.as_ref().and_then(|sliced| sliced.transport.as_ref()) {
+    match sliced.transport.as_ref() {
         Some(TransportSlice::Tcp(tcp)) => Frame::Packet(Packet::Segment(segment(&ip, tcp, at))),
         Some(TransportSlice::Icmpv4(icmp)) => report(path_report(false, icmp.slice(), ip.source, at)),
         Some(TransportSlice::Icmpv6(icmp)) => report(path_report(true, icmp.slice(), ip.source, at)),
         _ => Frame::Other,
+    }
+}
+
+/// The tunnel that a frame is of, by EtherType, IP protocol or UDP port, all as IANA and IEEE have them.
+fn tunnel(sliced: &LaxSlicedPacket<'_>) -> Option<&'static str> {
+    let Some(net) = &sliced.net else {
+        return match sliced.ether_payload()?.ether_type.0 {
+            0x8847 | 0x8848 => Some("MPLS"),
+            0x8864 => Some("PPPoE"),
+            _ => None,
+        };
+    };
+    match (net.ip_payload_ref()?.ip_number.0, &sliced.transport) {
+        (4 | 41, _) => Some("IP in IP"),
+        (47, _) => Some("GRE"),
+        (50, _) => Some("ESP (IPsec)"),
+        (17, Some(TransportSlice::Udp(udp))) => match udp.destination_port() {
+            2_152 => Some("GTP-U"),
+            4_789 => Some("VXLAN"),
+            6_081 => Some("Geneve"),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -279,6 +308,21 @@ mod tests {
         let mut bytes = ipv4();
         bytes[6] |= 0x20;
         assert!(matches!(frame(228, &bytes, 0, Timestamp(0)), Frame::Fragment));
+    }
+
+    #[test]
+    fn a_tunnel_is_named() {
+        let typed = |ether_type: u16| behind(&[&[2; 12][..], &ether_type.to_be_bytes()].concat(), &[0x11; 60]);
+        let mut inside = ipv4();
+        inside[9] = 47;
+        let mut datagram = Vec::new();
+        PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 9).udp(50_000, 4_789).write(&mut datagram, &ipv4()).unwrap();
+        for (link, bytes, name) in
+            [(1, typed(0x8864), "PPPoE"), (1, typed(0x8847), "MPLS"), (228, inside, "GRE"), (228, datagram, "VXLAN")]
+        {
+            let found = frame(link, &bytes, 0, Timestamp(0));
+            assert!(matches!(found, Frame::Tunnel(found) if found == name), "{name}: {found:?}");
+        }
     }
 
     #[test]
