@@ -122,6 +122,7 @@ fn tls_stacks() -> Vec<Pair> {
     let openssl = |options| Host::Tls(TlsServer::OpenSsl(options));
     let retry_request = || openssl(&["-tls1_3", "-groups", "P-521"]);
     let client_certificate = || openssl(&["-tls1_2", "-Verify", "1", "-verify_return_error"]);
+    let client_certificate_13 = || openssl(&["-tls1_3", "-Verify", "1", "-verify_return_error"]);
     vec![
         Pair::new("tls-gn13-c12", gnutls("NORMAL:-VERS-ALL:+VERS-TLS1.3"), tls(TLS12), 143)
             .session(handshake_failure().offered(&["1.2"])),
@@ -157,6 +158,13 @@ fn tls_stacks() -> Vec<Pair> {
                 .at_most("likely")
                 .alert("host", 40)
                 .is("tls.version", json!("1.2")),
+        ),
+        // The request and the refusal are sealed: sizes and order tell.
+        Pair::new("tls-clientcert-required-c13", client_certificate_13(), tls(&[]), 147).session(
+            failed("neg_user_cert_required", "both", "tls_finish")
+                .at_most("possible")
+                .is("tls.version", json!("1.3"))
+                .established(),
         ),
     ]
 }
