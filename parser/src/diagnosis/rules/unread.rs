@@ -129,19 +129,27 @@ pub(super) fn still_open(case: &Case<'_>) -> Finding {
         .message(format!("The record ends while the connection is open, in phase {}", case.phase()))
 }
 
-/// The same, unless it failed by a guess and its beginning is not on record: what looks like the first message may be one from
-/// the middle, as the ClientHello of an RDP connection looks like the first of a gateway's.
+/// The same, unless it rests on the beginning of the connection, which is not on record: what looks like the first message may
+/// be one from the middle, as the ClientHello of an RDP connection looks like the first of a gateway's.
 pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
     let Some(facts) = case.packets() else { return finding };
-    let begun = facts.syns > 0 || facts.syn_ack.is_some() || case.timeline.request.is_some();
-    if begun || !finding.is_a_guess() || finding.cause.outcome() != Outcome::Failure {
+    if facts.syns > 0 || facts.syn_ack.is_some() || case.timeline.request.is_some() {
         return finding;
     }
+    let guessed = finding.is_a_guess() && finding.cause.outcome() == Outcome::Failure;
+    let unseen = "Neither a SYN nor a Connection Request of this connection is in the capture.";
+    match finding.cause {
+        Cause::NotRdp => finding.weakened(Confidence::Possible).rivals(&[Cause::CaptureIncomplete]).because(unseen),
+        // What was said before is not known.
+        Cause::ClientSentNothing => incomplete(case, finding).because(unseen),
+        _ if guessed => incomplete(case, finding).because(unseen),
+        _ => finding,
+    }
+}
+
+fn incomplete(case: &Case<'_>, finding: Finding) -> Finding {
     let message = format!("{}; the capture has no beginning of this connection", case.closed());
-    finding
-        .under(Cause::CaptureIncomplete, Confidence::Possible)
-        .because("Neither a SYN nor a Connection Request of this connection is in the capture.")
-        .message(message)
+    finding.under(Cause::CaptureIncomplete, Confidence::Possible).message(message)
 }
 
 impl Case<'_> {
