@@ -145,11 +145,14 @@ impl Direction {
         self.gap_since = None;
     }
 
-    /// A FIN that ends at this sequence number.
-    pub(super) fn fin(&mut self, sequence: u32) {
-        if self.fin.is_none() {
-            self.fin = Some(self.place(sequence).unwrap_or(self.delivered));
+    /// A FIN that ends at this sequence number; whether it can be one of this direction, which has nothing behind its end.
+    pub(super) fn fin(&mut self, sequence: u32) -> bool {
+        let place = self.place(sequence).unwrap_or(self.delivered);
+        let fits = place >= self.delivered && self.fin.is_none_or(|fin| place <= fin);
+        if fits {
+            self.fin = Some(place);
         }
+        fits
     }
 
     /// True once: everything before the FIN was given.

@@ -143,8 +143,8 @@ impl<S> Flow<S> {
             self.goes_on(other, at, tell);
         }
         if segment.fin {
-            self.seen_fin[peer as usize] = true;
-            self.directions[peer as usize].fin(start.wrapping_add(segment.payload.len() as u32 + segment.cut));
+            let end = start.wrapping_add(segment.payload.len() as u32 + segment.cut);
+            self.seen_fin[peer as usize] |= self.directions[peer as usize].fin(end);
         }
         for peer in [peer, peer.other()] {
             self.finished(peer, at, tell);

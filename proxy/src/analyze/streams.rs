@@ -425,6 +425,19 @@ mod tests {
     }
 
     #[test]
+    fn a_fin_that_bytes_lie_behind_or_far_ahead_of_the_end_is_none_of_this_connection() {
+        let fin = |sequence| Segment { fin: true, ..segment(HOST, sequence, b"") };
+        let told = |stray: u32| {
+            let begin = [syn(CLIENT, 1_000), segment(CLIENT, 1_001, b""), segment(HOST, 5_000, b"ab")];
+            let rest = [fin(stray), segment(HOST, 5_002, b"cd"), fin(5_004)];
+            Heard::of(&[&begin[..], &rest].concat()).1[2..].to_vec()
+        };
+        for stray in [5_001, 4_000, 900_000] {
+            assert_eq!(told(stray), ["0 host cd", "0 host fin"], "{stray}");
+        }
+    }
+
+    #[test]
     fn connections_that_there_is_no_room_for_push_out_those_that_were_silent_for_the_longest() {
         let mut streams = Streams::<()>::new(Duration::ZERO);
         let mut ended = Vec::new();
