@@ -251,55 +251,6 @@ fn gateway_legs_that_carried_a_session_are_ok_however_they_end() {
     }
 }
 
-/// A session up to its drawing, whose TLS 1.3 records are padded to whole blocks by the client, the host, or both. RFC 8446 5.4
-fn padded(settled: Settled, block: u16, client: bool, host: bool, records: &str) -> Story {
-    // The type of a record's content is sealed with it, and padded too.
-    let pad = |length: u16| (length - 16).next_multiple_of(block) + 16;
-    let again = |from: Peer, bytes: Vec<u8>| match (from, bytes.as_slice()) {
-        (from, [CONTENT_DATA, _, _, high, low, ..]) if if from == Peer::Client { client } else { host } => {
-            sealed(CONTENT_DATA, pad(u16::from_be_bytes([*high, *low])))
-        }
-        _ => bytes,
-    };
-    let whole = Story::new().all(opening(SSL, settled)).records(settled, records);
-    Story(
-        whole
-            .0
-            .into_iter()
-            .map(|step| match step {
-                Step::Bytes(from, bytes) => Step::Bytes(from, again(from, bytes)),
-                step => step,
-            })
-            .collect(),
-    )
-}
-
-#[test]
-fn a_short_session_whose_records_are_padded_is_no_failure() {
-    for settled in [Settled::TLS13, Settled::TLS13_SHA256] {
-        for (block, client, host) in
-            [16, 32, 64, 128].into_iter().flat_map(|b| [(b, true, true), (b, true, false), (b, false, true)])
-        {
-            for (joins, licence) in JOINS.into_iter().flat_map(|j| LICENCES.map(|l| (j, l))) {
-                for activation in ACTIVATIONS {
-                    let up = |end: &str| {
-                        let records = format!("{joins} {licence} {activation} S1400 C29 S260 C29 C31 C33 S700 {end}");
-                        padded(settled, block, client, host, &records)
-                    };
-                    for story in [up("C9 CA").client_fin(), up("S36 S9").client_rst(), up("S36 S9").host_fin()] {
-                        let verdict = story.verdict(Seen::Live);
-                        assert_eq!(
-                            verdict.cause,
-                            Cause::Ok,
-                            "{settled:?} {block} {client} {host} {joins} {licence} {activation}: {verdict:#?}"
-                        );
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The records of an inner connection, as an outer one carries each of them: header, and what `settled` adds.
 fn wrapped(settled: Settled, words: &str) -> String {
     let wrap = |word: &str| {

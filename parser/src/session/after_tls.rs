@@ -21,9 +21,6 @@ const SMALLEST_CONNECT_RESPONSE: u16 = 60;
 /// A licence reply carries at least a client random and a blob; auto-detection answers are below 40 bytes.
 const SMALLEST_LICENCE_REPLY: u16 = 60;
 
-/// The least block that TLS 1.3 records may be padded to, with the type that is sealed beside the content. RFC 8446 5.4
-const PADDED_TO: u16 = 16;
-
 /// Which message is expected next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -66,11 +63,7 @@ struct Inner {
     /// The last record of each peer that was [`BIG`].
     last_big: PerPeer<Option<Timestamp>>,
     last_from: Option<Peer>,
-    /// Records may be padded: TLS 1.3.
-    may_pad: bool,
     licence_reply: bool,
-    /// The client's records of one size in a row since its last [`BIG`] one.
-    small_run: u8,
     /// Records of finalization size, per peer, since Confirm Active.
     finalization: PerPeer<u8>,
     /// Records that were [`BIG`], of the host, since Confirm Active.
@@ -102,9 +95,7 @@ impl AfterTls {
                 last: PerPeer::default(),
                 last_big: PerPeer::default(),
                 last_from: None,
-                may_pad: tls13,
                 licence_reply: false,
-                small_run: 0,
                 finalization: PerPeer::default(),
                 host_data: 0,
             },
@@ -168,10 +159,6 @@ impl Inner {
         if self.stage < Stage::Attach && self.attaches(plain, progress) {
             return;
         }
-        let padded = self.may_pad && plain.exact().is_some_and(|size| size % PADDED_TO == PADDED_TO - 1);
-        if padded && matches!(self.stage, Stage::Licensing | Stage::Demand) && self.finalizes_padded(plain) {
-            return self.catch_up(3, progress);
-        }
         match self.stage {
             Stage::Authentication => match self.exchange.client(plain, at, progress) {
                 Step::Over => self.connect_initial(at, progress),
@@ -184,7 +171,7 @@ impl Inner {
                 self.stage = Stage::Licensing;
             }
             Stage::Licensing if plain.at_least(SMALLEST_LICENCE_REPLY) => self.licence_reply = true,
-            Stage::Licensing | Stage::Demand if self.finalizes(plain) => self.catch_up(2, progress),
+            Stage::Licensing | Stage::Demand if self.finalizes(plain) => self.catch_up(progress),
             Stage::Confirm if plain.at_least(BIG) => {
                 progress.confirm_active = Some(at);
                 self.stage = Stage::Finalization;
@@ -278,20 +265,8 @@ impl Inner {
             && self.last.client.plain.is_any(shapes::SYNCHRONIZE)
     }
 
-    /// Synchronize and two Controls are of one size where records are padded to whole blocks, and nothing else comes three
-    /// times.
-    fn finalizes_padded(&mut self, plain: Plain) -> bool {
-        let equal = self.small_run > 0 && plain == self.last.client.plain;
-        self.small_run = match plain.at_least(BIG) {
-            true => 0,
-            false if equal => self.small_run.saturating_add(1),
-            false => 1,
-        };
-        plain.at_least(shapes::CONTROL[0]) && self.small_run == 3
-    }
-
     /// Licensing took a form that sizes did not show; what must have come before the finalization run is filled in.
-    fn catch_up(&mut self, seen: u8, progress: &mut Progress) {
+    fn catch_up(&mut self, progress: &mut Progress) {
         let (Some(demand), Some(confirm)) = (self.last_big.host, self.last_big.client) else { return };
         if confirm < demand || Some(demand) < progress.client_info {
             return;
@@ -300,7 +275,7 @@ impl Inner {
         progress.licensed.get_or_insert(demand);
         progress.demand_active.get_or_insert(demand);
         progress.confirm_active.get_or_insert(confirm);
-        self.finalization.client = seen;
+        self.finalization.client = 2;
         self.stage = Stage::Finalization;
     }
 

@@ -17,13 +17,6 @@ const SESSION_BYTES: u64 = 64 * 1024;
 /// Extension `encrypt_then_mac` of a ServerHello. RFC 7366 2
 const ENCRYPT_THEN_MAC: u16 = 22;
 
-/// Blocks to which records may be padded so that their sizes still tell something, the largest first.
-const PADDED_TO: [u16; 4] = [128, 64, 32, LEAST_BLOCK];
-const LEAST_BLOCK: u16 = 16;
-
-/// So many whole blocks in a row are no chance.
-const PADDED_IN_A_ROW: usize = 4;
-
 /// One connection under judgement.
 pub(super) struct Case<'a> {
     pub(super) timeline: &'a Timeline,
@@ -221,24 +214,7 @@ impl<'a> Case<'a> {
             let hello = self.server_hello()?;
             Sealing::of(hello.version, hello.suite, hello.extensions.contains(&ENCRYPT_THEN_MAC))
         });
-        let Some(sealing) = sealing else { return PlaintextLen::Unknown };
-        self.padded(shape, *sealing).unwrap_or_else(|| sealing.plaintext_len(shape.length))
-    }
-
-    /// The plaintext sizes of a TLS 1.3 record whose sender pads all of them to whole blocks, with the type that is sealed
-    /// beside the content. RFC 8446 5.4
-    fn padded(&self, shape: RecordShape, sealing: Sealing) -> Option<PlaintextLen> {
-        let Sealing::Added { overhead } = sealing else { return None };
-        let inner = |shape: &RecordShape| shape.length.checked_sub(overhead.saturating_sub(1));
-        // Most records are seen to be none by themselves.
-        inner(&shape).filter(|inner| inner.is_multiple_of(LEAST_BLOCK))?;
-        self.server_hello().filter(|hello| hello.version.is_tls13())?;
-        let tails = [Peer::Client, Peer::Host].map(|peer| self.timeline.tail[peer].shapes());
-        let tail = tails.into_iter().find(|tail| tail.len() == PADDED_IN_A_ROW && tail.contains(&shape))?;
-        let whole =
-            |block: &u16| tail.iter().all(|shape| inner(shape).is_some_and(|inner| inner.is_multiple_of(*block)));
-        let (block, inner) = (PADDED_TO.into_iter().find(whole)?, inner(&shape)?);
-        Some(PlaintextLen::Range(inner.saturating_sub(block), inner.saturating_sub(1)))
+        sealing.map_or(PlaintextLen::Unknown, |sealing| sealing.plaintext_len(shape.length))
     }
 
     /// How long the connection had been silent when it ended.
