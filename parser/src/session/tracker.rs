@@ -247,6 +247,9 @@ impl Session {
     pub fn went_on(&mut self, by: Closer) {
         self.timeline.closes.retain(|close| close.by != by || close.kind != CloseKind::Rst);
         self.timeline.tls.partial_record = PerPeer::default();
+        if self.timeline.closes.is_empty() {
+            self.timeline.alerts.iter_mut().for_each(|alert| alert.after_close = false);
+        }
     }
 
     /// Notes what we did ourselves; the close that follows from it is noted with [`Session::closed`].

@@ -157,6 +157,10 @@ impl Direction {
 
     /// True once: everything before the FIN was given.
     pub(super) fn finishes(&mut self) -> bool {
+        if !self.finished && self.fin.is_some_and(|fin| fin < self.delivered) {
+            // Bytes lie behind it.
+            self.fin = None;
+        }
         let over = !self.finished && self.fin.is_some_and(|fin| fin <= self.delivered);
         self.finished |= over;
         over

@@ -170,7 +170,10 @@ impl<S> Flow<S> {
         self.resets[peer as usize] = None;
         self.seen_rst[peer as usize] = false;
         self.observed.forget_reset(peer);
-        tell(&self.stream, &mut self.state, now, Event::WentOn(peer));
+        match &mut self.early {
+            Some(early) => early.retain(|(_, what)| !matches!(what, Early::Rst(by) if *by == peer)),
+            None => tell(&self.stream, &mut self.state, now, Event::WentOn(peer)),
+        }
     }
 
     fn finished(&mut self, peer: Peer, at: Timestamp, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {

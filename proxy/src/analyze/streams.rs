@@ -432,7 +432,7 @@ mod tests {
             let rest = [fin(stray), segment(HOST, 5_002, b"cd"), fin(5_004)];
             Heard::of(&[&begin[..], &rest].concat()).1[2..].to_vec()
         };
-        for stray in [5_001, 4_000, 900_000] {
+        for stray in [5_001, 4_000, 5_003, 900_000] {
             assert_eq!(told(stray), ["0 host cd", "0 host fin"], "{stray}");
         }
     }
