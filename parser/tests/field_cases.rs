@@ -350,6 +350,20 @@ fn a_licence_message_that_ends_the_session_may_be_a_refusal() {
     }
 }
 
+/// Channel Join Confirms are all of one size, and that of a whole block with the type that TLS 1.3 seals beside them.
+#[test]
+fn a_client_that_leaves_when_its_channels_are_joined_is_not_the_hosts_doing() {
+    for settled in suites() {
+        for more in ["", "C433"] {
+            let joined = Story::new().all(opening(SSL, settled)).records(settled, MCS).records(settled, more);
+            for story in [joined.clone().client_fin(), joined.client_rst()] {
+                let verdict = told(more, &story, &[]);
+                assert_eq!(verdict.side, Side::Client, "{settled:?} {more}: {verdict:#?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn wherever_a_connection_is_cut_its_verdict_does_not_depend_on_how_it_was_seen() {
     let kinds = [CloseKind::Fin, CloseKind::Rst, CloseKind::Timeout, CloseKind::Error];
