@@ -3,13 +3,16 @@
 use crate::harness::{Bench, noise, read_until_reset, reset, within};
 use parser::session::{CloseKind, Closer, ConnectFailure, ResolveFailure, Upstream};
 use socket2::{Domain, Socket, Type};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-fn closed_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address")
+/// Nobody listens there, and nobody else is given it as long as the socket that has it lives.
+fn closed_port() -> (SocketAddr, Socket) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bind");
+    (socket.local_addr().expect("address").as_socket().expect("an internet address"), socket)
 }
 
 /// A listener whose queue is full: the kernel drops further SYNs, so a connect to it hangs.
@@ -48,7 +51,7 @@ impl Deaf {
 
 #[tokio::test]
 async fn a_refused_connect_resets_the_client_at_once() {
-    let port = closed_port();
+    let (port, _held) = closed_port();
     let mut bench = Bench::with(|s| s.listeners[0].upstream.port = port.port()).await;
     bench.turned_away().await;
     let timeline = &bench.record().await.timeline;
