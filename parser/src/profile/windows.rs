@@ -207,7 +207,7 @@ const ALL: &[WindowsVersion] = &[
         build: "10.0.19042-19045",
         status: "partly_verified",
         source: "learn.microsoft.com win32/secauthn/tls-cipher-suites-in-windows-10-v20h2 (page stored only up to the 11th suite; those 11 equal this list)",
-        note: "22H2 has its own page which was not in the store; assumed equal to 20H2. TLS 1.3 registry switches exist but Microsoft calls enabling TLS 1.3 before Windows 11/Server 2022 unsafe.",
+        note: "22H2 has its own page which was not read; assumed equal to 20H2. TLS 1.3 registry switches exist but Microsoft calls enabling TLS 1.3 before Windows 11/Server 2022 unsafe.",
         versions: &[TLS10, TLS11, TLS12],
         suites: SUITES_SERVER2019,
     },
