@@ -157,13 +157,13 @@ impl Direction {
 
     /// True once: everything before the FIN was given.
     pub(super) fn finishes(&mut self) -> bool {
-        if !self.finished && self.fin.is_some_and(|fin| fin < self.delivered) {
-            // Bytes lie behind it.
-            self.fin = None;
+        if self.finished {
+            return false;
         }
-        let over = !self.finished && self.fin.is_some_and(|fin| fin <= self.delivered);
-        self.finished |= over;
-        over
+        // One that bytes lie behind is none of this direction.
+        self.fin = self.fin.filter(|fin| *fin >= self.delivered);
+        self.finished = self.fin == Some(self.delivered);
+        self.finished
     }
 
     /// These bytes were sent before.

@@ -107,8 +107,8 @@ impl Live {
         self.kept_alive.store(false, Relaxed);
     }
 
-    /// Something has to be done at its next silence; true when nobody looks for that yet. `_held`: the lock is.
-    pub(super) fn is_restless(&self, _held: &Tracked) -> bool {
+    /// From now on somebody looks for its next silence; false when somebody did already. `_held`: the lock is.
+    pub(super) fn look_after(&self, _held: &Tracked) -> bool {
         !self.looked_after.swap(true, Relaxed)
     }
 

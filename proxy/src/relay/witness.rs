@@ -15,7 +15,7 @@ use parser::session::{
 };
 use parser::wire::AlertDescription;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use tokio::net::TcpStream;
 
 /// The one who sees everything that happens to a session, and reports it when it is over.
@@ -88,10 +88,7 @@ impl Witness {
             tape.host(socket.local_addr().ok(), clock::now());
         }
         self.live.host_is(socket);
-        let held = self.live.lock();
-        let restless = self.live.is_restless(&held);
-        drop(held);
-        self.rests_later(restless);
+        self.rests_later(self.live.lock());
     }
 
     /// Bytes were read from `from`.
@@ -303,9 +300,10 @@ impl Witness {
             session.share_shape(shared_shape);
             restless = true;
         }
-        restless = restless && self.live.is_restless(&held);
-        drop(held);
-        self.rests_later(restless);
+        match restless {
+            true => self.rests_later(held),
+            false => drop(held),
+        }
         if phase != self.phase {
             let before = std::mem::replace(&mut self.phase, phase);
             self.live.enters(phase, at);
@@ -313,8 +311,11 @@ impl Witness {
         }
     }
 
-    fn rests_later(&self, restless: bool) {
-        if restless {
+    /// At its next silence, for which somebody looks then.
+    fn rests_later(&self, held: MutexGuard<'_, Tracked>) {
+        let is_new = self.live.look_after(&held);
+        drop(held);
+        if is_new {
             self.observer.restless(Arc::clone(&self.live) as Arc<dyn LiveSession>);
         }
     }
