@@ -1,7 +1,10 @@
 //! `[listener.bridge]` and `[[listener.bridge.host]]`.
 //!
-//! Keys are read with their places first; then the rules of a host are made of its own keys over the common ones, and
-//! what does not go together is pointed out where it is written.
+//! Keys are read with their places first (`tls`: versions and suites); then the rules of a host are made of its own keys
+//! over the common ones, and what does not go together is pointed out where it is written (`rules`).
+
+mod rules;
+mod tls;
 
 use super::kind;
 use super::section::{Read, Reader, Section};
@@ -10,9 +13,11 @@ use crate::problem::{Fault, Place, Problem, shown};
 use crate::reference::Table;
 use crate::settings::Upstream;
 use crate::suggest::nearest;
-use parser::wire::{CipherSuite, SuiteClass, TlsVersion};
+use parser::wire::TlsVersion;
+use rules::{rules, rules_unchecked};
 use std::ops::Range;
 use std::path::PathBuf;
+use tls::{ciphers, versions};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -137,240 +142,6 @@ impl Keys {
             ca: self.ca.or_else(|| common.ca.clone()),
         }
     }
-}
-
-/// The rules, and what in them does not go together.
-fn rules(reader: &mut Reader, keys: &Keys) -> BridgeRules {
-    let rules = rules_unchecked(keys);
-    pair_is_whole(reader, keys);
-    suites_fit(reader, keys, &rules);
-    if rules.mode != BridgeMode::Off && rules.verify == Verify::Pin && rules.pin.is_empty() {
-        let at = keys.mode.as_ref().map_or_else(|| keys.at.clone(), |(_, at)| at.clone());
-        reader.problems.push(unverified(at));
-    }
-    rules
-}
-
-fn rules_unchecked(keys: &Keys) -> BridgeRules {
-    let defaults = BridgeRules::default();
-    let pair = value(&keys.private_key).map(|private_key| PairFiles {
-        certificate: value(&keys.certificate),
-        private_key,
-        password_file: value(&keys.password_file),
-    });
-    BridgeRules {
-        mode: value(&keys.mode).unwrap_or_default(),
-        pair,
-        client_versions: value(&keys.client_versions).unwrap_or(defaults.client_versions),
-        host_versions: value(&keys.host_versions).unwrap_or(defaults.host_versions),
-        host_ciphers: value(&keys.host_ciphers).unwrap_or_default(),
-        verify: value(&keys.verify).unwrap_or_default(),
-        pin: value(&keys.pin).unwrap_or_default(),
-        ca: value(&keys.ca),
-    }
-}
-
-/// A bridge whose host leg nobody checks hides whoever stands in between from the client.
-fn unverified(at: Range<usize>) -> Problem {
-    let help = [
-        "write `pin = [\"sha256:…\"]`: the hash of the host's certificate or public key, which `rdpscope probe HOST` shows",
-        "or `verify = \"ca\"` when a CA has issued its certificate, and `ca = \"FILE\"` when it is your own",
-        "or, for a test, `verify = \"insecure\"`: anybody in between could read the session",
-    ];
-    Problem {
-        title: "the bridge would trust any host".to_owned(),
-        at,
-        label: "by what is the host known?".to_owned(),
-        also: None,
-        help: help.map(str::to_owned).to_vec(),
-    }
-}
-
-fn pair_is_whole(reader: &mut Reader, keys: &Keys) {
-    let pkcs12 = |path: &PathBuf| {
-        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        matches!(extension.as_deref(), Some("pfx" | "p12"))
-    };
-    match (&keys.certificate, &keys.private_key) {
-        (Some((_, at)), None) => reader.problems.push(problem(
-            "`certificate` has no `private_key`".to_owned(),
-            at.clone(),
-            "a certificate alone".to_owned(),
-            "write `private_key = \"FILE\"`, the key that belongs to it".to_owned(),
-        )),
-        (None, Some((path, at))) if !pkcs12(path) => reader.problems.push(problem(
-            "`private_key` has no `certificate`".to_owned(),
-            at.clone(),
-            "a key alone".to_owned(),
-            "write `certificate = \"FILE\"`; only a PKCS#12 file (.pfx, .p12) holds both".to_owned(),
-        )),
-        _ => {}
-    }
-    if let Some((path, at)) = &keys.private_key
-        && pkcs12(path)
-        && !LEGACY_TLS
-    {
-        reader.problems.push(Problem {
-            title: "this build does not read PKCS#12".to_owned(),
-            at: at.clone(),
-            label: "a PKCS#12 file".to_owned(),
-            also: None,
-            help: vec![
-                "take it apart: `openssl pkcs12 -in FILE -nodes -out host.pem`, and name host.pem as `certificate` and `private_key`".to_owned(),
-                format!("or use a build with the feature `{LEGACY_FEATURE}`"),
-            ],
-        });
-    }
-    if let (Some((_, at)), true) =
-        (&keys.password_file, keys.private_key.as_ref().is_none_or(|(path, _)| !pkcs12(path)))
-    {
-        reader.problems.push(problem(
-            "`password_file` has nothing to open".to_owned(),
-            at.clone(),
-            "no PKCS#12 file".to_owned(),
-            "it goes with `private_key = \"FILE.pfx\"`; PEM keys are taken unencrypted, readable by the service alone"
-                .to_owned(),
-        ));
-    }
-}
-
-/// Every version in the window has a suite, every suite a version.
-fn suites_fit(reader: &mut Reader, keys: &Keys, rules: &BridgeRules) {
-    let (Ciphers::Named(named), Some((_, at))) = (&rules.host_ciphers, &keys.host_ciphers) else { return };
-    let fits = |suite: &CipherSuite, version: TlsVersion| suite.info().is_some_and(|info| info.fits(version));
-    let also = keys.host_versions.as_ref().map(|(_, at)| (at.clone(), "the versions for the host".to_owned()));
-    if let Some(version) = rules.host_versions.iter().find(|version| !named.iter().any(|suite| fits(suite, **version)))
-    {
-        let name = version.name().unwrap_or("?");
-        reader.problems.push(Problem {
-            title: format!("`host_ciphers` has no suite for TLS {name}"),
-            at: at.clone(),
-            label: format!("TLS {name} could never be negotiated"),
-            also: also.clone(),
-            help: vec![format!("name a suite of TLS {name}, or take \"{name}\" out of `host_versions`")],
-        });
-    } else if let Some(suite) = named.iter().find(|suite| !rules.host_versions.iter().any(|v| fits(suite, *v))) {
-        reader.problems.push(Problem {
-            title: format!("`{}` fits none of `host_versions`", suite.name().unwrap_or("?")),
-            at: at.clone(),
-            label: "could never be negotiated".to_owned(),
-            also,
-            help: vec!["take it out, or widen `host_versions`".to_owned()],
-        });
-    }
-}
-
-fn versions(
-    reader: &mut Reader,
-    section: &Section<'_>,
-    name: &'static str,
-    own_entry: bool,
-) -> Placed<Vec<TlsVersion>> {
-    let right = if own_entry { "[\"1.0\", \"1.1\", \"1.2\"]" } else { "[\"1.2\", \"1.3\"]" };
-    let read = |text: &str| {
-        let offered = TlsVersion::ALL[1..].iter().find(|version| version.name() == Some(text)).copied();
-        let version = offered.ok_or_else(|| {
-            Fault::new("has a version that is not known", format!("read `{}`", shown(text)))
-                .note("one of \"1.0\", \"1.1\", \"1.2\", \"1.3\"; SSL never")
-        })?;
-        if version < TlsVersion::TLS12 && !own_entry {
-            return Err(Fault::new("allows TLS below 1.2 for every host", format!("TLS {text}"))
-                .note("write it below `[[listener.bridge.host]]` with `match`, for the one host that needs it"));
-        }
-        if version < TlsVersion::TLS12 && !LEGACY_TLS {
-            return Err(Fault::new(
-                format!("asks for TLS {text}, which this build cannot speak"),
-                "needs the legacy leg",
-            )
-            .note(format!("use a build with the feature `{LEGACY_FEATURE}` (`cargo build --release --features {LEGACY_FEATURE}`), or take it out")));
-        }
-        Ok(version)
-    };
-    let (mut versions, at) = list(reader, section, name, read, &format!("{name} = {right}"))?;
-    versions.sort_unstable();
-    versions.dedup();
-    if versions.is_empty() {
-        reader.problems.push(problem(
-            format!("`{name}` allows no version"),
-            at,
-            "empty".to_owned(),
-            format!("write `{name} = {right}`, or `mode = \"off\"`"),
-        ));
-        return None;
-    }
-    if let Some(gap) = versions.windows(2).find(|pair| pair[0].0 + 1 != pair[1].0) {
-        let between = TlsVersion(gap[0].0 + 1).name().unwrap_or("?");
-        reader.problems.push(problem(
-            format!("`{name}` has a gap"),
-            at,
-            format!("without \"{between}\""),
-            "TLS negotiates the newest version of a range (RFC 5246 E.1): add what lies between, or end the range before it"
-                .to_owned(),
-        ));
-        return None;
-    }
-    Some((versions, at))
-}
-
-fn ciphers(reader: &mut Reader, section: &Section<'_>) -> Placed<Ciphers> {
-    const NAME: &str = "host_ciphers";
-    let right = "host_ciphers = \"default\"";
-    match section.value(NAME)?.get_ref() {
-        DeValue::String(_) => placed(reader.text(section, NAME, |text| {
-            match text {
-                "default" => Ok(Ciphers::Default),
-                _ => Err(Fault::new("is not known", format!("read `{}`", shown(text)))
-                    .instead("default")
-                    .note("or a list of IANA names: `host_ciphers = [\"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384\"]`")),
-            }
-        })),
-        _ => {
-            let (suites, at) = list(reader, section, NAME, suite, right)?;
-            if suites.is_empty() {
-                let help = format!("write `{right}`, or name some");
-                reader.problems.push(problem(
-                    "`host_ciphers` allows no suite".to_owned(),
-                    at,
-                    "empty".to_owned(),
-                    help,
-                ));
-                return None;
-            }
-            Some((Ciphers::Named(suites), at))
-        }
-    }
-}
-
-fn suite(text: &str) -> Result<CipherSuite, Fault> {
-    let read = || format!("read `{}`", shown(text));
-    let Some(suite) = CipherSuite::from_name(text) else {
-        let names = CipherSuite::all().filter(|suite| is_possible(suite)).map(|suite| suite.name);
-        let near = names.min_by_key(|name| distance(text, name)).filter(|name| distance(text, name) <= 4);
-        let note = near.map_or_else(
-            || "IANA names, such as `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384`".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
-        return Err(Fault::new("has a suite that is not known", read()).note(note));
-    };
-    match suite.info() {
-        Some(info) if info.class == SuiteClass::Broken => Err(Fault::new("asks for a broken suite", read())
-            .note("RC4, NULL, export, anonymous, DES and MD5 suites are never offered, in no build")),
-        Some(info) if !is_possible(info) => {
-            Err(Fault::new("has a suite that no RDP host uses", read()).note("take it out"))
-        }
-        _ if !is_modern(suite) && !LEGACY_TLS => {
-            Err(Fault::new("asks for a suite that this build cannot speak", "needs the legacy leg").note(format!(
-                "use a build with the feature `{LEGACY_FEATURE}`, or take it out: this build has TLS 1.3, and TLS 1.2 with ECDHE and AES-GCM or ChaCha20-Poly1305"
-            )))
-        }
-        _ => Ok(suite),
-    }
-}
-
-/// Letters that differ, place by place, and what is left over: enough for a digit or a letter mistyped.
-fn distance(a: &str, b: &str) -> usize {
-    let differing = a.bytes().zip(b.bytes()).filter(|(a, b)| !a.eq_ignore_ascii_case(b)).count();
-    differing + a.len().abs_diff(b.len())
 }
 
 /// An array of strings, each read by `read`. One that is wrong is pointed at by itself.
