@@ -4,8 +4,7 @@ use crate::address::{listen, upstream};
 use crate::agreement::{Placed, disagreements};
 use crate::bridge::{Bridge, BridgeMode, BridgeRules, Pin, Verify};
 use crate::problem::{Errors, Fault, Place, Problem};
-use crate::read::bridge;
-use crate::read::{admin_listen, capture_directory, event_path, probe_mode};
+use crate::read::{admin_listen, bridge, capture, event_path, probe};
 use crate::settings::*;
 use std::ops::Range;
 
@@ -53,8 +52,8 @@ impl Flags<'_> {
         let mode = self.bridge.and_then(|mode| line.flag("--bridge", mode, bridge::mode).0);
         let pin = self.bridge_pin.and_then(|pin| line.flag("--bridge-pin", pin, bridge::pin).0);
         let bridge = Bridge { common: bridged(mode.unwrap_or_default(), pin), hosts: Vec::new() };
-        let mode = self.probe.and_then(|mode| line.flag("--probe", mode, probe_mode).0);
-        let capture = self.capture.and_then(|path| line.flag("--capture", path, capture_directory).0);
+        let mode = self.probe.and_then(|mode| line.flag("--probe", mode, probe::mode).0);
+        let capture = self.capture.and_then(|path| line.flag("--capture", path, capture::directory).0);
         let path = self.event_log.and_then(|path| line.flag("--event-log", path, event_path).0);
         let admin = match self.admin {
             None => Some((Some(Admin::default()), None)),

@@ -1,54 +1,36 @@
 //! TOML to settings. All that is wrong is collected; only broken syntax ends the reading early.
+//!
+//! Tables of more than a few values have a file of their own in `read/`; `section` takes the values, for all of them.
 
 pub(crate) mod bridge;
+pub(crate) mod capture;
 mod listener;
+pub(crate) mod probe;
 mod section;
 
 use crate::address::listen;
 use crate::agreement::disagreements;
 use crate::problem::{Errors, Fault, Place, Problem, shown};
-use crate::quantity::{duration, moment, size, write_duration, write_size};
+use crate::quantity::{duration, size, write_duration, write_size};
 use crate::reference::Table;
 use crate::settings::*;
 use crate::suggest::nearest;
 use section::{Read, Reader, Section};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 /// No configuration is longer; what is, is another file.
 const MAX_FILE: u64 = 1 << 20;
 /// A phase of an opening that is given more than this is no longer watched.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-/// An answer that takes longer would come after the verdict that it is for.
-const MAX_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// More often a probe is a load.
-const MIN_PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// A profile that is older says little of the host as it is.
-const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Every suite of every version on its own would be fewer.
-const MAX_PROBE_HANDSHAKES: usize = 2_000;
-/// Above it a reader of events would miss the session.
-const MAX_HOLD: Duration = Duration::from_secs(1);
 /// Thirty days: longer than any session lives.
 const MAX_DRAIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A few whole openings (a ClientHello may have 64 KiB, what is kept of a session 256 KiB).
 const MIN_OPENING_MEMORY: u64 = 1 << 20;
 /// A few events, the largest of which have some tens of KiB.
 const MIN_EVENT_QUEUE: u64 = 256 << 10;
-/// A Connection Request, both hellos and a certificate chain: less would show no opening whole.
-const MIN_CAPTURE: u64 = 16 << 10;
-/// More than any opening has.
-const MAX_CAPTURE: u64 = 16 << 20;
-/// More would make looking through them a search.
-const MAX_CAPTURE_FILES: usize = 1_000_000;
-/// Ten years.
-const MAX_CAPTURE_AGE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
-/// For as long captures may hold secrets: somebody looks for a fault, and then it is over.
-const MAX_SECRETS: Duration = Duration::from_secs(31 * 24 * 60 * 60);
-/// Past this it is not a bound.
-const MAX_DISK: u64 = 1 << 50;
 /// Past this it is not a bound.
 const MAX_MEMORY: u64 = 64 << 30;
 /// More cores than this in one machine would be news.
@@ -167,8 +149,8 @@ fn settings(reader: &mut Reader, root: &DeTable<'_>) -> Option<Settings> {
         client_hello: timeout(reader, &timeouts, "client_hello", defaults.client_hello),
         server_hello: timeout(reader, &timeouts, "server_hello", defaults.server_hello),
     };
-    let probe = probe(reader, root);
-    let capture = capture(reader, root);
+    let probe = probe::probe(reader, root);
+    let capture = capture::capture(reader, root);
 
     let events = reader.section(root, "events", Table::Events);
     let defaults = Events::default();
@@ -209,115 +191,6 @@ fn settings(reader: &mut Reader, root: &DeTable<'_>) -> Option<Settings> {
         admin,
         limits,
         state_directory: None,
-    })
-}
-
-fn probe(reader: &mut Reader, root: &DeTable<'_>) -> Probe {
-    let section = reader.section(root, "probe", Table::Probe);
-    let defaults = Probe::default();
-    let min_interval =
-        reader.text(&section, "min_interval", |text| between(text, MIN_PROBE_INTERVAL, MAX_PROBE_INTERVAL));
-    let interval = reader.text(&section, "interval", |text| between(text, MIN_PROBE_INTERVAL, MAX_PROBE_INTERVAL));
-    if let (Read::Good(least, _), Read::Good(usual, at)) = (&min_interval, &interval)
-        && usual < least
-    {
-        reader.problems.push(Problem {
-            title: "`interval` is shorter than `min_interval`".to_owned(),
-            at: at.clone(),
-            label: format!("a host is asked at most every {}", write_duration(*least)),
-            also: None,
-            help: vec![format!("write `interval = \"{}\"` or more, or lower `min_interval`", write_duration(*least))],
-        });
-    }
-    let min_interval = min_interval.or(defaults.min_interval);
-    let usual = usize::from(defaults.max_handshakes);
-    let most = reader.count(&section, "max_handshakes", 1..=MAX_PROBE_HANDSHAKES, usual).or(usual);
-    let max_handshakes = u16::try_from(most).unwrap_or(u16::MAX);
-    Probe {
-        mode: reader.text(&section, "mode", probe_mode).or(defaults.mode),
-        min_interval,
-        interval: interval.or(defaults.interval.max(min_interval)),
-        timeout: reader
-            .text(&section, "timeout", |text| between(text, Duration::from_millis(1), MAX_PROBE_TIMEOUT))
-            .or(defaults.timeout),
-        max_handshakes,
-        hold: reader.text(&section, "hold", |text| at_most(duration(text)?, MAX_HOLD)).or(defaults.hold),
-        state: reader.boolean(&section, "state").or(defaults.state),
-    }
-}
-
-fn capture(reader: &mut Reader, root: &DeTable<'_>) -> Option<Capture> {
-    let section = reader.section(root, "capture", Table::Capture);
-    let directory = reader.text(&section, "directory", capture_directory);
-    let usual = Capture::into(PathBuf::new());
-    let per_session = reader.text(&section, "max_bytes_per_session", |text| sized(text, MIN_CAPTURE, MAX_CAPTURE));
-    let per_session = per_session.or(usual.max_bytes_per_session as u64);
-    // A capture is a little larger than what it was made from.
-    let total = reader.text(&section, "max_total_bytes", |text| sized(text, 4 * per_session, MAX_DISK));
-    let capture = Capture {
-        directory: PathBuf::new(),
-        max_bytes_per_session: usize::try_from(per_session).unwrap_or(usual.max_bytes_per_session),
-        max_total_bytes: total.or(usual.max_total_bytes),
-        max_files: reader.count(&section, "max_files", 1..=MAX_CAPTURE_FILES, usual.max_files).or(usual.max_files),
-        max_age: reader
-            .text(&section, "max_age", |text| between(text, Duration::from_secs(60), MAX_CAPTURE_AGE))
-            .or(usual.max_age),
-        min_free: reader.text(&section, "min_free", |text| sized(text, 0, MAX_DISK)).or(usual.min_free),
-        secrets_until: secrets(reader, &section, matches!(directory, Read::Absent)),
-    };
-    match directory {
-        Read::Good(directory, _) => Some(Capture { directory, ..capture }),
-        Read::Absent | Read::Faulty => None,
-    }
-}
-
-/// Secrets in captures: with their end, and with somewhere to go.
-fn secrets(reader: &mut Reader, section: &Section<'_>, nowhere: bool) -> Option<SystemTime> {
-    let (secrets, until) = (reader.boolean(section, "secrets"), reader.text(section, "secrets_until", moment));
-    let Read::Good(true, secrets_at) = secrets else { return None };
-    let mut problem = |at, title: &str, label: String, help: &str| {
-        reader.problems.push(Problem { title: title.to_owned(), at, label, also: None, help: vec![help.to_owned()] });
-    };
-    if nowhere {
-        let help = "write `directory = \"/var/lib/rdpscope/captures\"`, or remove `secrets`";
-        problem(secrets_at, "`secrets` without a directory of captures", "nothing is captured".to_owned(), help);
-        return None;
-    }
-    let now = SystemTime::now();
-    match until {
-        Read::Faulty => None,
-        Read::Absent => {
-            let help = "write `secrets_until = \"2026-12-01T12:00:00Z\"`, at most 31 days ahead";
-            problem(secrets_at, "`secrets` has no end", "until when?".to_owned(), help);
-            None
-        }
-        Read::Good(until, at) if until > now + MAX_SECRETS => {
-            let help = "write a moment within the next 31 days: what is left on for ever is forgotten";
-            problem(at, "`secrets_until` is too far away", "more than 31 days ahead".to_owned(), help);
-            None
-        }
-        // One that has passed refuses nothing: time alone makes no good file a bad one. `warnings` says it.
-        Read::Good(until, _) => Some(until),
-    }
-}
-
-/// Where captures go, as `capture.directory` and `--capture` name it.
-pub(crate) fn capture_directory(text: &str) -> Result<PathBuf, Fault> {
-    match text {
-        text if text.trim().is_empty() => {
-            Err(Fault::new("names no directory", "empty").instead("/var/lib/rdpscope/captures"))
-        }
-        text if text.contains('\0') => Err(Fault::new("names no directory", "no file name has a NUL in it")),
-        text => Ok(PathBuf::from(text)),
-    }
-}
-
-/// When hosts are asked, as `probe.mode` and `--probe` name it.
-pub(crate) fn probe_mode(text: &str) -> Result<ProbeMode, Fault> {
-    ProbeMode::ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
-        let near = nearest(text, ProbeMode::ALL.map(ProbeMode::name)).unwrap_or("on_failure");
-        let read = format!("read `{}`", shown(text));
-        Fault::new("is not known", read).instead(near).note("one of `off`, `on_failure`, `schedule`")
     })
 }
 
