@@ -1,13 +1,15 @@
 use super::super::modern;
 use super::super::trust::digest;
 use super::*;
-use config::{BridgeMode, Pin, Verify};
+use config::{BridgeMode, BridgeRules, Ciphers, Pin, Verify};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
-use openssl::x509::X509Name;
+use openssl::x509::{X509, X509Name};
 use parser::wire::{ClientHello, Outcome, SuiteClass};
+use rustls::pki_types::PrivateKeyDer;
 
 const ALL: [TlsVersion; 4] = [TlsVersion::TLS10, TlsVersion::TLS11, TlsVersion::TLS12, TlsVersion::TLS13];
 const RSA_AES_128_CBC_SHA: CipherSuite = CipherSuite(0x002f);
