@@ -3,15 +3,17 @@
 //! [`Session`] is fed by whoever holds the bytes: a live relay, a capture reader, a test. It never fails: what cannot
 //! be parsed is noted in the timeline and no longer looked at.
 //!
-//! In the order of a connection: `tracker` takes bytes and closes and hands the former to the streams; `reading` turns
-//! their messages into facts, and `records` TLS records; `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`),
-//! `clear_rdp`, `plain` (behind a bridge) and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting`
-//! says what may be timed; `release` when to stop; `tail` keeps what came last; `resting` is a session that is up, in few bytes; `bridge` is what a bridge tells of itself,
-//! `told` what was said where it could be read.
+//! In the order of a connection: `tracker` takes bytes and hands them to the streams, and `beside_bytes` takes closes
+//! and whatever else is known of a connection; `reading` turns their messages into facts, and `records` TLS records;
+//! `handshake` follows TLS to its end; `after_tls` (with `credssp`, `tickets` and `split`), `clear_rdp`, `plain`
+//! (behind a bridge) and `gateway` tell how far RDP gets; `advance` makes a phase of it; `awaiting` says what may be
+//! timed; `release` when to stop; `tail` keeps what came last; `resting` is a session that is up, in few bytes;
+//! `bridge` is what a bridge tells of itself, `told` what was said where it could be read.
 
 mod advance;
 mod after_tls;
 mod awaiting;
+mod beside_bytes;
 mod bridge;
 mod clear_rdp;
 mod credssp;
@@ -32,6 +34,7 @@ mod timeline;
 mod told;
 mod tracker;
 
+pub use beside_bytes::UpstreamEvent;
 pub use bridge::{BridgeBlock, BridgeCut, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason};
 pub use packets::{PacketFacts, PathError, PathFacts, RepeatedSegment, ResetFacts, SentFacts};
 pub use phase::{Phase, PhaseLog};
@@ -39,4 +42,4 @@ pub use release::Limits;
 pub use resting::Resting;
 pub use timeline::*;
 pub use told::{McsStep, Told};
-pub use tracker::{Session, UpstreamEvent, Watch};
+pub use tracker::{Session, Watch};

@@ -1,17 +1,13 @@
-//! The tracker: bytes, closes and times in, a timeline out.
+//! The tracker: bytes, closes and times in, a timeline out. Here are the bytes; the rest is told to it in `beside_bytes`.
 
 use super::clear_rdp::ClearRdp;
 use super::plain::Plain;
 use super::records::Tls;
 use super::release::Release;
-use super::{
-    Answer, Close, CloseKind, Closer, GiveUp, Limits, Opening, PacketFacts, Peer, PerPeer, Phase, ProxyAct, Tail,
-    TcpFacts, Timeline, Upstream,
-};
+use super::{Answer, GiveUp, Limits, Opening, Peer, PerPeer, Phase, Tail, Timeline};
 use crate::Timestamp;
 use crate::stream::{ClientStream, Event, HostStream};
 use crate::wire::{HelloShape, SessionId};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How closely the tracker looks at bytes now.
@@ -24,19 +20,6 @@ pub enum Watch {
     /// The tracker has let go, or there is nothing here that it can read: bytes need not be shown. Shown bytes only feed
     /// the tail and tell sealed alerts; hidden ones are to be reported with [`Session::passed_unseen`].
     Tail,
-}
-
-/// What happened on the way to the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamEvent {
-    /// A name lookup began.
-    Resolving,
-    /// A connect began.
-    Connecting(SocketAddr),
-    /// Connected.
-    Connected(SocketAddr),
-    /// It failed; the payload is what the timeline keeps.
-    Failed(Upstream),
 }
 
 /// One connection, as seen by somebody in the middle.
@@ -112,23 +95,6 @@ impl Session {
             stopped: false,
             let_go: false,
         }
-    }
-
-    /// Notes what happened on the way to the host.
-    pub fn upstream(&mut self, event: UpstreamEvent, at: Timestamp) {
-        if self.timeline.upstream == Upstream::Unknown {
-            self.host_is_not_connected_yet();
-        }
-        match event {
-            UpstreamEvent::Resolving => self.timeline.upstream = Upstream::Resolving,
-            UpstreamEvent::Connecting(address) => self.timeline.upstream = Upstream::Connecting(address),
-            UpstreamEvent::Connected(address) => {
-                self.timeline.upstream = Upstream::Connected(address);
-                self.mark(|marks| marks.connected = Some(at));
-            }
-            UpstreamEvent::Failed(failure) => self.timeline.upstream = failure,
-        }
-        self.advance(at);
     }
 
     /// Bytes that `from` sent, in order, in any chunking, at the time they were read.
@@ -226,58 +192,6 @@ impl Session {
             self.let_go = true;
         }
         self.passed_unseen(from, count, at);
-    }
-
-    /// A socket ended. To be called when it is noticed, before anything is forwarded.
-    pub fn closed(&mut self, by: Closer, kind: CloseKind, at: Timestamp) {
-        if self.timeline.closes.iter().any(|close| close.by == by) {
-            return;
-        }
-        self.timeline.closes.push(Close { by, kind, at });
-        let (client, host) = match &self.plain {
-            Some(plain) => (plain.client.missing(), plain.host.missing()),
-            None => (self.client.missing(), self.host.missing()),
-        };
-        let partial = &mut self.timeline.tls.partial_record;
-        partial.client |= !self.stopped && by != Closer::Host && client > 0;
-        partial.host |= !self.stopped && by != Closer::Client && host > 0;
-    }
-
-    /// The reset of `by`, which was noted as a close, did nothing: both ends went on.
-    pub fn went_on(&mut self, by: Closer) {
-        self.timeline.closes.retain(|close| close.by != by || close.kind != CloseKind::Rst);
-        self.timeline.tls.partial_record = PerPeer::default();
-        if self.timeline.closes.is_empty() {
-            self.timeline.alerts.iter_mut().for_each(|alert| alert.after_close = false);
-        }
-    }
-
-    /// Notes what we did ourselves; the close that follows from it is noted with [`Session::closed`].
-    pub fn proxy_act(&mut self, act: ProxyAct, at: Timestamp) {
-        let _ = at;
-        self.timeline.proxy_act.get_or_insert(act);
-    }
-
-    /// Notes what a bridge did. What it tells later stands in place of what it told before.
-    pub fn bridged(&mut self, facts: super::BridgeFacts) {
-        self.timeline.bridge = Some(Box::new(facts));
-    }
-
-    /// Notes how a leg of a bridge that was up came to its end. The first one counts.
-    pub fn bridge_cut(&mut self, cut: super::BridgeCut) {
-        if let Some(facts) = &mut self.timeline.bridge {
-            facts.cut.get_or_insert(cut);
-        }
-    }
-
-    /// `TCP_INFO` of the leg to `leg`, at the end.
-    pub fn socket_facts(&mut self, leg: Peer, facts: TcpFacts) {
-        self.timeline.tcp[leg] = Some(facts);
-    }
-
-    /// What packets showed beside their bytes, at the end.
-    pub fn packet_facts(&mut self, facts: PacketFacts) {
-        self.timeline.packets = Some(Box::new(facts));
     }
 
     /// Stops reading, for a reason outside of the bytes (the process-wide budget).
