@@ -212,7 +212,8 @@ impl Settling {
         }
         let mut tell = if held.written { Tell::Nothing } else { Tell::End };
         if let Some((verdict, profile)) = judged {
-            let still = held.prompt && state.attempts.judged_again(id, &verdict);
+            // Whatever the verdict: the attempt is counted by it as well.
+            let still = state.attempts.judged_again(id, &verdict);
             self.prompts.fetch_sub(usize::from(held.prompt && !still), Relaxed);
             held.prompt = still;
             held.told.profile = Some(profile);
@@ -323,6 +324,16 @@ mod tests {
         let settling = Settling::default();
         waiting(&settling, true);
         assert_eq!(settling.expire(Timestamp(u64::MAX)).0[0].tell, Tell::End, "the proxy ends");
+    }
+
+    #[test]
+    fn an_attempt_counts_by_what_the_probe_made_of_its_session() {
+        let settling = Settling::default();
+        waiting(&settling, false);
+        let judged = settling.probed(TARGET, |_| Some((verdict(Cause::TlsNoCommonCipher), Arc::default())));
+        assert!(judged[0].told.is_final, "no prompt: the attempts are told of it all the same");
+        let (_, attempts) = settling.expire(Timestamp(u64::MAX));
+        assert_eq!(attempts.iter().map(|(_, cause)| *cause).collect::<Vec<_>>(), [Cause::TlsNoCommonCipher]);
     }
 
     #[test]
