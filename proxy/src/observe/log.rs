@@ -3,7 +3,7 @@
 //! Lines go through a queue of their own, so that a stopped terminal or a full pipe never stops a session.
 
 use crate::record::{SessionRecord, Sink, Writer};
-use parser::diagnosis::{Outcome, Verdict};
+use parser::diagnosis::{Cause, Outcome};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -67,17 +67,19 @@ pub(super) fn dropped() -> u64 {
     DROPPED.load(Relaxed)
 }
 
-/// One ended session. Of many only some are news, the others are told to who asks for them: `sampled` says which.
-pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) {
-    let identity = &*record.identity;
+/// One ended session, or the verdict that has taken the place of the one with the cause `was`. Of many only some are news,
+/// the others are told to who asks for them: `sampled` says which.
+pub(super) fn session(record: &SessionRecord, was: Option<Cause>, sampled: bool) {
+    let (identity, verdict) = (&*record.identity, &record.verdict);
     let client = identity.client.ip().to_canonical();
     let message = if verdict.message.is_empty() { verdict.cause.id() } else { &verdict.message };
+    let (revised, was) = (if was.is_some() { "revised: " } else { "" }, was.map(Cause::id));
     macro_rules! tell {
         ($level:ident $(, $field:ident = $value:expr)*) => {
             tracing::$level!(
-                cause = %verdict.cause, side = %verdict.side.name(), phase = %verdict.phase,
+                cause = %verdict.cause, was, side = %verdict.side.name(), phase = %verdict.phase,
                 confidence = %verdict.confidence.name(), %client, host = %identity.upstream, session = %identity.id
-                $(, $field = %$value)*, "{message}"
+                $(, $field = %$value)*, "{revised}{message}"
             )
         };
     }
@@ -90,10 +92,10 @@ pub(super) fn session(record: &SessionRecord, verdict: &Verdict, sampled: bool) 
     }
 }
 
-/// Sessions of this outcome that were not sampled.
+/// Verdicts of this outcome that were not sampled.
 pub(super) fn left_out(outcome: Outcome, suppressed: u64) {
     let outcome = outcome.name();
-    tracing::info!(suppressed, "{suppressed} more sessions of outcome {outcome} were not logged one by one");
+    tracing::info!(suppressed, "{suppressed} more verdicts of outcome {outcome} were not logged one by one");
 }
 
 /// Makes a buffer per event, which becomes one line of the queue.
@@ -136,7 +138,6 @@ impl Drop for Line {
 pub(super) mod tests {
     use super::*;
     use crate::record::fixture::record;
-    use parser::diagnosis::Cause;
     use std::sync::Mutex;
 
     #[derive(Clone, Default)]
@@ -168,7 +169,7 @@ pub(super) mod tests {
 
     fn logged(cause: Cause, sampled: bool) -> String {
         let record = record(1, cause);
-        said_by(|| session(&record, &record.verdict, sampled))
+        said_by(|| session(&record, None, sampled))
     }
 
     #[test]
@@ -188,6 +189,19 @@ pub(super) mod tests {
             assert!(line.contains(part), "{part}: {line}");
         }
         assert!(!line.contains('\u{1b}') && !line.contains("alice"), "{line}");
+    }
+
+    /// `RUST_LOG=warn` shows what it came to, not only what was thought first.
+    #[test]
+    fn a_failure_that_takes_the_place_of_another_is_the_same_warning() {
+        let record = record(1, Cause::CertExpired);
+        let first = said_by(|| session(&record, None, true));
+        let revised = said_by(|| session(&record, Some(Cause::TlsNoCommonCipher), true));
+        let of = |line: &str| line.split_once(" WARN ").expect("a warning").1.to_owned();
+        let was = "revised: ".to_owned() + &of(&first).replace(" side=", " was=\"tls_no_common_cipher\" side=");
+        assert_eq!(of(&revised), was);
+        let prompt = SessionRecord { verdict: crate::record::fixture::verdict(Cause::ClientPromptProbe), ..record };
+        assert!(said_by(|| session(&prompt, Some(Cause::CertExpired), true)).contains(" INFO revised: "));
     }
 
     #[test]

@@ -36,8 +36,13 @@ pub(super) struct Settled {
 pub(super) enum Tell {
     /// As the end of the session, which was not told yet.
     End,
-    /// As a verdict that takes the place of the one before; the payload is its cause.
-    Verdict(Cause),
+    /// As a verdict that takes the place of the one before.
+    Verdict {
+        /// The cause before.
+        was: Cause,
+        /// What a line of the log says of it differs: a person is told.
+        news: bool,
+    },
     /// Not at all: what was told stands.
     Nothing,
 }
@@ -82,11 +87,17 @@ impl Held {
         let tell = match self.written {
             false => Tell::End,
             true if verdict == self.record.verdict => Tell::Nothing,
-            true => Tell::Verdict(self.record.verdict.cause),
+            true => Tell::Verdict { was: self.record.verdict.cause, news: differs(&self.record.verdict, &verdict) },
         };
         self.record = Arc::new(SessionRecord { verdict, ..SessionRecord::clone(&self.record) });
         tell
     }
+}
+
+/// Whether a person who has read of the one learns anything from the other.
+fn differs(before: &Verdict, after: &Verdict) -> bool {
+    let read = |verdict: &Verdict| (verdict.cause, verdict.side, verdict.confidence, verdict.remedy.first().cloned());
+    read(before) != read(after)
 }
 
 impl Settling {
@@ -271,6 +282,7 @@ mod tests {
     use super::super::metrics::Metrics;
     use super::*;
     use crate::record::fixture::{identity, record, verdict};
+    use parser::diagnosis::{Confidence, Side};
     use std::time::Duration;
 
     const TARGET: Target = Target {
@@ -312,7 +324,7 @@ mod tests {
         assert_eq!((first.told.is_final, first.tell), (false, Tell::End));
         assert!(settling.held_long_enough(record.identity.id).is_none());
         let judged = settling.probed(TARGET, |_| Some((verdict(Cause::TlsNoCommonCipher), Arc::default())));
-        assert_eq!(judged[0].tell, Tell::Verdict(Cause::TlsServerRefusedHelloSilently));
+        assert_eq!(judged[0].tell, Tell::Verdict { was: Cause::TlsServerRefusedHelloSilently, news: true });
         assert_eq!(judged[0].record.verdict.cause, Cause::TlsNoCommonCipher);
 
         let settling = Settling::default();
@@ -351,5 +363,24 @@ mod tests {
         let (record, _) = waiting(&settling, false);
         let judged = settling.probed(TARGET, |_| Some((record.verdict.clone(), Arc::default())));
         assert_eq!((judged[0].tell, judged[0].told.is_final), (Tell::Nothing, true));
+    }
+
+    #[test]
+    fn a_verdict_whose_evidence_alone_grew_is_told_but_is_no_news() {
+        let news = |change: fn(&mut Verdict)| {
+            let settling = Settling::default();
+            let (record, _) = waiting(&settling, false);
+            let mut verdict = record.verdict.clone();
+            change(&mut verdict);
+            match settling.probed(TARGET, |_| Some((verdict.clone(), Arc::default())))[0].tell {
+                Tell::Verdict { was: Cause::TlsServerRefusedHelloSilently, news } => news,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!news(|verdict| verdict.evidence.push("Host, asked by us: TLS 1.2 alone.".to_owned())));
+        assert!(!news(|verdict| verdict.remedy.push("and look again".to_owned())));
+        assert!(news(|verdict| verdict.remedy.insert(0, "first of all, this".to_owned())));
+        assert!(news(|verdict| verdict.side = Side::Client));
+        assert!(news(|verdict| verdict.confidence = Confidence::Likely));
     }
 }

@@ -15,7 +15,7 @@ use parser::session::PerPeer;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Failed sessions that the text log shows one by one: more than that is one fault, seen often.
+/// Verdicts of failure that the text log shows one by one: more than that is one fault, seen often.
 const FAILURES_PER_SECOND: u32 = 100;
 
 /// The same for sessions that ended well, and for what was no session.
@@ -76,25 +76,26 @@ impl Observer {
         }
         match tell {
             Tell::End => self.tell_end(&record, told),
-            Tell::Verdict(was) => self.tell_verdict(&record, told, was),
+            Tell::Verdict { was, news } => self.tell_verdict(&record, told, news.then_some(was)),
             Tell::Nothing => {}
         }
     }
 
     pub(super) fn tell_end(&self, record: &Arc<SessionRecord>, told: Told) {
         self.tell_session(Action::SessionEnd, record, record.ended, &told);
-        self.log(record);
+        self.log(record, record.ended, None);
         lock(&self.history).push(Ended { record: Arc::clone(record), told, revised: false });
         lock(&self.records).retain(|sender| sender.send(Arc::clone(record)).is_ok());
         self.notify(&Notice::Ended(Arc::clone(record)));
     }
 
-    pub(super) fn tell_verdict(&self, record: &Arc<SessionRecord>, told: Told, was: Cause) {
-        let cause = record.verdict.cause.id();
-        let client = record.identity.client.ip().to_canonical();
-        let was = was.id();
-        tracing::info!(cause, was, %client, session = %record.identity.id, "revised: {}", record.verdict.message);
-        self.tell_session(Action::Verdict, record, clock::now(), &told);
+    /// `was` is the cause before, when a person is to be told.
+    pub(super) fn tell_verdict(&self, record: &Arc<SessionRecord>, told: Told, was: Option<Cause>) {
+        let now = clock::now();
+        self.tell_session(Action::Verdict, record, now, &told);
+        if was.is_some() {
+            self.log(record, now, was);
+        }
         let (session, verdict) = (record.identity.id, record.verdict.clone());
         lock(&self.history).revise(Ended { record: Arc::clone(record), told, revised: true });
         self.notify(&Notice::Revised { session, verdict });
@@ -111,13 +112,14 @@ impl Observer {
         self.queue(|| Pending::Session { action, record: Arc::clone(record), at, told: told.clone() });
     }
 
-    /// A busy proxy ends thousands of sessions a second; a person reads some of them.
-    pub(super) fn log(&self, record: &SessionRecord) {
+    /// A busy proxy ends thousands of sessions a second, and one probe may revise as many; a person reads some of them.
+    /// `was`: the cause that the verdict takes the place of.
+    pub(super) fn log(&self, record: &SessionRecord, at: Timestamp, was: Option<Cause>) {
         let outcome = record.verdict.outcome();
         let most = if outcome == Outcome::Failure { FAILURES_PER_SECOND } else { OTHERS_PER_SECOND };
         let (admitted, first_left_out) = {
             let sampler = &mut lock(&self.logged)[outcome as usize];
-            (sampler.admit(record.ended, most), sampler.has_begun_to_suppress())
+            (sampler.admit(at, most), sampler.has_begun_to_suppress())
         };
         match admitted {
             Some(suppressed @ 1..) => log::left_out(outcome, suppressed),
@@ -125,10 +127,10 @@ impl Observer {
             None if first_left_out => self.tick.wake(),
             _ => {}
         }
-        log::session(record, &record.verdict, admitted.is_some());
+        log::session(record, was, admitted.is_some());
     }
 
-    /// Says how many sessions of a second that is over were not logged, where none came after them.
+    /// Says how many verdicts of a second that is over were not logged, where none came after them.
     pub(super) fn left_out(&self, now: Timestamp) {
         for outcome in [Outcome::Success, Outcome::Failure, Outcome::Unknown] {
             let left_out = lock(&self.logged)[outcome as usize].over(now);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock;
 use crate::record::fixture::{Fake, OPENED, identity, record, verdict};
+use crate::record::Told;
 use config::EventPath;
 use parser::diagnosis::Cause;
 use parser::session::{Close, CloseKind, Closer, Opening, Peer, Traffic};
@@ -189,13 +190,33 @@ async fn what_was_not_logged_of_a_burst_is_said_when_its_second_is_over_and_wake
     record.ended = Timestamp(record.ended.0 / 1_000_000_000 * 1_000_000_000);
     let at = record.ended;
     for _ in 0..13 {
-        observer.log(&record);
+        observer.log(&record, at, None);
     }
     assert_eq!(observer.until_due(at), Some(Duration::from_secs(1)));
     let said =
         log::tests::said_by(|| (0..3).for_each(|second| observer.left_out(at.plus(Duration::from_secs(second)))));
-    assert_eq!(said.matches("3 more sessions of outcome unknown were not logged one by one").count(), 1, "{said}");
+    assert_eq!(said.matches("3 more verdicts of outcome unknown were not logged one by one").count(), 1, "{said}");
     assert_eq!(observer.until_due(at), None, "and nothing is left to wait for");
+}
+
+/// In an hour, as above. One probe may revise what thousands of sessions came to.
+#[tokio::test]
+async fn revised_verdicts_are_sampled_with_the_first_ones_and_what_is_no_news_is_not_logged() {
+    let observer = Observer::quiet();
+    let record = Arc::new(fresh(1, Cause::CertExpired, 3_600_000));
+    let at = record.ended;
+    let told = Told { attempt: None, is_final: true, profile: None };
+    assert_eq!(log::tests::said_by(|| observer.tell_verdict(&record, told, None)), "");
+    let revise = || observer.log(&record, at, Some(Cause::TlsNoCommonCipher));
+    let said = log::tests::said_by(|| {
+        (0..60).for_each(|_| {
+            observer.log(&record, at, None);
+            revise();
+        })
+    });
+    assert_eq!((said.matches(" WARN ").count(), said.matches(" WARN revised: ").count()), (100, 50), "{said}");
+    let said = log::tests::said_by(|| observer.left_out(at.plus(Duration::from_secs(1))));
+    assert!(said.contains("20 more verdicts of outcome failure were not logged one by one"), "{said}");
 }
 
 /// Without the thread, which would look at the same sessions.
