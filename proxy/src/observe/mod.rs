@@ -14,6 +14,7 @@ mod open;
 mod pending;
 mod probed;
 mod query;
+mod refused;
 mod sample;
 mod settle;
 mod tell;
@@ -30,7 +31,7 @@ pub use open::OutputError;
 use crate::limits::OpeningBudget;
 use crate::probe::{Prober, REVISED_WITHIN, Standing};
 use crate::record::capture::{Captures, Tape};
-use crate::record::{Action, Event, LiveSession, Names, SessionIdentity, SessionRecord, Silence, Writer};
+use crate::record::{Action, Event, LiveSession, Names, SessionRecord, Silence, Writer};
 use feed::Feed;
 use history::History;
 use latency::Latencies;
@@ -40,6 +41,7 @@ use parser::Timestamp;
 use parser::diagnosis::{Marks, diagnose_with};
 use parser::session::{PerPeer, Phase, Timeline};
 use pending::Pending;
+use refused::Refused;
 use sample::Sampler;
 use settle::{Settled, Settling, Tell};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -48,9 +50,6 @@ use std::time::{Duration, SystemTime};
 use tick::Tick;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
-
-/// Refused connections that are told of, of one reason.
-const REFUSALS_PER_SECOND: u32 = 10;
 
 /// How long [`Observer::finish`] waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,7 +80,7 @@ pub struct Observer {
     tick: Tick,
     /// Never sent to: who waits for its end is told that by its drop.
     gone: watch::Sender<()>,
-    samplers: Mutex<[Sampler; Rejection::ALL.len()]>,
+    refused: Mutex<[Refused; Rejection::ALL.len()]>,
     /// The text log, by outcome: the event file has all.
     logged: Mutex<[Sampler; 3]>,
     notices: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
@@ -134,6 +133,7 @@ impl Observer {
     pub async fn finish(&self) {
         self.settle(Timestamp(u64::MAX));
         self.left_out(Timestamp(u64::MAX));
+        self.refusals_left_out(Timestamp(u64::MAX));
         // A disk that hangs may hold this up for some seconds; no session is left to mind.
         if let Some(file) = &self.file {
             file.flush(PATIENCE);
@@ -250,19 +250,6 @@ impl Observer {
                 false => prober.want_later(target, record),
             }
         }
-    }
-
-    /// A connection was refused by a limit of ours. It is no session: only `connections_rejected_total` counts it.
-    pub fn rejected(&self, identity: &SessionIdentity, why: Rejection) {
-        self.metrics.listener(&identity.listener).rejected(why).inc();
-        let Some(suppressed) = lock(&self.samplers)[why as usize].admit(identity.accepted, REFUSALS_PER_SECOND) else {
-            return;
-        };
-        let client = identity.client.ip().to_canonical();
-        let message = format!("connection from {client} refused: {}", why.words());
-        tracing::warn!(reason = why.name(), listener = &*identity.listener, suppressed, "{message}");
-        let event = Event::rejected(identity, why.cause(), why.name(), &message, suppressed);
-        self.tell(Action::SessionEnd, Some(identity), Some(why.cause().id()), &event);
     }
 
     /// Every record ended from now on. For tests and the demo: the channel has no bound.

@@ -115,7 +115,7 @@ impl Observer {
             settling: Settling::default(),
             tick: Tick::default(),
             gone: watch::Sender::new(()),
-            samplers: Mutex::default(),
+            refused: Mutex::default(),
             logged: Mutex::default(),
             notices: Mutex::default(),
             records: Mutex::default(),

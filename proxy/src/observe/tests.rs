@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock;
 use crate::record::fixture::{Fake, OPENED, identity, record, verdict};
-use crate::record::Told;
+use crate::record::{SessionIdentity, Told};
 use config::EventPath;
 use parser::diagnosis::Cause;
 use parser::session::{Close, CloseKind, Closer, Opening, Peer, Traffic};
@@ -280,23 +280,35 @@ async fn an_active_session_never_hangs() {
     assert!(feed.try_recv().is_err());
 }
 
+/// In an hour, as above: told of while their second lasts, behind it by the next one, behind it by nobody, and at the end of a run.
 #[tokio::test]
-async fn refused_connections_are_all_counted_and_told_of_ten_times_a_second() {
+async fn refused_connections_are_all_counted_and_each_is_in_one_event_of_ten_a_second() {
     let path = event_file();
     let observer = Observer::start(&settings(EventPath::File(path.clone()))).unwrap();
-    for _ in 0..50 {
-        observer.rejected(&identity(1), Rejection::MaxSessionsPerClient);
-    }
-    let mut later = (*identity(2)).clone();
-    later.accepted = OPENED.plus(Duration::from_secs(2));
-    observer.rejected(&later, Rejection::MaxSessionsPerClient);
+    let start = fresh(1, Cause::Ok, 3_600_000).identity.accepted.0 / 1_000_000_000 * 1_000_000_000;
+    let at = |second: u64| Timestamp(start + second * 1_000_000_000);
+    let refuse = |second: u64, times: usize| {
+        let refused = SessionIdentity { accepted: at(second), ..(*identity(1)).clone() };
+        (0..times).for_each(|_| observer.rejected(&refused, Rejection::MaxSessionsPerClient));
+    };
+    refuse(0, 50);
+    refuse(2, 1);
+    refuse(3, 30);
+    assert_eq!(observer.until_due(at(3)), Some(Duration::from_secs(1)), "the thread is to look again");
+    let said = log::tests::said_by(|| (3..6).for_each(|second| observer.refusals_left_out(at(second))));
+    let line =
+        "connection from 10.1.2.3 refused: max_sessions_per_client is reached; 19 more were not logged one by one";
+    assert_eq!((said.lines().count(), said.matches(line).count()), (1, 1), "{said}");
+    assert_eq!(observer.until_due(at(6)), None);
+    refuse(7, 12);
     observer.finish().await;
     let lines = lines(&path);
-    assert_eq!(lines.len(), 11);
-    assert_eq!(lines[10]["rdpscope"]["suppressed"], 40);
-    assert_eq!(lines[10]["event"]["code"], "proxy_limit");
+    let suppressed: Vec<u64> =
+        lines.iter().map(|line| line["rdpscope"]["suppressed"].as_u64().unwrap()).filter(|some| *some > 0).collect();
+    assert_eq!((lines.len(), suppressed), (10 + 1 + 10 + 1 + 10 + 1, vec![40, 19, 1]));
+    assert!(lines.iter().all(|line| line["event"]["code"] == "proxy_limit"));
     let series = r#"rdpscope_connections_rejected_total{listener="rds-farm",reason="max_sessions_per_client"}"#;
-    assert_eq!(value(&observer, series), 51.0);
+    assert_eq!(value(&observer, series), 93.0);
     assert_eq!(sessions(&observer, Cause::ProxyLimit), 0.0, "a refused connection is no session");
     std::fs::remove_file(path).unwrap();
 }

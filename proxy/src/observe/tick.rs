@@ -1,8 +1,9 @@
 //! The one thread that looks at the clock: sessions that hang, verdicts that become final, bytes of long sessions, and how
-//! many sessions of a second were not logged.
+//! many verdicts and refusals of a second were not logged.
 //!
 //! It sleeps until something can be due: sessions that all rest, however many, wake nobody.
 
+use super::refused::Refused;
 use super::sample::Sampler;
 use super::{Observer, lock};
 use crate::clock;
@@ -71,6 +72,7 @@ fn run(observer: &Weak<Observer>) {
             strong.hanging(now);
             strong.settle(now);
             strong.left_out(now);
+            strong.refusals_left_out(now);
         }
         if counted.elapsed() >= BYTES {
             counted = Instant::now();
@@ -106,7 +108,8 @@ impl Observer {
             return Some(TICK);
         }
         let unlogged = lock(&self.logged).iter().filter_map(Sampler::due).min();
-        let due = self.settling.due().into_iter().chain(unlogged).min();
+        let refused = lock(&self.refused).iter().filter_map(Refused::due).min();
+        let due = self.settling.due().into_iter().chain(unlogged).chain(refused).min();
         due.map(|due| due.since(now).max(TICK))
     }
 }
