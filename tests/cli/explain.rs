@@ -40,6 +40,21 @@ fn explain_as_json_is_one_document() -> Result<(), serde_json::Error> {
 }
 
 #[test]
+fn explain_of_a_way_to_end_says_that_it_is_no_failure_and_where_it_is_told() -> Result<(), serde_json::Error> {
+    for (cause, end) in
+        [("user_closed", "user_closed"), ("session_replaced", "replaced"), ("idle_or_time_limit", "idle_or_time_limit")]
+    {
+        let page = out(&rdpscope(&["explain", cause]));
+        assert!(page.contains("  Outcome      success\n  Told as      `rdpscope.end` of a session"), "{page}");
+        assert!(page.replace(['\n', ' '], "").contains(&format!("`ok_bridged`:`{end}`")), "{page}");
+        let object: serde_json::Value = serde_json::from_str(&out(&rdpscope(&["explain", cause, "--json"])))?;
+        assert_eq!((&object["outcome"], &object["end"]), (&"success".into(), &end.into()));
+    }
+    assert!(!out(&rdpscope(&["explain", "cert_expired"])).contains("Told as"));
+    Ok(())
+}
+
+#[test]
 fn an_unknown_cause_is_answered_with_the_nearest() {
     let output = rdpscope(&["explain", "cert_expird"]);
     assert_eq!(output.status.code(), Some(2));

@@ -21,11 +21,23 @@ use crate::profile::HostProfile;
 use crate::session::Timeline;
 
 impl Cause {
+    /// For what is no verdict but one way in which a session with `ok` or `ok_bridged` ends: which.
+    #[must_use]
+    pub fn as_end(self) -> Option<End> {
+        match self {
+            Cause::UserClosed => Some(End::UserClosed),
+            Cause::SessionReplaced => Some(End::Replaced),
+            Cause::IdleOrTimeLimit => Some(End::IdleOrTimeLimit),
+            _ => None,
+        }
+    }
+
     /// Success, failure or neither.
     #[must_use]
     pub fn outcome(self) -> Outcome {
         match self {
             Cause::Ok | Cause::OkBridged | Cause::ClientPromptProbe => Outcome::Success,
+            _ if self.as_end().is_some() => Outcome::Success,
             Cause::NotRdp | Cause::ClientSentNothing | Cause::CaptureIncomplete => Outcome::Unknown,
             _ => Outcome::Failure,
         }

@@ -102,15 +102,21 @@ fn page(cause: Cause) -> String {
     let entry = cause.entry();
     let mut out = format!("{BOLD}{cause}{BOLD:#}\n{}\n\n", wrapped(entry.title, 0));
     let phases = entry.phases.iter().map(|phase| phase.name()).collect::<Vec<_>>().join(", ");
+    let end = cause.as_end().map_or_else(String::new, |end| {
+        format!("`rdpscope.end` of a session whose cause is `ok` or `ok_bridged`: `{}`", end.name())
+    });
     let observers = entry.decided_by.iter().map(|observer| observer.name()).collect::<Vec<_>>().join(", ");
     for (name, value) in [
         ("Belongs to", cause.room().name()),
         ("Phase", phases.as_str()),
         ("Side", entry.side.name()),
         ("Outcome", cause.outcome().name()),
+        ("Told as", end.as_str()),
         ("Decided by", observers.as_str()),
     ] {
-        let _ = writeln!(out, "  {name:12} {}", wrapped(value, 15));
+        if !value.is_empty() {
+            let _ = writeln!(out, "  {name:12} {}", wrapped(value, 15));
+        }
     }
     let _ = writeln!(out, "\n{BOLD}What is seen{BOLD:#}\n  {}", wrapped(entry.sees, 2));
     if !entry.remedy.is_empty() {
@@ -145,6 +151,7 @@ fn object(cause: Cause) -> Value {
         "phases": entry.phases.iter().map(|phase| phase.name()).collect::<Vec<_>>(),
         "side": entry.side.name(),
         "outcome": cause.outcome().name(),
+        "end": cause.as_end().map(|end| end.name()),
         "decided_by": entry.decided_by.iter().map(|observer| observer.name()).collect::<Vec<_>>(),
         "sees": entry.sees,
         "remedy": entry.remedy,
