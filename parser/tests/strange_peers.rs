@@ -80,6 +80,21 @@ fn only_nine_bytes_of_disconnect_are_called_so() {
     let at_once = Story::new().client(&client_hello()).host(&[3, 0, 0, 11, 6, 0x80, 0, 0, 0, 0, 0]).host_fin();
     let wants_x224 = (Cause::TlsHelloWithoutNegotiation, Side::Client, Phase::X224, Confidence::Proven);
     assert_called("X.224 disconnect to a first hello", &at_once, wants_x224);
+
+    // A host that reads any first packet as a request, and the rest of it as a hello.
+    let mut sslv2 = vec![0x80, 9 + 6 + 16, 1, 3, 1, 0, 6, 0, 0, 0, 16, 0, 0, 0x2f, 0, 0, 0x0a];
+    sslv2.extend([7; 16]);
+    for hello in [&sslv2, &client_hello()] {
+        let confirmed = Story::new().client(hello).host(&connection_confirm(SSL)).host(&alert(50)).host_fin();
+        assert_called("confirm, then an alert", &confirmed, wants_x224);
+        let verdict = told("confirm, then an alert", &confirmed, &[]);
+        assert!(
+            says(&verdict, "a clear RDP message of 19 bytes, then with TLS alert decode_error (50)"),
+            "{verdict:#?}"
+        );
+        let refused = told("an alert", &Story::new().client(hello).host(&alert(50)).host_fin(), &[]);
+        assert!(says(&refused, "answered the ClientHello with alert decode_error (50)"), "{refused:#?}");
+    }
 }
 
 #[test]

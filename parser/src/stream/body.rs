@@ -79,6 +79,13 @@ impl Body {
         }
     }
 
+    /// TLS is to come: something else in its place is no stream of its own.
+    pub(crate) fn expect_tls(&mut self) {
+        if self.inside == Inside::Undecided {
+            self.inside = Inside::Tls;
+        }
+    }
+
     /// The next event; `None` when `input` is used up.
     #[inline]
     pub(crate) fn next(&mut self, input: &mut &[u8], at: Timestamp) -> Option<Event> {

@@ -57,6 +57,7 @@ impl HostStream {
     /// The client began with TLS: no X.224 answer will come.
     pub fn expect_tls(&mut self) {
         self.answered();
+        self.body.expect_tls();
     }
 
     /// The next event, and takes its bytes from the front of `input`; `None` when all of `input` is taken.

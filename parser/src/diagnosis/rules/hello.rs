@@ -53,6 +53,10 @@ pub(super) fn alert_instead_of_hello(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
     let hello = unanswered_hello(case)?;
     let alert = case.alert_from(Peer::Host)?;
+    if clear_message(case).is_some() && case.timeline.opening == Opening::TlsFirst {
+        // It had answered before, and in clear.
+        return None;
+    }
     let finding = match alert.description.0 {
         0 => Finding::possible(Cause::TlsServerRefusedHelloSilently)
             .rivals(&[Cause::CertPrivateKeyUnusable, Cause::TlsAlertOther]),
@@ -120,12 +124,12 @@ pub(super) fn answer_not_tls(case: &Case<'_>) -> Option<Finding> {
         );
     }
     let not_tls = case.timeline.tls.not_tls?;
-    let [version, reserved, high, low, ..] = not_tls;
-    let length = u16::from_be_bytes([high, low]);
-    if (version, reserved) == (TPKT_VERSION, 0) && length >= SMALLEST_TPKT {
+    if let Some(length) = clear_message(case) {
         let what = format!("a clear RDP message of {}", bytes(length.into()));
         if case.timeline.opening == Opening::TlsFirst {
-            return Some(wants_negotiation(case).because(format!("The host answered with {what}.")));
+            let alert = case.alert_from(Peer::Host).map(|alert| format!(", then with TLS alert {}", describe(alert)));
+            let alert = alert.unwrap_or_default();
+            return Some(wants_negotiation(case).because(format!("The host answered with {what}{alert}.")));
         }
         return Some(
             Finding::possible(Cause::TlsServerRefusedHelloSilently)
@@ -144,6 +148,13 @@ pub(super) fn answer_not_tls(case: &Case<'_>) -> Option<Finding> {
         format!("The host answered the ClientHello with {first}, which is no TLS record."),
         format!("Host answered the ClientHello with bytes that are no TLS: {first}"),
     )
+}
+
+/// The length of the clear RDP message that stood where the host's TLS should begin.
+fn clear_message(case: &Case<'_>) -> Option<u16> {
+    let [version, reserved, high, low, ..] = case.timeline.tls.not_tls?;
+    let length = u16::from_be_bytes([high, low]);
+    ((version, reserved) == (TPKT_VERSION, 0) && length >= SMALLEST_TPKT).then_some(length)
 }
 
 /// Our time-out, a dead host leg, or a client that waited long.
