@@ -118,6 +118,11 @@ fn a_host_that_requires_what_was_offered_contradicts_itself() {
         let refused = |asks| Story::new().client(&connection_request(asks)).host(&negotiation_failure(code)).host_fin();
         assert_called("offered", &refused(asks), (cause, Side::Host, Phase::X224, Confidence::Proven));
         assert_called("not offered", &refused(0), (cause, Side::Client, Phase::X224, Confidence::Proven));
+        let remedy = told("offered", &refused(asks), &[]).remedy;
+        assert!(remedy[0].starts_with("Read the host's System and"), "{remedy:#?}");
+        let clients = |action: &String| action.contains("client") || action.contains("xfreerdp");
+        assert!(!remedy.iter().any(clients), "the client did its part: {remedy:#?}");
+        assert!(told("not offered", &refused(0), &[]).remedy.iter().any(clients));
     }
 }
 

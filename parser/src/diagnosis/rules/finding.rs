@@ -14,6 +14,8 @@ pub(super) struct Finding {
     evidence: Vec<String>,
     alternatives: Vec<Cause>,
     remedy: Vec<String>,
+    /// The catalogue's actions follow.
+    catalogue_too: bool,
     missing: Missing,
     smallest_change: Vec<String>,
     end: Option<End>,
@@ -30,6 +32,7 @@ impl Finding {
             evidence: Vec::new(),
             alternatives: Vec::new(),
             remedy: Vec::new(),
+            catalogue_too: true,
             missing: Missing::default(),
             smallest_change: Vec::new(),
             end: None,
@@ -101,6 +104,13 @@ impl Finding {
         self
     }
 
+    /// Actions in place of the catalogue's, which would send a person to where nothing is wrong.
+    pub(super) fn instead_do(mut self, actions: &[&str]) -> Finding {
+        self.remedy.extend(actions.iter().map(|action| (*action).to_owned()));
+        self.catalogue_too = false;
+        self
+    }
+
     pub(super) fn missing(mut self, missing: Missing) -> Finding {
         self.missing = missing;
         self
@@ -137,6 +147,7 @@ impl Finding {
         (finding.confidence, finding.side, finding.end) = (confidence, cause.entry().side, None);
         finding.alternatives.retain(|rival| rival.outcome() == Outcome::Failure);
         finding.remedy.clear();
+        finding.catalogue_too = true;
         (finding.missing, finding.smallest_change) = (Missing::default(), Vec::new());
         finding
     }
@@ -165,7 +176,8 @@ impl Finding {
     pub(super) fn into_verdict(self, case: &Case<'_>) -> Verdict {
         let mut evidence = self.evidence;
         evidence.extend(case.close_sentence());
-        let catalogue = self.cause.entry().remedy.iter().map(|item| (*item).to_owned());
+        let catalogue = if self.catalogue_too { self.cause.entry().remedy } else { &[] };
+        let catalogue = catalogue.iter().map(|item| (*item).to_owned());
         let message = if self.message.is_empty() { self.cause.entry().title.to_owned() } else { self.message };
         Verdict {
             cause: self.cause,

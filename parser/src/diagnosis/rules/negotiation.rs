@@ -28,21 +28,31 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
         FailureCode(6) => (Cause::NegUserCertRequired, Side::Both, "it requires a client certificate"),
         _ => (Cause::NegFailureOther, Side::Both, "the code is not a published one"),
     };
-    // It asks for what the client had offered: that is not the client's to mend.
-    let side = if offered(case, code) == OFFERED { Side::Host } else { side };
     let base = if cause == Cause::NegFailureOther {
         Finding::possible(cause).rivals(&[Cause::UnknownClose])
     } else {
         Finding::proven(cause)
     };
+    // It asks for what the client had offered: that is not the client's to mend.
+    let base = match offered(case, code) == OFFERED {
+        true => base.side(Side::Host).instead_do(&AT_THE_HOST),
+        false => base.side(side),
+    };
     Some(
-        base.side(side)
-            .in_phase(Phase::X224)
+        base.in_phase(Phase::X224)
             .because(format!("The host answered the Connection Request with RDP_NEG_FAILURE {code}."))
             .because_some(asked(case))
             .message(format!("Host refused the negotiation with {code}: {meaning}{}", offered(case, code))),
     )
 }
+
+/// What to do about a host that refuses what it asks for.
+const AT_THE_HOST: [&str; 4] = [
+    "Read the host's System and TerminalServices-RemoteConnectionManager > Operational logs at this second: they say why it did not take what was offered.",
+    r#"On the host, see that its settings do not contradict each other: GPO Remote Desktop Services > Security > "Require use of specific security layer" = SSL (or Negotiate), never RDP, where NLA is required; without a GPO `HKLM\SYSTEM\CurrentControlSet\Control\Terminal Server\WinStations\RDP-Tcp` SecurityLayer 2 with UserAuthentication 1. xrdp: `security_layer=negotiate`."#,
+    r"See that the host's CredSSP and TLS were not taken away by hardening: `HKLM\SYSTEM\CurrentControlSet\Control\Lsa` Security Packages with tspkg, `HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders` SecurityProviders with credssp.dll; reboot after a change.",
+    "If a balancer or port guard stands in front of the host, connect past it: it may answer in the host's place, or change the request.",
+];
 
 /// What [`offered`] says of a host that contradicts itself.
 const OFFERED: &str = ", although the client offered it";
