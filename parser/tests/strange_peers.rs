@@ -113,6 +113,29 @@ fn a_host_that_greets_a_tls_client_does_not_speak_tls() {
 }
 
 #[test]
+fn a_load_balancers_proxy_header_is_called_so() {
+    let version_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\0\0\x01\x0a\0\0\x02\xc3\x50\x0d\x3d";
+    for (version, header) in [(1, &b"PROXY TCP4 10.0.0.1 10.0.0.2 50000 3389\r\n"[..]), (2, version_2)] {
+        // In one segment with the request, in a segment of its own, and in pieces.
+        let request = connection_request(HYBRID | SSL);
+        let whole = Story::new().client(&[header, &request].concat());
+        let apart = Story::new().client(header).client(&request);
+        let pieces = Story::new().client(&header[..3]).client(&header[3..]).client(&request);
+        for story in [whole, apart, pieces] {
+            let verdict = told("PROXY header", &story.host_fin(), &[]);
+            assert_eq!((verdict.cause, verdict.side), (Cause::NotRdp, Side::Client), "{verdict:#?}");
+            assert!(says(&verdict, &format!("a PROXY protocol header of version {version}.")), "{verdict:#?}");
+            assert!(verdict.message.contains(&format!("a PROXY protocol header (version {version})")), "{verdict:#?}");
+            assert!(verdict.remedy[0].contains("`send-proxy`"), "{verdict:#?}");
+            assert!(!verdict.remedy.iter().any(|action| action.contains("scanner")), "{verdict:#?}");
+        }
+    }
+    // Somebody's text is none.
+    let text = told("text", &Story::new().client(b"PROXYING is fun\r\n").host_fin(), &[]);
+    assert!(!text.message.contains("PROXY protocol"), "{text:#?}");
+}
+
+#[test]
 fn a_host_that_requires_what_was_offered_contradicts_itself() {
     for (asks, code, cause) in [(HYBRID | SSL, 5, Cause::NlaRequired), (SSL, 1, Cause::NegSslRequired)] {
         let refused = |asks| Story::new().client(&connection_request(asks)).host(&negotiation_failure(code)).host_fin();

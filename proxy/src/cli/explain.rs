@@ -210,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn no_remedy_sends_anybody_to_a_key_that_this_build_refuses() {
+        let refused = |item: &str| {
+            let missing = config::KEYS.iter().filter(|key| matches!(key.built, config::Built::No { .. }));
+            missing.map(|key| key.name).find(|name| item.contains(&format!("`{name}`")))
+        };
+        assert!(refused("set `allow_targets`").is_some());
+        for item in Cause::ALL.iter().flat_map(|cause| cause.entry().remedy) {
+            assert!(refused(item).is_none() || item.starts_with("This version has no "), "{item}");
+        }
+    }
+
+    #[test]
     fn text_is_broken_at_spaces_and_indented() {
         let text = "word ".repeat(40);
         let lines: Vec<String> = wrapped(text.trim_end(), 4).lines().map(str::to_owned).collect();

@@ -38,9 +38,8 @@ pub(super) static PROXY_HEADER_UNTRUSTED: Entry = Entry {
     side: Side::Proxy,
     phases: &[Phase::Accept],
     remedy: &[
-        "Add the balancer's address to `trusted_proxies`, if it is the balancer that connected.",
-        "Let the balancer send the header: HAProxy `send-proxy-v2`, and the same version in `proxy_protocol_in`.",
-        "Close the listener's port to everybody but the balancer.",
+        "This version does not read the PROXY protocol, so it never comes to this: it passes such a header on, and the cause is `not_rdp`.",
+        "Switch the header off in the balancer: HAProxy without `send-proxy` and `send-proxy-v2`.",
     ],
     predicted: Predicted::NOTHING,
     reference: "PROXY protocol specification, section 2",
@@ -53,8 +52,7 @@ pub(super) static TARGET_NOT_ALLOWED: Entry = Entry {
     side: Side::Proxy,
     phases: &[Phase::Accept, Phase::Resolve],
     remedy: &[
-        "If this host is meant to be reached, add it to `allow_targets` of the listener.",
-        "Otherwise narrow the nftables rule that sends such connections here.",
+        "This version has no transparent listeners (`transparent`, `allow_targets`), so it never comes to this: each listener has the one `upstream` that its configuration names.",
     ],
     predicted: Predicted::NOTHING,
     reference: "configuration: [[listener]] allow_targets",

@@ -59,6 +59,23 @@ pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let first = foreign(&case.timeline.first_bytes);
+    if let Some(version) = proxy_header(&case.timeline.first_bytes) {
+        return Some(
+            Finding::proven(Cause::NotRdp)
+                .side(Side::Client)
+                .in_phase(Phase::X224)
+                .because(format!("The client's first bytes are {first}: a PROXY protocol header of version {version}."))
+                .because_some(answered(case))
+                .because(case.volume())
+                .instead_do(&[
+                    "Switch the PROXY protocol off where this client, a load balancer, connects to this port: HAProxy without `send-proxy` and `send-proxy-v2`, nginx with `proxy_protocol off;`, an AWS target group with `proxy_protocol_v2.enabled=false`.",
+                    "Nobody here reads the header: this proxy passes it on, and an RDP host takes it for no RDP. Behind such a balancer every client has the balancer's address.",
+                ])
+                .message(format!(
+                    "Client sent a PROXY protocol header (version {version}) before any RDP: a load balancer with send-proxy, which no RDP host understands"
+                )),
+        );
+    }
     // Change of cipher, alert or data: no connection begins with these, but a recording may.
     if matches!(case.timeline.first_bytes.as_slice(), [20 | 21 | 23, 3, 0..=4, ..]) {
         return Some(
@@ -82,6 +99,16 @@ pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
             .because(case.volume())
             .message(format!("Client does not speak RDP: its first bytes are {first}")),
     )
+}
+
+/// The version of the PROXY protocol header that begins here. The PROXY protocol, 2.1 and 2.2
+fn proxy_header(first_bytes: &[u8]) -> Option<u8> {
+    let begins = |signature: &[u8]| first_bytes.starts_with(signature);
+    match () {
+        () if begins(b"PROXY ") => Some(1),
+        () if begins(b"\r\n\r\n\0\r\nQUIT\n") => Some(2),
+        () => None,
+    }
 }
 
 /// What a web server behind us said to it.
