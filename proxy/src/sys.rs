@@ -70,6 +70,32 @@ pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     if result == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets the first SIGINT pass; the next one ends the process as ever. For who reads a pipe: its writer gets the terminal's
+/// SIGINT as well and closes the pipe, and what came through it can be told to its end. Who was started to ignore the signal
+/// (nohup(1), `&` in a script) goes on ignoring it.
+///
+/// # Errors
+/// What sigaction(2) says.
+pub fn outlive_one_interrupt() -> io::Result<()> {
+    extern "C" fn pass(_: libc::c_int) {}
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one through the pointer, which is valid for that.
+    let result = unsafe { libc::sigaction(libc::SIGINT, std::ptr::null(), now.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed at first and written by the call; of its fields the null handler and any integer are values.
+    let mut action = unsafe { now.assume_init() };
+    if action.sa_sigaction == libc::SIG_IGN {
+        return Ok(());
+    }
+    action.sa_sigaction = pass as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART | libc::SA_RESETHAND;
+    // SAFETY: the action is whole, and its handler does nothing, so it may run at any moment.
+    let result = unsafe { libc::sigaction(libc::SIGINT, &raw const action, std::ptr::null_mut()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What a file system has to spare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {

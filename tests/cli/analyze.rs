@@ -252,3 +252,56 @@ fn analyze_of_packets_that_are_cut_short_blames_nobody_and_says_once_how_to_take
     );
     assert!(event["rdpscope"]["evidence"].to_string().contains("`tcpdump -s 0`"), "{event}");
 }
+
+/// `analyze -` that has read a capture and told of its failure, and its end of the pipe.
+fn in_the_middle_of_a_pipe() -> (std::process::Child, std::process::ChildStdin, BufReader<std::process::ChildStdout>) {
+    use std::io::Write;
+    let mut command = Command::new(PROGRAM);
+    command.args(["analyze", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("started");
+    let mut input = child.stdin.take().expect("a pipe");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+    input.write_all(&std::fs::read(capture("cert-corrupt-key")).expect("a capture")).expect("written");
+    let mut line = String::new();
+    output.read_line(&mut line).expect("the report of the failure");
+    assert!(line.contains("stream 0"), "{line}");
+    (child, input, output)
+}
+
+fn interrupt(child: &std::process::Child) {
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(status.success());
+}
+
+/// As the terminal does for `tcpdump | rdpscope analyze -`: both get the signal, and tcpdump closes the pipe.
+#[test]
+fn analyze_of_a_pipe_prints_its_table_when_the_terminal_interrupts_both_ends_of_it() {
+    use std::io::Read;
+    let (mut child, input, mut output) = in_the_middle_of_a_pipe();
+    interrupt(&child);
+    drop(input);
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("text");
+    assert_eq!(child.wait().expect("ended").code(), Some(0));
+    assert!(rest.contains("TCP connections: 1") && rest.contains(" \u{2717} "), "{rest}");
+}
+
+#[test]
+fn analyze_of_a_pipe_that_its_writer_keeps_open_ends_at_the_second_interrupt() {
+    use std::os::unix::process::ExitStatusExt;
+    let (mut child, input, _output) = in_the_middle_of_a_pipe();
+    // SigCgt of proc(5): two signals of one kind that come together are one.
+    let catches = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it lives");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
+        u64::from_str_radix(mask, 16).expect("hexadecimal") & 2 != 0
+    };
+    assert!(catches(), "the first one is to be outlived");
+    interrupt(&child);
+    while catches() {
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    assert_eq!(child.wait().expect("ended").signal(), Some(2));
+    drop(input);
+}

@@ -60,6 +60,9 @@ Examples:
   tcpdump -i any -U -w - port 3389 | rdpscope analyze -
   xz -dc monday.pcap.xz | rdpscope analyze -
 
+Ctrl-C ends tcpdump, and with it the pipe: the rest is told and the table printed. A second Ctrl-C
+ends rdpscope at once, as the first one does while it reads a file.
+
 With --json a line is the `session_end` event of the proxy, with the connection's number as
 `rdpscope.stream`. A file's verdicts are printed once, when the client's next connection can no
 longer change them; those of standard input at once, and a changed one again, as a `verdict` event.
@@ -125,6 +128,11 @@ impl Analyze {
     /// Reads one file and prints what it holds. `false`: the connection that was asked for is not there.
     fn file(&self, path: &Path, names: &Names) -> io::Result<Result<bool, CaptureError>> {
         let own = if path.is_file() { own::recorded(path) } else { Ok(None) };
+        if !path.is_file() {
+            // Ctrl-C is for who writes into the pipe: what came through is told, table and all. Where the system does not
+            // grant that, it ends this as well, as it does with a file.
+            let _ = rdpscope::sys::outlive_one_interrupt();
+        }
         let source = match Source::open(path) {
             Ok(source) => source,
             Err(error) => return Ok(Err(error)),
