@@ -132,16 +132,42 @@ fn the_difference_that_keeps_a_client_out_is_found() {
     let mut hardened = profile();
     hardened.versions[2] = refuses(TlsVersion::TLS10, Reaction::Alert(AlertDescription(70)));
     hardened.certificate = Some(certificate(9));
-    let old = WindowsVersion::from_name("win7").expect("a row").offer();
-    let explained = explain(&old, &profile(), &hardened);
+    let of = |name| WindowsVersion::from_name(name).expect("a row");
+    let explained = explain(&of("win7").offer(), of("win7").newest(), &profile(), &hardened);
     assert!(explained.first.is_ok());
     assert_eq!(explained.second, Err(Mismatch::Version));
     assert_eq!(explained.because.len(), 1, "{:?}", explained.because);
     assert_eq!((explained.because[0].item.as_str(), explained.because[0].second.as_str()), ("TLS 1.0", "refused"));
     let ability = parser::profile::Ability::from(&hardened);
-    assert!(explained.changes[0].text(&ability).starts_with("Client: offer TLS 1.2"), "{:?}", explained.changes);
-    let new = WindowsVersion::from_name("win11_22h2").expect("a row").offer();
-    let explained = explain(&new, &profile(), &hardened);
+    assert!(explained.changes[1][0].text(&ability).starts_with("Client: offer TLS 1.2"), "{:?}", explained.changes);
+    assert!(explained.changes[0].is_empty(), "it meets the first: {:?}", explained.changes);
+    let explained = explain(&of("win11_22h2").offer(), TlsVersion::TLS13, &profile(), &hardened);
     assert!(explained.first.is_ok() && explained.second.is_ok() && explained.because.is_empty());
-    assert_eq!(explain(&Offer::default(), &profile(), &hardened).first, Err(Mismatch::Version));
+    let explained = explain(&Offer::default(), TlsVersion::TLS13, &profile(), &hardened);
+    assert_eq!(explained.first, Err(Mismatch::Version));
+}
+
+#[test]
+fn a_client_is_told_what_it_can_do_for_each_host_it_does_not_meet() {
+    let alert = || Reaction::Alert(AlertDescription(70));
+    let of = |versions| HostProfile { versions, ..profile() };
+    let modern = of(vec![
+        accepts(TlsVersion::TLS13, &[CipherSuite(0x1302)]),
+        accepts(TlsVersion::TLS12, &[GCM]),
+        refuses(TlsVersion::TLS10, alert()),
+    ]);
+    let newest = of(vec![accepts(TlsVersion::TLS13, &[CipherSuite(0x1302)]), refuses(TlsVersion::TLS12, alert())]);
+    let win7 = WindowsVersion::from_name("win7").expect("a row");
+    let client_versions = |newest_of_client| {
+        let explained = explain(&win7.offer(), newest_of_client, &modern, &newest);
+        assert!(explained.first.is_err() && explained.second.is_err());
+        assert!(explained.changes.iter().all(|changes| changes.iter().any(|change| !change.host.is_empty())));
+        explained.changes.map(|changes| {
+            changes.iter().filter(|change| !change.client.is_empty()).map(|change| change.version).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(win7.newest(), TlsVersion::TLS12);
+    assert_eq!(client_versions(win7.newest()), [vec![TlsVersion::TLS12], vec![]], "it cannot have TLS 1.3");
+    let any = client_versions(TlsVersion::TLS13);
+    assert!(any[1] == [TlsVersion::TLS13], "another client may: {any:?}");
 }

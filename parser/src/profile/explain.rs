@@ -4,7 +4,8 @@ use super::HostProfile;
 use super::change::{ChangeKind, Difference, compare};
 use super::meet::{Meeting, Mismatch, meet};
 use super::offer::{Ability, Offer};
-use super::smallest::{Changing, SmallestChange, smallest_changes};
+use super::smallest::{Changing, SmallestChange, smallest_changes_for};
+use crate::wire::TlsVersion;
 
 /// A client held against two hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,26 +16,28 @@ pub struct Explanation {
     pub second: Result<Meeting, Mismatch>,
     /// The differences between the hosts that make it so; empty when it reaches both or neither.
     pub because: Vec<Difference>,
-    /// What would let the client in where it is not: the changes of that host and of the client. Empty when it reaches
-    /// both; those for the first host when it reaches neither.
-    pub changes: Vec<SmallestChange>,
+    /// What would let the client in at the first host and at the second: the changes of that host and of the client.
+    /// Empty for one that it reaches.
+    pub changes: [Vec<SmallestChange>; 2],
 }
 
-/// Holds `offer` against two hosts by the model of [`meet`].
+/// Holds `offer` against two hosts by the model of [`meet`]. `newest` is the newest version that this client can be made to
+/// speak, as far as that is known: none above it is proposed to it.
 ///
 /// A difference explains the outcome when it is of the kind that is missing, and the host that the client reaches has
 /// what it needs there.
 #[must_use]
-pub fn explain(offer: &Offer, first: &HostProfile, second: &HostProfile) -> Explanation {
+pub fn explain(offer: &Offer, newest: TlsVersion, first: &HostProfile, second: &HostProfile) -> Explanation {
     let (a, b) = (Ability::from(first), Ability::from(second));
     let (met_a, met_b) = (meet(offer, &a), meet(offer, &b));
-    let (because, changes) = match (met_a, met_b) {
-        (Ok(_), Ok(_)) => (Vec::new(), Vec::new()),
-        (Err(_), Err(_)) => (Vec::new(), smallest_changes(offer, &a)),
-        (Ok(meeting), Err(mismatch)) => (relevant(first, second, mismatch, meeting), smallest_changes(offer, &b)),
-        (Err(mismatch), Ok(meeting)) => (relevant(first, second, mismatch, meeting), smallest_changes(offer, &a)),
+    let because = match (met_a, met_b) {
+        (Ok(meeting), Err(mismatch)) | (Err(mismatch), Ok(meeting)) => relevant(first, second, mismatch, meeting),
+        _ => Vec::new(),
     };
-    let changes = changes.into_iter().filter(|change| change.changing() != Changing::Both).collect();
+    let changes = [a, b].map(|host| {
+        let changes = smallest_changes_for(offer, newest, &host).into_iter();
+        changes.filter(|change| change.changing() != Changing::Both).collect()
+    });
     Explanation { first: met_a, second: met_b, because, changes }
 }
 

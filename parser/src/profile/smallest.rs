@@ -105,19 +105,26 @@ impl SmallestChange {
 /// none (Windows before Server 2022). Empty when they meet already, or nothing sound can be proposed.
 #[must_use]
 pub fn smallest_changes(offer: &Offer, host: &Ability) -> Vec<SmallestChange> {
+    smallest_changes_for(offer, TlsVersion::TLS13, host)
+}
+
+/// The same for a client that can be made to speak `newest` and nothing above it.
+pub(super) fn smallest_changes_for(offer: &Offer, newest: TlsVersion, host: &Ability) -> Vec<SmallestChange> {
     if meet::meet(offer, host).is_ok() {
         return Vec::new();
     }
     let mut all = Vec::new();
     for side in [Changing::Host, Changing::Client] {
-        let best = smallest_change(offer, host, side, TlsVersion::TLS13);
+        // What the client offers bounds the host's own changes.
+        let newest = if side == Changing::Client { newest } else { TlsVersion::TLS13 };
+        let best = smallest_change(offer, host, side, newest);
         let adds_13 = best.iter().any(|c| c.host.contains(&Part::Version(TlsVersion::TLS13)));
         let without = adds_13.then(|| smallest_change(offer, host, side, TlsVersion::TLS12)).flatten();
         all.extend(best);
         all.extend(without.filter(|c| c.strength() == Strength::Strong));
     }
     if all.iter().all(|change| change.strength() > Strength::Strong) {
-        let both = smallest_change(offer, host, Changing::Both, TlsVersion::TLS13);
+        let both = smallest_change(offer, host, Changing::Both, newest);
         let stronger = |c: &SmallestChange| all.iter().all(|other| c.strength() < other.strength());
         all.extend(both.filter(|c| c.changing() == Changing::Both && stronger(c)));
     }

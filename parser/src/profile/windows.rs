@@ -61,6 +61,13 @@ impl WindowsVersion {
         }
     }
 
+    /// The newest version it can be made to speak. TLS 1.3 is where it is on by default: older ones know the registry
+    /// values at most, and Microsoft calls their TLS 1.3 unsafe.
+    #[must_use]
+    pub fn newest(&self) -> TlsVersion {
+        if self.versions.contains(&TLS13) { TLS13 } else { TLS12 }
+    }
+
     /// As a host's ability, with the RSA certificate that Windows makes for itself.
     #[must_use]
     pub fn ability(&self) -> Ability {

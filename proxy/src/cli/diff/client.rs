@@ -82,6 +82,14 @@ impl Client {
         }
     }
 
+    /// The newest TLS version it can be made to speak, as far as that is known.
+    pub(super) fn newest(&self) -> TlsVersion {
+        match self {
+            Client::Windows(row) => row.newest(),
+            Client::Recorded { .. } | Client::Captured(_) => TlsVersion::TLS13,
+        }
+    }
+
     /// What it is, and how much that is worth.
     pub(super) fn title(&self) -> String {
         match self {

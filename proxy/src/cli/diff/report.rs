@@ -28,7 +28,7 @@ impl Report {
         let differences = compare(&first.profile, &second.profile);
         let client = client.map(|client| {
             let offer = client.offer();
-            let explanation = explain(&offer, &first.profile, &second.profile);
+            let explanation = explain(&offer, client.newest(), &first.profile, &second.profile);
             (client, offer, explanation)
         });
         Report { asked, client, differences }
@@ -118,19 +118,31 @@ impl Report {
 
     fn windows(&self) -> Vec<(&'static WindowsVersion, Explanation)> {
         let clients = WindowsVersion::all().iter().filter(|row| !row.server);
-        let explained = clients.map(|row| (row, explain(&row.offer(), &self.asked[0].profile, &self.asked[1].profile)));
+        let [first, second] = &self.asked;
+        let explained = clients.map(|row| (row, explain(&row.offer(), row.newest(), &first.profile, &second.profile)));
         explained.filter(|(_, explanation)| explanation.first.is_ok() != explanation.second.is_ok()).collect()
     }
 
-    /// The changes in words. They are for the host that the client does not meet; for the first when it is both.
+    /// The changes in words, for each host that the client does not meet.
     fn changes(&self, explanation: &Explanation) -> Vec<String> {
-        let (at, letter) = if explanation.first.is_err() { (0, "A") } else { (1, "B") };
-        let host = Ability::from(&self.asked[at].profile);
-        explanation
-            .changes
-            .iter()
-            .map(|change| plain(&change.text(&host)).replacen("Host: ", &format!("Host {letter}: "), 1))
-            .collect()
+        let neither = explanation.first.is_err() && explanation.second.is_err();
+        // With the hosts it is for.
+        let mut told: Vec<(String, String)> = Vec::new();
+        for ((asked, letter), changes) in self.asked.iter().zip(["A", "B"]).zip(&explanation.changes) {
+            let host = Ability::from(&asked.profile);
+            for change in changes {
+                let text = plain(&change.text(&host)).replacen("Host: ", &format!("Host {letter}: "), 1);
+                match told.iter_mut().find(|(_, other)| *other == text) {
+                    Some((letters, _)) => letters.push_str(" and B"),
+                    None => told.push((letter.to_owned(), text)),
+                }
+            }
+        }
+        let of_client = |(letters, text): (String, String)| match text.strip_prefix("Client: ") {
+            Some(what) if neither => format!("Client, for {letters}: {what}"),
+            _ => text,
+        };
+        told.into_iter().map(of_client).collect()
     }
 
     pub(super) fn json(&self) -> String {
@@ -254,4 +266,43 @@ fn doubt(profile: &HostProfile) -> String {
 /// What a host chose to say, without what could command a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parser::profile::{Reaction, VersionAbility};
+    use parser::wire::{AlertDescription, CipherSuite, TlsVersion};
+
+    /// A host that accepts TLS 1.2 with this suite, and nothing older.
+    fn asked(suite: u16) -> Asked {
+        let (version, suite) = (TlsVersion::TLS12, CipherSuite(suite));
+        let reaction = Reaction::Hello { version, suite, group: None };
+        let refused = Reaction::Alert(AlertDescription(70));
+        let ability =
+            |version, reaction, suites| VersionAbility { version, reaction, suites, host_order: true, complete: true };
+        let versions = vec![ability(version, reaction, vec![suite]), ability(TlsVersion::TLS10, refused, Vec::new())];
+        Asked { shown: "rds07:3389".to_owned(), profile: HostProfile { versions, ..HostProfile::default() } }
+    }
+
+    #[test]
+    fn a_client_that_meets_neither_is_told_of_both() {
+        let changes = |suites: [u16; 2]| {
+            let report = Report::new(suites.map(asked), Client::windows("win7").ok());
+            let document: Value = serde_json::from_str(&report.json()).unwrap();
+            let changes = document["client"]["smallest_change"].as_array().unwrap();
+            let changes: Vec<String> = changes.iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+            let text = report.text();
+            assert!(changes.iter().all(|change| text.contains(&format!("  - {change}\n"))), "{text}");
+            assert!(!text.contains("TLS 1.3"), "Windows 7 has none: {text}");
+            changes
+        };
+        let begins = |changes: &[String], with: &str| changes.iter().filter(|text| text.starts_with(with)).count();
+        let apart = changes([0xc030, 0xc02f]);
+        for with in ["Host A: ", "Host B: ", "Client, for A: ", "Client, for B: "] {
+            assert_eq!(begins(&apart, with), 1, "{with}: {apart:#?}");
+        }
+        let alike = changes([0xc030, 0xc030]);
+        assert_eq!((begins(&alike, "Client, for A and B: "), begins(&alike, "Client")), (1, 1), "{alike:#?}");
+    }
 }
