@@ -26,7 +26,10 @@ fn systemd_accepts_the_unit_and_finds_it_confined() {
     let directory = tempdir("unit");
     let unit = fs::read_to_string(root().join("deploy/systemd/rdpscope.service")).expect("the unit");
     assert!(unit.contains("/usr/local/bin/rdpscope run "), "the unit runs the installed program");
-    let here = unit.replace("/usr/local/bin/rdpscope", env!("CARGO_BIN_EXE_rdpscope"));
+    // With the line for a key taken in.
+    let here = unit
+        .replace("/usr/local/bin/rdpscope", env!("CARGO_BIN_EXE_rdpscope"))
+        .replace("#LoadCredential", "LoadCredential");
     let file = directory.join("rdpscope.service");
     fs::write(&file, here).expect("a copy of the unit");
     let said = succeeds(Command::new(&analyze).arg("verify").arg(&file));
@@ -73,6 +76,20 @@ fn the_container_is_given_all_that_cargo_wants_to_see() {
     for target in packages.iter().flat_map(|package| package["targets"].as_array().into_iter().flatten()) {
         let path = Path::new(target["src_path"].as_str().expect("a path")).strip_prefix(root()).expect("in here");
         assert!(copied.iter().any(|name| path.starts_with(name)), "{} is not copied into the image", path.display());
+    }
+}
+
+/// A user that exists only while the unit runs owns no file: systemd hands the key over.
+#[test]
+fn the_key_of_the_example_is_one_that_the_unit_hands_over() {
+    let unit = fs::read_to_string(root().join("deploy/systemd/rdpscope.service")).expect("the unit");
+    assert!(unit.lines().any(|line| line == "DynamicUser=yes"));
+    let line = unit.lines().find(|line| line.starts_with("#LoadCredential=")).expect("a line to be taken in");
+    let name = line.split(['=', ':']).nth(1).expect("a name");
+    let path = format!("/run/credentials/rdpscope.service/{name}");
+    for file in ["rdpscope.toml", "README.md"] {
+        let text = fs::read_to_string(root().join("deploy").join(file)).expect("the file");
+        assert!(text.contains(&format!("private_key = \"{path}\"")), "{file}: {path}");
     }
 }
 

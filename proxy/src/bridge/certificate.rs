@@ -249,6 +249,13 @@ mod tests {
             Pair::load(&files).err().unwrap_or_default()
         };
         assert_eq!(load("good", "good"), "");
+        // As systemd hands a key over: to the service's user, or to root with a list of who may read it besides.
+        for mode in [0o400, 0o440] {
+            std::fs::copy(path("good"), path("handed")).expect("copied");
+            std::fs::set_permissions(path("handed"), std::fs::Permissions::from_mode(mode)).expect("mode");
+            assert_eq!(load("good", "handed"), "", "{mode:o}");
+            std::fs::remove_file(path("handed")).expect("removed");
+        }
         for (certificate, key, file, why) in [
             ("good", "other", "other", "does not belong"),
             ("old", "old", "old", "has expired"),
