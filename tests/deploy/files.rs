@@ -79,6 +79,27 @@ fn the_container_is_given_all_that_cargo_wants_to_see() {
     }
 }
 
+#[test]
+fn the_container_has_a_volume_wherever_the_example_configuration_writes() {
+    let containerfile = fs::read_to_string(root().join("deploy/container/Containerfile")).expect("the Containerfile");
+    let settings = config::load(&root().join("deploy/rdpscope.toml")).expect("the example");
+    let config::EventPath::File(events) = &settings.events.path else { panic!("a file: {:?}", settings.events) };
+    let captures = &settings.capture.as_ref().expect("captures").directory;
+    let words = |begins: &str| {
+        let line = containerfile.lines().find(|line| line.starts_with(begins)).expect("the line");
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for directory in [events.parent().expect("a directory"), captures.parent().expect("a directory")] {
+        let directory = directory.to_str().expect("UTF-8");
+        for line in ["RUN install -d -o 65532", "VOLUME "] {
+            assert!(words(line).iter().any(|word| word == directory), "{line}: {directory}");
+        }
+        let mounted =
+            containerfile.lines().any(|line| line.starts_with('#') && line.contains(&format!(":{directory} ")));
+        assert!(mounted, "the command that is shown keeps {directory}");
+    }
+}
+
 /// A user that exists only while the unit runs owns no file: systemd hands the key over.
 #[test]
 fn the_key_of_the_example_is_one_that_the_unit_hands_over() {
