@@ -92,10 +92,13 @@ pub(super) fn session(record: &SessionRecord, was: Option<Cause>, sampled: bool)
     }
 }
 
-/// Verdicts of this outcome that were not sampled.
+/// Verdicts of this outcome that were not sampled, at the level at which they would have been logged.
 pub(super) fn left_out(outcome: Outcome, suppressed: u64) {
-    let outcome = outcome.name();
-    tracing::info!(suppressed, "{suppressed} more verdicts of outcome {outcome} were not logged one by one");
+    let message = format!("{suppressed} more verdicts of outcome {} were not logged one by one", outcome.name());
+    match outcome {
+        Outcome::Failure => tracing::warn!(suppressed, "{message}"),
+        Outcome::Success | Outcome::Unknown => tracing::info!(suppressed, "{message}"),
+    }
 }
 
 /// Makes a buffer per event, which becomes one line of the queue.
@@ -202,6 +205,14 @@ pub(super) mod tests {
         assert_eq!(of(&revised), was);
         let prompt = SessionRecord { verdict: crate::record::fixture::verdict(Cause::ClientPromptProbe), ..record };
         assert!(said_by(|| session(&prompt, Some(Cause::CertExpired), true)).contains(" INFO revised: "));
+    }
+
+    /// Who reads failures alone is told how many there were.
+    #[test]
+    fn what_was_left_out_is_said_at_the_level_of_what_was_not() {
+        let said = |outcome| said_by(|| left_out(outcome, 7));
+        assert!(said(Outcome::Failure).contains(" WARN 7 more verdicts of outcome failure were not logged one by one"));
+        assert!(said(Outcome::Unknown).contains(" INFO 7 more verdicts of outcome unknown"));
     }
 
     #[test]
