@@ -20,6 +20,7 @@ pub mod upstream;
 
 mod cores;
 mod listen;
+mod plan;
 mod relay;
 mod session;
 mod shutdown;

@@ -2,12 +2,60 @@
 //!
 //! Both are taken through guards that give back when dropped, so no path out of a session can forget to.
 
-use crate::observe::Rejection;
+use parser::diagnosis::Cause;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Why a connection was refused before it became a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// `max_sessions` of the listener.
+    MaxSessions,
+    /// `max_sessions_per_client`.
+    MaxSessionsPerClient,
+    /// No file descriptor was left.
+    Descriptors,
+    /// The proxy is draining.
+    Draining,
+}
+
+impl Rejection {
+    /// All, for metrics that start at zero.
+    pub const ALL: [Rejection; 4] =
+        [Rejection::MaxSessions, Rejection::MaxSessionsPerClient, Rejection::Descriptors, Rejection::Draining];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Rejection::MaxSessions => "max_sessions",
+            Rejection::MaxSessionsPerClient => "max_sessions_per_client",
+            Rejection::Descriptors => "descriptors",
+            Rejection::Draining => "draining",
+        }
+    }
+
+    /// What its event says it came to.
+    #[must_use]
+    pub fn cause(self) -> Cause {
+        match self {
+            Rejection::MaxSessions | Rejection::MaxSessionsPerClient | Rejection::Descriptors => Cause::ProxyLimit,
+            Rejection::Draining => Cause::ProxyShutdown,
+        }
+    }
+
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Rejection::MaxSessions => "max_sessions of this listener is reached",
+            Rejection::MaxSessionsPerClient => "max_sessions_per_client is reached",
+            Rejection::Descriptors => "no file descriptor is left; raise LimitNOFILE (systemd) or `ulimit -n`",
+            Rejection::Draining => "the proxy is draining",
+        }
+    }
+}
 
 /// Sessions at once, of one listener. Outlives reloads: the ceilings are arguments, the counts stay.
 #[derive(Debug, Default)]

@@ -6,18 +6,16 @@
 //! Accepting never stops for an error: what goes wrong with one connection is that connection's business, and when no
 //! descriptor is left the connection is taken with a spare one and refused, so that the queue behind it moves.
 
-use crate::bridge::Bridge;
 use crate::clock;
-use crate::cores::{Cores, Seat};
-use crate::limits::{Admission, OpeningBudget, Place};
-use crate::observe::{Observer, Rejection};
+use crate::cores::Seat;
+use crate::limits::{Admission, Place, Rejection};
+use crate::plan::{Plan, Shared};
 use crate::record::SessionIdentity;
-use crate::relay::{Form, keep_alive, set_options};
+use crate::relay::{keep_alive, set_options};
 use crate::session;
-use crate::shutdown::{Sessions, Stop};
+use crate::shutdown::Stop;
 use crate::sys;
-use crate::upstream::{self, Resolver};
-use config::{Settings, Timeouts, Upstream};
+use crate::upstream::Resolver;
 use parser::Timestamp;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -25,7 +23,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -43,56 +41,6 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A warning about the same listener at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
-
-/// What all listeners share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) observer: Arc<Observer>,
-    pub(crate) budget: Arc<OpeningBudget>,
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) cores: Arc<Cores>,
-    /// How bytes are moved.
-    pub(crate) form: Arc<Form>,
-}
-
-/// What to do with connections of one listener. A reload replaces it whole; a session keeps the one it began with.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) name: Arc<str>,
-    pub(crate) upstream: Upstream,
-    pub(crate) label: Arc<str>,
-    pub(crate) resolver: Arc<Resolver>,
-    pub(crate) timeouts: Arc<Timeouts>,
-    /// `None`: off.
-    pub(crate) bridge: Option<Arc<Bridge>>,
-    max_sessions: usize,
-    max_sessions_per_client: usize,
-}
-
-impl Plan {
-    pub(crate) fn new(
-        listener: &config::Listener,
-        settings: &Settings,
-        resolver: &Arc<Resolver>,
-        bridge: Option<Arc<Bridge>>,
-    ) -> Plan {
-        Plan {
-            name: Arc::from(listener.name.as_str()),
-            upstream: listener.upstream.clone(),
-            label: upstream::label(&listener.upstream),
-            resolver: Arc::clone(resolver),
-            timeouts: Arc::new(settings.timeouts.clone()),
-            bridge,
-            max_sessions: listener.max_sessions,
-            max_sessions_per_client: listener.max_sessions_per_client,
-        }
-    }
-
-    /// The upstream is a name, not an address.
-    pub(crate) fn needs_lookup(&self) -> bool {
-        self.upstream.host.parse::<IpAddr>().is_err()
-    }
-}
 
 /// A bound address that nobody accepts from yet. The kernel queues connections to it already.
 #[derive(Debug)]

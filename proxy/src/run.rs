@@ -3,12 +3,13 @@
 //! [`Proxy`] knows no signal and ends no process, so a test or the demo starts it as it is. [`run`] is what the command
 //! calls.
 
+mod check;
 mod error;
 mod proxy;
 mod reload;
 
-pub use crate::bridge::check::{FilesChecked, files as check_files};
 pub use crate::relay::Form;
+pub use check::{FilesChecked, files as check_files};
 pub use error::RunError;
 pub use proxy::Proxy;
 

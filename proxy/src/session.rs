@@ -1,6 +1,6 @@
 //! One connection, from accept to report. Read it as a sequence diagram: client, proxy, host.
 
-use crate::listen::{Plan, Shared};
+use crate::plan::{Plan, Shared};
 use crate::record::SessionIdentity;
 use crate::relay::{Ending, Leg, Relay, Stop, Witness};
 use crate::upstream::{Attempts, reach};
@@ -35,7 +35,7 @@ pub(crate) fn serve<'a>(
             Ok(()) => match &plan.bridge {
                 None => relay.run(&mut witness, stop).await,
                 // On the heap: what a bridge needs is no burden of a session without one.
-                Some(bridge) => Box::pin(bridge.serve(&mut relay, &mut witness, plan, shared, stop)).await,
+                Some(bridge) => Box::pin(bridge.serve(&mut relay, &mut witness, stop)).await,
             },
             Err(ending) => ending,
         };

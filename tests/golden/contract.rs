@@ -10,7 +10,7 @@ use crate::truth::{self, texts};
 use crate::{captures, data, kept, replay};
 use config::UserNames;
 use parser::wire::{CipherSuite, FailureCode, NamedGroup, Protocols, SignatureScheme, TlsVersion};
-use rdpscope::record::{Event, Names};
+use rdpscope::record::Names;
 use serde_json::Value;
 
 #[test]
@@ -21,7 +21,7 @@ fn every_field_of_an_event_equals_the_truth() {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let truth = truth::read(&path.with_extension("truth.json"));
         for (finding, truth) in replay::findings(&path).iter().zip(truth["streams"].as_array().unwrap()) {
-            let line = Event::captured(finding, &name, &names).line();
+            let line = finding.event(&name, &names).line();
             let event: Value = serde_json::from_slice(&line).unwrap();
             assert_eq!(event["rdpscope"]["stream"], truth["stream"], "{name}");
             compare(&mut comparison, &format!("{name}\t{}", finding.stream), &event, truth);

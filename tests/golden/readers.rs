@@ -1,10 +1,10 @@
 //! The same packets in every kind of file that can be read, by every writer, whole and in part: the same findings.
 
 use config::UserNames;
-use rdpscope::analyze::analysis::{Analysis, Telling};
+use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
 use rdpscope::analyze::capture::{self, Step, Summary};
 use rdpscope::analyze::source::Source;
-use rdpscope::record::{Event, Names};
+use rdpscope::record::Names;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -128,8 +128,8 @@ fn told(file: &[u8]) -> Option<(Vec<String>, Summary)> {
     let names = Names::new(UserNames::Plain, None).unwrap();
     let mut analysis = Analysis::new(Telling::Once);
     let mut events = Vec::new();
-    let mut tell = |finding| {
-        events.push(String::from_utf8(Event::captured(&finding, "a file", &names).line()).unwrap());
+    let mut tell = |finding: Finding| {
+        events.push(String::from_utf8(finding.event("a file", &names).line()).unwrap());
     };
     let read = capture::read(Source::of_bytes("a file", file.to_vec()).ok()?, |step| {
         if let Step::Packet(packet) = step {

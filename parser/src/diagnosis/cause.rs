@@ -1,5 +1,6 @@
 //! The closed list of causes. Ids are stable: events, metrics and dashboards carry them. Never rename, only add.
 
+use crate::profile::Mismatch;
 use core::fmt;
 
 macro_rules! causes {
@@ -221,6 +222,18 @@ impl Cause {
     #[must_use]
     pub fn from_id(id: &str) -> Option<Cause> {
         Cause::ALL.iter().copied().find(|c| c.id() == id)
+    }
+}
+
+/// What a client and a host lack in common, when it stops a connection.
+impl From<Mismatch> for Cause {
+    fn from(mismatch: Mismatch) -> Cause {
+        match mismatch {
+            Mismatch::Version => Cause::TlsNoCommonVersion,
+            Mismatch::Suite => Cause::TlsNoCommonCipher,
+            Mismatch::KeyType => Cause::TlsCertKeyTypeMismatch,
+            Mismatch::Group | Mismatch::SignatureScheme => Cause::TlsNoCommonGroupOrSigalg,
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 use super::HostProfile;
 use super::offer::{Ability, KeyType, Offer, uses_curve};
 use super::order;
-use crate::diagnosis::Cause;
 use crate::session::ClientHelloFacts;
 use crate::wire::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
 
@@ -53,17 +52,6 @@ impl Mismatch {
             Mismatch::KeyType => "key_type",
             Mismatch::Group => "group",
             Mismatch::SignatureScheme => "sigalg",
-        }
-    }
-
-    /// The cause it is when it stops a connection.
-    #[must_use]
-    pub fn cause(self) -> Cause {
-        match self {
-            Mismatch::Version => Cause::TlsNoCommonVersion,
-            Mismatch::Suite => Cause::TlsNoCommonCipher,
-            Mismatch::KeyType => Cause::TlsCertKeyTypeMismatch,
-            Mismatch::Group | Mismatch::SignatureScheme => Cause::TlsNoCommonGroupOrSigalg,
         }
     }
 }

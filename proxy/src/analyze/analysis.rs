@@ -5,8 +5,8 @@ use super::packet::Packet;
 use super::pairs::{Leg, Pairs};
 use super::replay::Replay;
 use super::settle::{Settle, Step};
-use super::streams::{Event, State, Stream, Streams};
-use crate::record::{Attempt, SessionIdentity, SessionRecord, shared_shape};
+use super::streams::{self, State, Stream, Streams};
+use crate::record::{Attempt, Captured, Event, Names, OtherLeg, SessionIdentity, SessionRecord, shared_shape};
 use parser::Timestamp;
 use parser::diagnosis::{Attempts, Marks, diagnose};
 use parser::session::{Opening, Phase};
@@ -42,6 +42,19 @@ impl Finding {
         let attempt = Attempt { id: identity.id, number: 1, previous_session: None };
         let record = SessionRecord { identity: Arc::new(identity), timeline, verdict, ended, capture: None };
         Finding { stream: 0, record, attempt, other_leg: None, is_final: true, revised: false }
+    }
+
+    /// Its event; `file`: the capture as it was named.
+    #[must_use]
+    pub fn event<'a>(&'a self, file: &'a str, names: &Names) -> Event<'a> {
+        let other_leg = self.other_leg.map(|leg| OtherLeg {
+            of: if leg.of_gateway { "gateway" } else { "host" },
+            stream: leg.stream,
+            session: leg.session,
+        });
+        let (is_final, revised) = (self.is_final, self.revised);
+        let found = Captured { stream: self.stream, file, attempt: self.attempt, other_leg, is_final, revised };
+        Event::captured(&self.record, found, names)
     }
 }
 
@@ -149,8 +162,8 @@ impl Analysis {
 }
 
 impl Rest {
-    fn event(&mut self, stream: &Stream, track: &mut Track, at: Timestamp, event: Event<'_>) {
-        let over = matches!(event, Event::Ended(_));
+    fn event(&mut self, stream: &Stream, track: &mut Track, at: Timestamp, event: streams::Event<'_>) {
+        let over = matches!(event, streams::Event::Ended(_));
         track.replay.event(stream, at, event);
         if !track.shares_shape && track.replay.session(stream).timeline().client_hello.is_some() {
             // Thousands of connections show a handful of hellos.

@@ -12,7 +12,6 @@
 
 mod carry;
 mod certificate;
-pub(crate) mod check;
 #[cfg(feature = "legacy-tls")]
 mod legacy;
 mod libraries;
@@ -26,7 +25,6 @@ mod pkcs12;
 mod tls;
 mod trust;
 
-use crate::listen::{Plan, Shared};
 use crate::relay::{Ending, Relay, Stop, Witness};
 use certificate::Pair;
 use config::{BridgeMode, BridgeRules, Upstream};
@@ -42,6 +40,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 use time::OffsetDateTime;
 use trust::Trust;
+
+/// Whether a start with these rules would find its keys and certificates in order; it makes none.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn usable(rules: &BridgeRules) -> Result<(), String> {
+    let trust = Trust::of(rules)?;
+    match &rules.pair {
+        Some(files) => Shown::new(Pair::load(files)?, rules, &trust, false).map(drop),
+        None => Ok(()),
+    }
+}
 
 /// The bridge of one listener, shared by its sessions: so that TLS sessions can be resumed.
 pub(crate) struct Bridge {
@@ -156,16 +166,9 @@ impl Bridge {
     }
 
     /// Serves a session whose host has just been connected, to its end.
-    pub(crate) async fn serve(
-        self: &Arc<Bridge>,
-        relay: &mut Relay,
-        witness: &mut Witness,
-        plan: &Plan,
-        shared: &Shared,
-        stop: &mut Stop,
-    ) -> Ending {
+    pub(crate) async fn serve(self: &Arc<Bridge>, relay: &mut Relay, witness: &mut Witness, stop: &mut Stop) -> Ending {
         let shown = self.shown_now().await;
-        let opening = opening::Opening::new(self, shown, relay, witness, plan, shared, stop);
+        let opening = opening::Opening::new(self, shown, relay, witness, stop);
         match opening.run().await {
             Ok(opening::Opened::Passed) => relay.run(witness, stop).await,
             Ok(opening::Opened::Bridged(legs)) => carry::carry(relay, *legs, witness, stop).await,

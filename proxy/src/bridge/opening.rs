@@ -11,7 +11,6 @@ use super::libraries::{Library, is_beyond_modern};
 use super::need::{Negotiated, Packet, Reply, Request, packet};
 use super::tls::Tls;
 use super::{Bridge, Shown};
-use crate::listen::{Plan, Shared};
 use crate::probe::Target;
 use crate::relay::{Ending, Relay, Stop, Witness};
 use config::{BridgeMode, LEGACY_TLS};
@@ -48,8 +47,6 @@ pub(super) struct Opening<'a> {
     shown: Arc<Shown>,
     relay: &'a mut Relay,
     witness: &'a mut Witness,
-    plan: &'a Plan,
-    shared: &'a Shared,
     stop: &'a mut Stop,
     /// What each side has said. The client's whole opening is kept, for a host that has to be asked anew.
     said: PerPeer<Vec<u8>>,
@@ -78,8 +75,6 @@ impl<'a> Opening<'a> {
         shown: Arc<Shown>,
         relay: &'a mut Relay,
         witness: &'a mut Witness,
-        plan: &'a Plan,
-        shared: &'a Shared,
         stop: &'a mut Stop,
     ) -> Opening<'a> {
         Opening {
@@ -87,8 +82,6 @@ impl<'a> Opening<'a> {
             shown,
             relay,
             witness,
-            plan,
-            shared,
             stop,
             said: PerPeer { client: Vec::new(), host: Vec::new() },
             forwarded: 0,
@@ -122,7 +115,7 @@ impl<'a> Opening<'a> {
             self.tell(BridgeReason::Always, None, BridgeOutcome::Blocked(by));
             return Ok(self.pass());
         }
-        let profile = if always { None } else { self.shared.observer.fresh_profile(target) };
+        let profile = if always { None } else { self.witness.fresh_profile(target) };
         let Some(hello) = self.client_hello(always || profile.is_some()).await? else { return Ok(self.pass()) };
         let need = match (always, &profile) {
             (true, _) => Need::Bridge { reason: BridgeReason::Always, refused_with: None },

@@ -11,7 +11,7 @@ use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
 use rdpscope::analyze::capture::{self, Step, Summary};
 use rdpscope::analyze::own::{self, Recorded};
 use rdpscope::analyze::source::{CaptureError, Source};
-use rdpscope::record::{Event, Names};
+use rdpscope::record::Names;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -207,7 +207,7 @@ impl Print<'_> {
         self.found = true;
         self.line.hide();
         self.written = match self.analyze.json {
-            true => self.out.write_all(&Event::captured(finding, self.name, self.names).line()),
+            true => self.out.write_all(&finding.event(self.name, self.names).line()),
             false => {
                 let file = (self.analyze.files.len() > 1).then_some(self.name);
                 text::finding(&mut self.out, finding, file)

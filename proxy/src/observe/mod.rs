@@ -25,10 +25,11 @@ pub(crate) use history::Ended;
 pub use latency::PhaseLatency;
 pub(crate) use latency::Row as LatencyRow;
 pub(crate) use live::Entry;
-pub use notice::{Drain, Notice, Readiness, Rejection};
+pub use notice::{Drain, Notice, Readiness};
 pub use open::OutputError;
 
 use crate::limits::OpeningBudget;
+use crate::limits::Rejection;
 use crate::probe::{Prober, REVISED_WITHIN, Standing};
 use crate::record::capture::{Captures, Tape};
 use crate::record::{Action, Event, LiveSession, Names, SessionRecord, Silence, Writer};

@@ -22,7 +22,7 @@ mod stamp;
 pub use capture::{StoreError, Tape};
 pub use community_id::{CommunityId, community_id};
 pub use detail::Detail;
-pub use event::{Action, Attempt, Event, SCHEMA, Silence, Told};
+pub use event::{Action, Attempt, Captured, Event, OtherLeg, SCHEMA, Silence, Told};
 pub use profile::profile_json;
 pub use queue::{Dropped, Sink, Writer};
 pub use redact::{KeyError, Names};

@@ -160,6 +160,11 @@ impl Relay {
         })
     }
 
+    /// The time-outs of this session.
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        self.timer.timeouts()
+    }
+
     /// The leg to `peer`, if there is one.
     pub(crate) fn leg(&self, peer: Peer) -> Option<&Leg> {
         match peer {

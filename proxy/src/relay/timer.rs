@@ -38,6 +38,10 @@ impl PhaseTimer {
         }
     }
 
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
     /// The host is there: from now on it may be timed, if it is not yet.
     pub(super) fn host_connected(&mut self) {
         if self.connected == AWAY {

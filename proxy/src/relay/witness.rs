@@ -5,10 +5,12 @@ use super::live::{Live, Tracked};
 use crate::clock;
 use crate::limits::{Charge, OpeningBudget};
 use crate::observe::{Left, Observer};
+use crate::probe::Target;
 use crate::record::capture::{Keys, Tape};
 use crate::record::{LiveSession, SessionIdentity, SessionRecord, shared_shape};
 use parser::Timestamp;
 use parser::diagnosis::diagnose;
+use parser::profile::HostProfile;
 use parser::session::{
     Awaiting, BridgeCut, BridgeFacts, CloseKind, Closer, GiveUp, Opening, Peer, Phase, ProxyAct, Session, Timeline,
     UpstreamEvent, Watch,
@@ -216,6 +218,16 @@ impl Witness {
             }
             _ => None,
         }
+    }
+
+    /// The host as the configuration writes it, for a log.
+    pub(crate) fn upstream_label(&self) -> &str {
+        &self.live.identity.upstream
+    }
+
+    /// What `target` accepts, if it was asked lately.
+    pub(crate) fn fresh_profile(&self, target: Target) -> Option<Arc<HostProfile>> {
+        self.observer.fresh_profile(target)
     }
 
     /// What the bridge did with this session.

@@ -67,7 +67,7 @@ impl Opening<'_> {
         if !same {
             let by = if self.nla { BridgeBlock::Nla } else { BridgeBlock::Gateway };
             tracing::warn!(
-                host = &*self.plan.label,
+                host = self.witness.upstream_label(),
                 "the key given to the bridge is not the host's: the host has {}, the bridge {}",
                 trust::digest(trust::public_key_info(shown).unwrap_or_default()),
                 trust::digest(trust::public_key_info(&self.shown.certificate).unwrap_or_default()),
@@ -143,7 +143,7 @@ impl Opening<'_> {
             Ok(tls) => tls,
             Err(failure) => return Ok(failed(failure, true)),
         };
-        let deadline = Instant::now() + self.plan.timeouts.server_hello;
+        let deadline = Instant::now() + self.relay.timeouts().server_hello;
         let (mut out, mut plain) = (Out::default(), Vec::new());
         loop {
             let mut said = std::mem::take(&mut self.said.host);
@@ -170,7 +170,7 @@ impl Opening<'_> {
                     }
                 }
                 Err(_elapsed) => {
-                    let limit = self.plan.timeouts.server_hello;
+                    let limit = self.relay.timeouts().server_hello;
                     let words = format!("the host did not complete the handshake within {limit:?}");
                     return Ok(HostLeg::Silent(host_failed(None, words)));
                 }
@@ -208,7 +208,7 @@ impl Opening<'_> {
     /// Another connection to the host, as far as the first one had come: the same request, the same answer. Gives the
     /// first one back.
     async fn connect_anew(&mut self, address: SocketAddr) -> Result<Result<Option<Leg>, String>, Ending> {
-        let deadline = Instant::now() + self.plan.timeouts.connect;
+        let deadline = Instant::now() + self.relay.timeouts().connect;
         let reached = match self.relay.meanwhile(reach(address, deadline), self.witness, self.stop).await? {
             Ok(reached) => reached,
             Err(error) => return Ok(Err(format!("the host could not be connected again: {:?}", error.failure))),
@@ -222,7 +222,7 @@ impl Opening<'_> {
         }
         let request = self.said.client[..self.request].to_vec();
         self.relay.say(Peer::Host, &request, self.witness, self.stop).await?;
-        let deadline = Instant::now() + self.plan.timeouts.negotiate;
+        let deadline = Instant::now() + self.relay.timeouts().negotiate;
         let words = loop {
             match packet(&self.said.host) {
                 Packet::Whole(length) => {
@@ -258,7 +258,7 @@ impl Opening<'_> {
         outcome: BridgeOutcome,
         refusal: Option<(Leg, Vec<u8>)>,
     ) -> Result<Opened, Ending> {
-        tracing::warn!(host = &*self.plan.label, "the bridge did not reach the host: {}", words(&outcome));
+        tracing::warn!(host = self.witness.upstream_label(), "the bridge did not reach the host: {}", words(&outcome));
         let alert = match &outcome {
             BridgeOutcome::HostUntrusted(_) => AlertDescription(42),
             BridgeOutcome::LegFailed { alert: Some(alert), .. } => *alert,
@@ -305,7 +305,7 @@ impl Opening<'_> {
                 Ok(self.pass())
             }
             Err(words) => {
-                tracing::warn!(host = &*self.plan.label, "a session that is not bridged is lost: {words}");
+                tracing::warn!(host = self.witness.upstream_label(), "a session that is not bridged is lost: {words}");
                 self.refuse(AlertDescription::INTERNAL_ERROR).await
             }
         }

@@ -4,6 +4,7 @@ use super::Asked;
 use super::captured::Captured;
 use super::client::Client;
 use anstyle::{AnsiColor, Style};
+use parser::diagnosis::Cause;
 use parser::profile::{
     Ability, Completeness, Difference, Explanation, HostProfile, Meeting, Mismatch, Offer, WindowsVersion, compare,
     explain,
@@ -213,7 +214,7 @@ fn met_json(met: &Result<Meeting, Mismatch>, offer: &Offer, profile: &HostProfil
             json!({
                 "meets": false,
                 "mismatch": mismatch.name(),
-                "cause": mismatch.cause().id(),
+                "cause": Cause::from(*mismatch).id(),
                 "why": mismatch.sentence(offer, &host, MOST_NAMES),
                 "missing": { "client": missing.client, "host": missing.host },
             })

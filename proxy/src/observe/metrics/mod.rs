@@ -8,7 +8,7 @@ mod names;
 mod probe;
 mod process;
 
-use super::Rejection;
+use crate::limits::Rejection;
 
 use parser::session::Phase;
 use prometheus::core::Collector;

@@ -146,10 +146,13 @@ pub(super) struct Rdpscope<'a> {
 
 /// The other half of a connection through a gateway, when one capture holds both.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct OtherLeg {
-    pub(super) of: &'static str,
-    pub(super) stream: u64,
-    pub(super) session: Uuid,
+pub struct OtherLeg {
+    /// `gateway` or `host`: the end that it leads to.
+    pub of: &'static str,
+    /// Its number in the capture.
+    pub stream: u64,
+    /// Its session id.
+    pub session: Uuid,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -9,14 +9,14 @@ mod rdp;
 mod said;
 mod tls;
 
+pub use fields::OtherLeg;
 pub(super) use tls::{LIST, group, scheme, suite, version};
 
 use super::capture::is_wanted;
 use super::{Names, SessionIdentity, SessionRecord, Stamp, community_id};
-use crate::analyze::analysis::Finding;
 use fields::{
-    Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Network, OtherLeg, Predicted, Rdp,
-    Rdpscope, SessionId, Stages, Waiting,
+    Address, Bytes, Capture, Close, Connection, EventFields, Host, Leg, Listed, Network, Predicted, Rdp, Rdpscope,
+    SessionId, Stages, Waiting,
 };
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Verdict};
@@ -93,6 +93,23 @@ pub struct Told {
     pub profile: Option<Arc<HostProfile>>,
 }
 
+/// What is told of a connection of a capture beside its record.
+#[derive(Clone, Debug)]
+pub struct Captured<'a> {
+    /// Its number in the capture, from 0.
+    pub stream: u64,
+    /// The file, as it was named.
+    pub file: &'a str,
+    /// Where it stands among the connections of its client.
+    pub attempt: Attempt,
+    /// The other half, when it is one of two through a gateway.
+    pub other_leg: Option<OtherLeg>,
+    /// Nothing more will be told of it.
+    pub is_final: bool,
+    /// It was told before, with another verdict.
+    pub revised: bool,
+}
+
 /// One event, borrowed from what it tells of. Serialize it with [`Event::line`].
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Event<'a> {
@@ -144,19 +161,15 @@ impl<'a> Event<'a> {
 
     /// A connection of a capture is over, or what we say of it has changed.
     #[must_use]
-    pub fn captured(finding: &'a Finding, file: &'a str, names: &Names) -> Event<'a> {
+    pub fn captured(record: &'a SessionRecord, found: Captured<'a>, names: &Names) -> Event<'a> {
         static NOTHING: Told = Told { attempt: None, is_final: false, profile: None };
-        let action = if finding.revised { Action::Verdict } else { Action::SessionEnd };
-        let mut event = Event::ended(action, &finding.record, finding.record.ended, names, &NOTHING);
-        event.rdpscope.attempt = Some(finding.attempt);
-        event.rdpscope.is_final = Some(finding.is_final);
-        event.rdpscope.stream = Some(finding.stream);
-        event.rdpscope.file = Some(file);
-        event.rdpscope.other_leg = finding.other_leg.map(|leg| OtherLeg {
-            of: if leg.of_gateway { "gateway" } else { "host" },
-            stream: leg.stream,
-            session: leg.session,
-        });
+        let action = if found.revised { Action::Verdict } else { Action::SessionEnd };
+        let mut event = Event::ended(action, record, record.ended, names, &NOTHING);
+        event.rdpscope.attempt = Some(found.attempt);
+        event.rdpscope.is_final = Some(found.is_final);
+        event.rdpscope.stream = Some(found.stream);
+        event.rdpscope.file = Some(found.file);
+        event.rdpscope.other_leg = found.other_leg;
         event
     }
 

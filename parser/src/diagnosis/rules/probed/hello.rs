@@ -183,7 +183,7 @@ fn mismatched(probed: &Probed<'_>, mismatch: Mismatch, offer: &Offer, host: &Abi
         Mismatch::Group => "Client and host share no group (curve)",
         Mismatch::SignatureScheme => "Client and host share no signature algorithm",
     };
-    Finding::new(mismatch.cause(), confidence)
+    Finding::new(mismatch.into(), confidence)
         .side(Side::Both)
         .because(sentence)
         .missing(mismatch.missing(offer, host))

@@ -1,7 +1,7 @@
 //! What `rdpscope check` says of the files that bridges need: a start or a reload would stop at them.
 
-use super::{Pair, Shown, Trust};
-use crate::run::RunError;
+use super::RunError;
+use crate::bridge;
 use config::{BridgeMode, BridgeRules, Settings};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ pub fn files(settings: &Settings) -> FilesChecked {
         let unread: Vec<&Path> = named(rules).into_iter().filter(|path| is_forbidden(path)).collect();
         if !unread.is_empty() {
             checked.unread.extend(unread.into_iter().map(|path| path.display().to_string()));
-        } else if let Err(why) = usable(rules) {
+        } else if let Err(why) = bridge::usable(rules) {
             let error = RunError::Bridge { listener: listener.name.clone(), why };
             checked.wrong.push(error.to_string());
         }
@@ -36,14 +36,6 @@ pub fn files(settings: &Settings) -> FilesChecked {
     checked.unread.sort();
     checked.unread.dedup();
     checked
-}
-
-fn usable(rules: &BridgeRules) -> Result<(), String> {
-    let trust = Trust::of(rules)?;
-    match &rules.pair {
-        Some(files) => Shown::new(Pair::load(files)?, rules, &trust, false).map(drop),
-        None => Ok(()),
-    }
 }
 
 fn named(rules: &BridgeRules) -> Vec<&Path> {
