@@ -134,17 +134,21 @@ fn the_difference_that_keeps_a_client_out_is_found() {
     hardened.certificate = Some(certificate(9));
     let of = |name| WindowsVersion::from_name(name).expect("a row");
     let explained = explain(&of("win7").offer(), of("win7").newest(), &profile(), &hardened);
-    assert!(explained.first.is_ok());
-    assert_eq!(explained.second, Err(Mismatch::Version));
+    assert!(matches!(explained.first, Some(Ok(_))));
+    assert_eq!(explained.second, Some(Err(Mismatch::Version)));
     assert_eq!(explained.because.len(), 1, "{:?}", explained.because);
     assert_eq!((explained.because[0].item.as_str(), explained.because[0].second.as_str()), ("TLS 1.0", "refused"));
-    let ability = parser::profile::Ability::from(&hardened);
+    let ability = parser::profile::Ability::of(&hardened).expect("some version");
     assert!(explained.changes[1][0].text(&ability).starts_with("Client: offer TLS 1.2"), "{:?}", explained.changes);
     assert!(explained.changes[0].is_empty(), "it meets the first: {:?}", explained.changes);
     let explained = explain(&of("win11_22h2").offer(), TlsVersion::TLS13, &profile(), &hardened);
-    assert!(explained.first.is_ok() && explained.second.is_ok() && explained.because.is_empty());
+    assert!(
+        matches!(explained.first, Some(Ok(_)))
+            && matches!(explained.second, Some(Ok(_)))
+            && explained.because.is_empty()
+    );
     let explained = explain(&Offer::default(), TlsVersion::TLS13, &profile(), &hardened);
-    assert_eq!(explained.first, Err(Mismatch::Version));
+    assert_eq!(explained.first, Some(Err(Mismatch::Version)));
 }
 
 #[test]
@@ -160,7 +164,7 @@ fn a_client_is_told_what_it_can_do_for_each_host_it_does_not_meet() {
     let win7 = WindowsVersion::from_name("win7").expect("a row");
     let client_versions = |newest_of_client| {
         let explained = explain(&win7.offer(), newest_of_client, &modern, &newest);
-        assert!(explained.first.is_err() && explained.second.is_err());
+        assert!(matches!(explained.first, Some(Err(_))) && matches!(explained.second, Some(Err(_))));
         assert!(explained.changes.iter().all(|changes| changes.iter().any(|change| !change.host.is_empty())));
         explained.changes.map(|changes| {
             changes.iter().filter(|change| !change.client.is_empty()).map(|change| change.version).collect::<Vec<_>>()
@@ -170,4 +174,16 @@ fn a_client_is_told_what_it_can_do_for_each_host_it_does_not_meet() {
     assert_eq!(client_versions(win7.newest()), [vec![TlsVersion::TLS12], vec![]], "it cannot have TLS 1.3");
     let any = client_versions(TlsVersion::TLS13);
     assert!(any[1] == [TlsVersion::TLS13], "another client may: {any:?}");
+}
+
+#[test]
+fn of_a_host_that_takes_no_hello_nothing_is_known_to_hold_a_client_against() {
+    let dead = HostProfile {
+        versions: vec![refuses(TlsVersion::TLS12, Reaction::Alert(AlertDescription(80)))],
+        ..HostProfile::default()
+    };
+    let offer = WindowsVersion::from_name("win11_22h2").expect("a row").offer();
+    let explained = explain(&offer, TlsVersion::TLS13, &profile(), &dead);
+    assert!(matches!(explained.first, Some(Ok(_))));
+    assert_eq!((explained.second, explained.because, explained.changes), (None, vec![], [vec![], vec![]]));
 }

@@ -4,8 +4,8 @@ use parser::Timestamp;
 use parser::diagnosis::{Cause, Confidence, Side, Verdict, diagnose_with, needs_profile};
 use parser::profile::{HostProfile, LadderChange, LadderStep, Reaction, VersionAbility, mismatch_between};
 use parser::session::{
-    Answer, Awaiting, CertificateFacts, ClearAlert, ClientHelloFacts, Close, CloseKind, Closer, Opening, Peer, Phase,
-    ProxyAct, RequestFacts, Timeline, Upstream,
+    Answer, Awaiting, BridgeFacts, BridgeOutcome, BridgeReason, CertificateFacts, ClearAlert, ClientHelloFacts, Close,
+    CloseKind, Closer, Opening, Peer, Phase, ProxyAct, RequestFacts, ServerHelloFacts, Timeline, Upstream,
 };
 use parser::wire::{
     AlertDescription, AlertLevel, CipherSuite, HelloShape, NamedGroup, Protocols, ResponseFlags, SignatureScheme,
@@ -294,4 +294,70 @@ fn a_suite_list_that_was_not_asked_to_the_end_proves_nothing() {
     assert_eq!(diagnose_with(&alerted(hello(), 40), &profile).confidence, Confidence::Proven);
     profile.versions.iter_mut().for_each(|version| version.complete = false);
     assert_eq!(diagnose_with(&alerted(hello(), 40), &profile).confidence, Confidence::Likely);
+}
+
+/// What a host says that chooses by name, to whoever asks by another one.
+fn unrecognized_name() -> Reaction {
+    Reaction::Alert(AlertDescription::UNRECOGNIZED_NAME)
+}
+
+#[test]
+fn a_host_that_minds_the_name_has_no_dead_key() {
+    let mut asked = hello();
+    asked.server_name = Some("rdp.example.net".into());
+    let timeline = alerted(asked, 112);
+    let before = parser::diagnosis::diagnose(&timeline);
+    assert_eq!(named(&before), (Cause::TlsAlertOther, Confidence::Possible, Side::Host), "{before:#?}");
+    assert!(before.evidence.iter().any(|e| e.contains("rdp.example.net")), "{before:#?}");
+    let after = diagnose_with(&timeline, &host(&[], unrecognized_name()));
+    assert_eq!(named(&after), named(&before), "{after:#?}");
+    let other = diagnose_with(&alerted(hello(), 40), &host(&[], unrecognized_name()));
+    assert_ne!(other.cause, Cause::CertPrivateKeyUnusable, "the probe asked by another name: {other:#?}");
+    let dead = diagnose_with(&alerted(hello(), 40), &host(&[], alert(40)));
+    assert_eq!(dead.cause, Cause::CertPrivateKeyUnusable, "{dead:#?}");
+}
+
+#[test]
+fn a_profile_in_which_nothing_is_accepted_says_nothing_of_a_hello_that_was() {
+    let mut timeline = unanswered(hello());
+    timeline.phases.enter(Phase::TlsFinish, at(14));
+    timeline.server_hello = Some(ServerHelloFacts {
+        at: at(14),
+        legacy_version: TlsVersion::TLS12,
+        version: TlsVersion::TLS12,
+        suite: RSA_GCM,
+        ..ServerHelloFacts::default()
+    });
+    let timeline = closed(timeline, Closer::Client, CloseKind::Fin, 20);
+    let before = parser::diagnosis::diagnose(&timeline);
+    assert_eq!(diagnose_with(&timeline, &host(&[], alert(40))), before);
+    assert_ne!(diagnose_with(&timeline, &current_host()), before, "another one does");
+}
+
+#[test]
+fn a_bridge_before_a_host_that_takes_no_hello_at_all_needs_no_other_build() {
+    let of = |leg| {
+        let mut timeline = closed(unanswered(hello()), Closer::Host, CloseKind::Fin, 20);
+        timeline.bridge = Some(Box::new(BridgeFacts {
+            reason: BridgeReason::Rescue,
+            outcome: BridgeOutcome::LegFailed {
+                leg,
+                words: "alert handshake_failure (40)".to_owned(),
+                exhausted: leg == Peer::Host,
+                alert: Some(AlertDescription::HANDSHAKE_FAILURE),
+            },
+            client: None,
+            host: None,
+            refused_with: Some(AlertDescription::HANDSHAKE_FAILURE),
+            cut: None,
+        }));
+        let before = parser::diagnosis::diagnose(&timeline);
+        (before, diagnose_with(&timeline, &host(&[], alert(40))))
+    };
+    let (before, after) = of(Peer::Host);
+    assert_eq!(before.cause, Cause::BridgeNeedsLegacyBuild, "{before:#?}");
+    assert_eq!(after.cause, Cause::CertPrivateKeyUnusable, "{after:#?}");
+    assert!(!after.alternatives.contains(&Cause::BridgeNeedsLegacyBuild), "{after:#?}");
+    let (before, after) = of(Peer::Client);
+    assert_eq!((before.cause, after.cause), (Cause::BridgeLegFailed, Cause::BridgeLegFailed), "{after:#?}");
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -75,12 +76,68 @@ async fn a_pair_that_a_probe_shows_to_have_nothing_in_common_is_bridged_before_t
     let hosts: Value =
         serde_json::from_str(&get(proxy.admin().expect("an address"), "/api/hosts").await).expect("JSON");
     let host = &hosts["hosts"][0];
+    assert!(host["profile"]["certificate"].is_object(), "though TLS 1.3 hides it: {host:#}");
     assert_eq!(host["needs_bridge"], true, "{host:#}");
     let clients = host["clients"].as_array().expect("a list");
     let needs: Vec<&Value> = clients.iter().filter(|client| client.get("bridge").is_some()).collect();
     assert_eq!(needs.len(), 1, "the one that cannot do TLS 1.3: {host:#}");
     let retired_by = needs[0]["bridge"]["retired_by"].to_string();
     assert!(retired_by.contains("TLS 1.2") && retired_by.contains("TLS 1.3"), "{retired_by}");
+    proxy.stop().await;
+    proxy.observer().finish().await;
+    serving.abort();
+    std::fs::remove_dir_all(directory).expect("removed");
+}
+
+/// Asked while it was broken, it had taken no hello of any kind. That says nothing of what it takes now.
+#[tokio::test]
+async fn a_host_that_is_whole_again_is_left_to_its_clients() {
+    const HANDSHAKE_FAILURE: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
+    let identity = Identity::new();
+    let host = Arc::new(Host::new(&identity, BOTH).await.asked());
+    let (address, broken) = (host.address(), Arc::new(AtomicBool::new(true)));
+    let serving = {
+        let broken = Arc::clone(&broken);
+        tokio::spawn(async move {
+            loop {
+                if !broken.load(SeqCst) {
+                    let Ok(mut stream) = host.next().await else { continue };
+                    tokio::spawn(async move { stream.read(&mut [0]).await });
+                } else if let Ok(mut socket) = host.negotiated().await {
+                    tokio::spawn(async move {
+                        if socket.read(&mut [0; 16 * 1024]).await.is_ok_and(|read| read > 0) {
+                            let _ = socket.write_all(HANDSHAKE_FAILURE).await;
+                        }
+                    });
+                }
+            }
+        })
+    };
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bridge-whole-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let log = directory.join("events.jsonl");
+    let settings = settings(address, bridged(BridgeMode::Auto, identity.pin()));
+    let settings = Settings {
+        probe: Probe { mode: ProbeMode::OnFailure, ..Probe::default() },
+        events: Events { path: EventPath::File(log.clone()), user_names: UserNames::Drop, live: false },
+        ..settings
+    };
+    let proxy =
+        Proxy::start(settings.clone(), Observer::start(&settings).expect("an observer")).await.expect("a start");
+    let front = proxy.address("front").await.expect("listening");
+    connect(front, TLS12).await.expect_err("the host takes no hello");
+    let events = wait_for(&log, |events| events.iter().any(|event| event["event"]["action"] == "verdict")).await;
+    let told = events.iter().rfind(|event| event["event"]["action"] == "verdict").expect("a verdict");
+    assert_eq!(told["event"]["code"], "cert_private_key_unusable", "no other build would help: {told:#}");
+
+    broken.store(false, SeqCst);
+    // One connection may have been taken as the broken host's: its turn had begun.
+    let _ = connect(address, BOTH).await;
+    for versions in [BOTH, TLS12, TLS13] {
+        let client = connect(front, versions).await.expect("the host is whole");
+        let shown = client.get_ref().1.peer_certificates().and_then(|chain| chain.first()).expect("a certificate");
+        assert_eq!(&**shown, identity.der(), "its own");
+    }
     proxy.stop().await;
     proxy.observer().finish().await;
     serving.abort();

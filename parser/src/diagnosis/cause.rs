@@ -1,6 +1,7 @@
 //! The closed list of causes. Ids are stable: events, metrics and dashboards carry them. Never rename, only add.
 
 use crate::profile::Mismatch;
+use crate::wire::FailureCode;
 use core::fmt;
 
 macro_rules! causes {
@@ -222,6 +223,21 @@ impl Cause {
     #[must_use]
     pub fn from_id(id: &str) -> Option<Cause> {
         Cause::ALL.iter().copied().find(|c| c.id() == id)
+    }
+}
+
+/// What a host refuses a negotiation with. [MS-RDPBCGR] 2.2.1.2.2
+impl From<FailureCode> for Cause {
+    fn from(code: FailureCode) -> Cause {
+        match code {
+            FailureCode(1) => Cause::NegSslRequired,
+            FailureCode(2) => Cause::NegSslNotAllowed,
+            FailureCode(3) => Cause::NegSslCertMissing,
+            FailureCode(4) => Cause::NegInconsistent,
+            FailureCode(5) => Cause::NlaRequired,
+            FailureCode(6) => Cause::NegUserCertRequired,
+            _ => Cause::NegFailureOther,
+        }
     }
 }
 

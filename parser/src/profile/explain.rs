@@ -10,10 +10,11 @@ use crate::wire::TlsVersion;
 /// A client held against two hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// Where it meets the first host, or what is missing.
-    pub first: Result<Meeting, Mismatch>,
+    /// Where it meets the first host, or what is missing. `None`: that host took no hello of any version, so nothing is known
+    /// that the client could be held against.
+    pub first: Option<Result<Meeting, Mismatch>>,
     /// The same with the second.
-    pub second: Result<Meeting, Mismatch>,
+    pub second: Option<Result<Meeting, Mismatch>>,
     /// The differences between the hosts that make it so; empty when it reaches both or neither.
     pub because: Vec<Difference>,
     /// What would let the client in at the first host and at the second: the changes of that host and of the client.
@@ -28,14 +29,16 @@ pub struct Explanation {
 /// what it needs there.
 #[must_use]
 pub fn explain(offer: &Offer, newest: TlsVersion, first: &HostProfile, second: &HostProfile) -> Explanation {
-    let (a, b) = (Ability::from(first), Ability::from(second));
-    let (met_a, met_b) = (meet(offer, &a), meet(offer, &b));
+    let hosts = [Ability::of(first), Ability::of(second)];
+    let [met_a, met_b] = [0, 1].map(|at| hosts[at].as_ref().map(|host| meet(offer, host)));
     let because = match (met_a, met_b) {
-        (Ok(meeting), Err(mismatch)) | (Err(mismatch), Ok(meeting)) => relevant(first, second, mismatch, meeting),
+        (Some(Ok(meeting)), Some(Err(mismatch))) | (Some(Err(mismatch)), Some(Ok(meeting))) => {
+            relevant(first, second, mismatch, meeting)
+        }
         _ => Vec::new(),
     };
-    let changes = [a, b].map(|host| {
-        let changes = smallest_changes_for(offer, newest, &host).into_iter();
+    let changes = hosts.map(|host| {
+        let changes = host.map_or_else(Vec::new, |host| smallest_changes_for(offer, newest, &host)).into_iter();
         changes.filter(|change| change.changing() != Changing::Both).collect()
     });
     Explanation { first: met_a, second: met_b, because, changes }

@@ -88,10 +88,7 @@ pub fn meet(offer: &Offer, host: &Ability) -> Result<Meeting, Mismatch> {
 /// `None` when they meet, and when the profile knows no version that the host accepts.
 #[must_use]
 pub fn mismatch_between(hello: &ClientHelloFacts, profile: &HostProfile) -> Option<Mismatch> {
-    let host = Ability::from(profile);
-    if host.versions.is_empty() {
-        return None;
-    }
+    let host = Ability::of(profile)?;
     let mismatch = meet(&Offer::from(hello), &host).err()?;
     Some(meet(&Offer::named(hello), &host).err().unwrap_or(mismatch))
 }

@@ -116,10 +116,16 @@ pub struct Ability {
     pub key_curve: Option<NamedGroup>,
 }
 
-impl From<&HostProfile> for Ability {
-    fn from(profile: &HostProfile) -> Ability {
+impl Ability {
+    /// What a host accepts; `None` when it took no hello in any version. Then nothing is known that an offer could be held
+    /// against: what it refused them for lies elsewhere.
+    #[must_use]
+    pub fn of(profile: &HostProfile) -> Option<Ability> {
         let mut versions: Vec<(TlsVersion, Vec<CipherSuite>)> =
             profile.versions.iter().filter_map(|v| Some((v.version, accepted_suites(v)?))).collect();
+        if versions.is_empty() {
+            return None;
+        }
         versions.sort_by_key(|(version, _)| core::cmp::Reverse(*version));
         let curves =
             versions.iter().any(|(version, suites)| version.is_tls13() || suites.iter().any(|s| uses_curve(*s)));
@@ -143,18 +149,16 @@ impl From<&HostProfile> for Ability {
             521 => Some(NamedGroup::SECP521R1),
             _ => None,
         });
-        Ability {
+        Some(Ability {
             // A host without a suite that uses a group cannot show which it has.
             groups: (curves && !profile.groups.is_empty()).then(|| profile.groups.clone()),
             signature_schemes: (!profile.signature_schemes.is_empty()).then(|| profile.signature_schemes.clone()),
             versions,
             keys,
             key_curve,
-        }
+        })
     }
-}
 
-impl Ability {
     /// The suites accepted in `version`; `None` when the version is not accepted.
     #[must_use]
     pub fn suites(&self, version: TlsVersion) -> Option<&[CipherSuite]> {

@@ -89,6 +89,8 @@ impl Reply {
     pub(super) fn of(bytes: &[u8], over: bool) -> Reply {
         match *bytes {
             [] if over => Reply::Refused(None),
+            // It minds the name in the hello, which is the client's own: a bridge would ask by another one.
+            [21, _, _, 0, 2, _, 112, ..] => Reply::Goes,
             // An alert, whole: type, version, length 2, level, description. RFC 8446 6
             [21, _, _, 0, 2, level, description, ..] if AlertLevel(level) == AlertLevel::FATAL => {
                 Reply::Refused(Some(AlertDescription(description)))
@@ -101,7 +103,7 @@ impl Reply {
                     Reply::More
                 }
             }
-            // Another warning, such as unrecognized_name: the ServerHello follows.
+            // Another warning: the ServerHello follows.
             [21, _, _, 0, 2, _, _, ..] => Reply::Goes,
             [21, ..] if bytes.len() < 7 && !over => Reply::More,
             // xrdp: a clear MCS Disconnect Provider Ultimatum in place of TLS.
@@ -168,7 +170,9 @@ mod tests {
         assert_eq!(Reply::of(&alert, false), Reply::Refused(Some(AlertDescription::PROTOCOL_VERSION)));
         assert_eq!(Reply::of(&[], true), Reply::Refused(None));
         assert_eq!(Reply::of(&[22, 3, 3], false), Reply::Goes);
-        assert_eq!(Reply::of(&[21, 3, 3, 0, 2, 1, 112], false), Reply::Goes, "unrecognized_name is a warning");
+        for level in [1, 2] {
+            assert_eq!(Reply::of(&[21, 3, 3, 0, 2, level, 112], false), Reply::Goes, "unrecognized_name");
+        }
         assert_eq!(Reply::of(&[21, 3, 3, 0, 2, 1, 0], false), Reply::More);
         assert_eq!(Reply::of(&[21, 3, 3, 0, 2, 1, 0], true), Reply::Refused(Some(AlertDescription::CLOSE_NOTIFY)));
         assert_eq!(Reply::of(b"\x03\x00\x00\x09\x02\xf0\x80\x21\x80", false), Reply::Refused(None));

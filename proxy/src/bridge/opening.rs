@@ -14,7 +14,7 @@ use super::{Bridge, Shown};
 use crate::probe::Target;
 use crate::relay::{Ending, Relay, Stop, Witness};
 use config::{BridgeMode, LEGACY_TLS};
-use parser::profile::{Ability, HostProfile, Offer, meet};
+use parser::profile::{Ability, Offer, meet};
 use parser::session::{
     BridgeBlock, BridgeFacts, BridgeOutcome, BridgeReason, ClientHelloFacts, Peer, PerPeer, Upstream,
 };
@@ -115,18 +115,18 @@ impl<'a> Opening<'a> {
             self.tell(BridgeReason::Always, None, BridgeOutcome::Blocked(by));
             return Ok(self.pass());
         }
-        let profile = if always { None } else { self.witness.fresh_profile(target) };
-        let Some(hello) = self.client_hello(always || profile.is_some()).await? else { return Ok(self.pass()) };
-        let need = match (always, &profile) {
+        // A host that took no hello at all when it was asked proves nothing of this one: it may be whole again by now.
+        let ability = self.witness.fresh_profile(target).filter(|_| !always).and_then(|profile| Ability::of(&profile));
+        let Some(hello) = self.client_hello(always || ability.is_some()).await? else { return Ok(self.pass()) };
+        let need = match (always, &ability) {
             (true, _) => Need::Bridge { reason: BridgeReason::Always, refused_with: None },
-            (false, Some(profile)) => self.by_profile(&hello, profile),
+            (false, Some(ability)) => by_profile(&hello, ability),
             (false, None) => self.by_refusal().await?,
         };
         let Need::Bridge { reason, refused_with } = need else { return Ok(self.pass()) };
         let remembered = reason != BridgeReason::Always && self.bridge.failed_before(target.address, &hello);
         let (libraries, rules) = (&self.shown.libraries, &self.bridge.rules);
         let for_client = libraries.for_client(&hello);
-        let ability = profile.as_deref().map(Ability::from);
         let beyond = !LEGACY_TLS && ability.as_ref().is_some_and(is_beyond_modern);
         let out_of_reach = if LEGACY_TLS { BridgeBlock::ClientWindow } else { BridgeBlock::LegacyBuild(Peer::Client) };
         let block = block
@@ -140,7 +140,8 @@ impl<'a> Opening<'a> {
         let refused = (reason == BridgeReason::Rescue).then_some(&*hello);
         self.for_host = libraries.for_host(rules, ability.as_ref(), refused);
         self.for_client = for_client.unwrap_or(Library::Modern);
-        let post_quantum = profile.is_some_and(|profile| profile.groups.contains(&NamedGroup(0x11ec)));
+        let groups = ability.and_then(|host| host.groups).unwrap_or_default();
+        let post_quantum = groups.contains(&NamedGroup(0x11ec));
         let took = self.take_over(target, &hello, reason, refused_with, post_quantum).await;
         self.witness.early(0);
         took
@@ -213,14 +214,6 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// A fresh profile proves that this hello has no answer.
-    fn by_profile(&self, hello: &ClientHelloFacts, profile: &HostProfile) -> Need {
-        match meet(&Offer::from(hello), &Ability::from(profile)) {
-            Ok(_) => Need::None,
-            Err(_) => Need::Bridge { reason: BridgeReason::Profile, refused_with: None },
-        }
-    }
-
     /// The host refuses the hello that it was sent, before anything of it has gone to the client.
     async fn by_refusal(&mut self) -> Result<Need, Ending> {
         loop {
@@ -256,5 +249,13 @@ impl<'a> Opening<'a> {
         self.relay.say(Peer::Host, next, self.witness, self.stop).await?;
         self.forwarded = self.forwarded.max(end);
         Ok(())
+    }
+}
+
+/// What a host accepts, by a fresh profile, proves that this hello has no answer.
+fn by_profile(hello: &ClientHelloFacts, host: &Ability) -> Need {
+    match meet(&Offer::from(hello), host) {
+        Ok(_) => Need::None,
+        Err(_) => Need::Bridge { reason: BridgeReason::Profile, refused_with: None },
     }
 }

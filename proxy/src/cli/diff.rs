@@ -8,11 +8,9 @@ use super::target::target;
 use super::{BAD_USAGE, RUN_TIME_FAILURE, failure, print, runtime};
 use captured::{Captured, NoClient};
 use client::Client;
-use parser::profile::{Completeness, HostProfile, NegotiationAnswer};
-use parser::session::Answer;
-use parser::wire::TlsVersion;
+use parser::profile::{Completeness, HostProfile};
+use rdpscope::probe;
 use rdpscope::probe::ask::{self, Ask, Progress};
-use rdpscope::probe::inside;
 use rdpscope::upstream::Resolver;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -148,12 +146,8 @@ impl Diff {
                     ask.options.server_name = ask::server_name(&upstream.host);
                     ask.options.max_handshakes = CONNECTIONS;
                     let line = ProgressLine::new(&shown);
-                    profile = ask::probe(&ask, None, |progress| line.show(&progress)).await;
+                    profile = probe::probe(&ask, None, |progress| line.show(&progress)).await;
                     if !matches!(profile.completeness, Completeness::Unreachable(_)) {
-                        let of_13 = profile.ability(TlsVersion::TLS13).is_some_and(|ability| ability.accepted());
-                        if profile.certificate.is_none() && of_13 {
-                            profile.certificate = inside::certificate(&ask, tls_request(&profile)).await.ok();
-                        }
                         break;
                     }
                 }
@@ -169,14 +163,6 @@ fn unreachable(asked: &Asked) -> Option<String> {
         Completeness::Unreachable(why) => Some(format!("{}: {why}", asked.shown)),
         _ => None,
     }
-}
-
-/// A request that got TLS.
-fn tls_request(profile: &HostProfile) -> Option<parser::wire::Protocols> {
-    profile.negotiation.iter().find_map(|(asked, answer)| match answer {
-        NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) if protocol.0 != 0 => *asked,
-        _ => None,
-    })
 }
 
 /// One line on a terminal that is written over, and taken away at the end.

@@ -5,9 +5,9 @@ mod text;
 
 use super::target::target;
 use super::{BAD_USAGE, RUN_TIME_FAILURE, failure, print, runtime};
-use parser::profile::{Completeness, HostProfile, NegotiationAnswer};
-use parser::session::Answer;
-use parser::wire::{Protocols, TlsVersion};
+use parser::profile::{Completeness, HostProfile};
+use parser::wire::TlsVersion;
+use rdpscope::probe;
 use rdpscope::probe::ask::{self, Ask, Progress};
 use rdpscope::probe::findings::{Finding, findings};
 use rdpscope::probe::inside::{self, GATEWAY_PATHS, HttpAnswer};
@@ -38,6 +38,7 @@ Examples:
   rdpscope probe rds07.example.net
   rdpscope probe 10.0.0.7:3390 --json | jq '.versions[] | select(.accepted).ciphers'
   rdpscope probe --gateway gw.example.net
+  rdpscope probe 10.0.0.7 --sni rds07.example.net    # by address, but as its users ask for it
   rdpscope probe --credssp rds07.example.net
 
 With TLS 1.3 alone, the certificate is read by one ordinary handshake that verifies nothing; so are
@@ -54,6 +55,9 @@ pub(super) struct Probe {
     /// TLS comes first, as at an RD Gateway; also asks its two well-known HTTP paths (401 is healthy)
     #[arg(long)]
     gateway: bool,
+    /// Name to ask for in TLS (SNI); HOST itself if none is given, and none for an address
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
     /// Also ask over NLA for CredSSP version, names, build and clock; no credentials, but the host may log it
     #[arg(long, conflicts_with = "gateway")]
     credssp: bool,
@@ -124,6 +128,7 @@ impl Probe {
 
     async fn probe(&self, upstream: &config::Upstream) -> Probed {
         let begun = Instant::now();
+        let name = self.sni.as_deref().unwrap_or(&upstream.host);
         let at = rdpscope::clock::now();
         let unasked = HostProfile { begun: at, ended: at, ..HostProfile::default() };
         let (mut profile, mut address, mut gateway) = (unasked, None, Vec::new());
@@ -139,14 +144,14 @@ impl Probe {
                     ask.timeout = Duration::from_secs(self.timeout);
                     ask.within = WITHIN;
                     ask.options.tls_first = self.gateway;
-                    ask.options.server_name = ask::server_name(&upstream.host);
+                    ask.options.server_name = ask::server_name(name);
                     ask.options.max_handshakes = CONNECTIONS;
                     let mut line = ProgressLine::new();
-                    profile = ask::probe(&ask, None, |progress| line.show(&progress)).await;
+                    profile = probe::probe(&ask, None, |progress| line.show(&progress)).await;
                     address = Some(candidate);
                     if !matches!(profile.completeness, Completeness::Unreachable(_)) {
                         line.show(&Progress { connections: profile.handshakes, topic: "inside TLS".to_owned() });
-                        self.look_inside(&ask, &upstream.host, &mut profile, &mut gateway).await;
+                        self.ask_paths(&ask, name, &mut profile, &mut gateway).await;
                         if self.credssp {
                             no_credssp = ask_credssp(&ask, &mut profile).await.err();
                         }
@@ -158,7 +163,7 @@ impl Probe {
         profile.tls_first = self.gateway;
         let now = rdpscope::clock::now().unix_seconds();
         Probed {
-            findings: findings(&profile, &upstream.host, &gateway, now),
+            findings: findings(&profile, name, &gateway, now),
             host: upstream.host.clone(),
             shown: upstream.to_string(),
             address,
@@ -170,19 +175,14 @@ impl Probe {
         }
     }
 
-    /// What takes a finished handshake.
-    async fn look_inside(
+    /// The two well-known paths of a gateway.
+    async fn ask_paths(
         &self,
         ask: &Ask,
         host: &str,
         profile: &mut HostProfile,
         gateway: &mut Vec<(&'static str, Result<HttpAnswer, String>)>,
     ) {
-        let of_13 = profile.ability(TlsVersion::TLS13).is_some_and(|ability| ability.accepted());
-        if profile.certificate.is_none() && of_13 {
-            profile.certificate = inside::certificate(ask, tls_request(profile)).await.ok();
-            profile.handshakes += 1;
-        }
         if self.gateway {
             for path in GATEWAY_PATHS {
                 gateway.push((path, inside::http_answer(ask, host, path).await));
@@ -202,14 +202,6 @@ async fn ask_credssp(ask: &Ask, profile: &mut HostProfile) -> Result<(), String>
     let (facts, at) = inside::credssp(ask).await?;
     (profile.credssp, profile.ended) = (Some(facts), at);
     Ok(())
-}
-
-/// A request that got TLS.
-fn tls_request(profile: &HostProfile) -> Option<Protocols> {
-    profile.negotiation.iter().find_map(|(asked, answer)| match answer {
-        NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) if protocol.0 != 0 => *asked,
-        _ => None,
-    })
 }
 
 /// One line that is written over, on a terminal alone.

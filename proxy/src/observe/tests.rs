@@ -1,5 +1,6 @@
 use super::*;
 use crate::clock;
+use crate::limits::Rejection;
 use crate::record::fixture::{Fake, OPENED, identity, record, verdict};
 use crate::record::{SessionIdentity, Told};
 use config::EventPath;

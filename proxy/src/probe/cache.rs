@@ -57,11 +57,13 @@ struct Known {
 pub(super) struct Hello {
     ja4: String,
     length: u32,
+    name: Option<Box<str>>,
 }
 
 impl Hello {
     pub(super) fn of(facts: &ClientHelloFacts) -> Hello {
-        Hello { ja4: shape_told(&facts.shape).fingerprints.ja4.clone(), length: facts.length }
+        let ja4 = shape_told(&facts.shape).fingerprints.ja4.clone();
+        Hello { ja4, length: facts.length, name: facts.server_name.clone() }
     }
 }
 
@@ -328,13 +330,12 @@ impl Known {
 
     /// The smallest change of the host, or of the client, after which `offer` needs no bridge.
     fn without_bridge(&self, offer: &Offer) -> Vec<String> {
-        let Some(profile) = self.profile.as_deref() else { return Vec::new() };
-        let host = Ability::from(profile);
+        let Some(host) = self.profile.as_deref().and_then(Ability::of) else { return Vec::new() };
         smallest_changes(offer, &host).iter().map(|change| change.text(&host)).collect()
     }
 
     fn view(&self, target: Target) -> HostView {
-        let host = self.profile.as_deref().map(Ability::from);
+        let host = self.profile.as_deref().and_then(Ability::of);
         let needs = |bridged: &Bridged| match &host {
             Some(host) => meet(&bridged.offer, host).is_err(),
             None => bridged.needed,

@@ -2,9 +2,9 @@
 
 use super::inside::HttpAnswer;
 use parser::diagnosis::Cause;
-use parser::profile::{Completeness, HostProfile, NegotiationAnswer};
+use parser::profile::{Completeness, HostProfile, NegotiationAnswer, Reaction};
 use parser::session::{Answer, CertificateFacts};
-use parser::wire::{CipherSuite, Protocols, SuiteClass, TlsVersion};
+use parser::wire::{AlertDescription, CipherSuite, Protocols, SuiteClass, TlsVersion};
 
 /// Days before the end of a certificate from which it is worth a word.
 const EXPIRY_DAYS: i64 = 30;
@@ -61,7 +61,7 @@ pub fn findings(profile: &HostProfile, host: &str, gateway: &GatewayAnswers, now
     }
     let mut all = Vec::new();
     negotiation(profile, &mut all);
-    versions(profile, &mut all);
+    versions(profile, host, &mut all);
     for certificate in profile.certificate.iter().chain(&profile.second_certificate) {
         judge_certificate(certificate, host, now, &mut all);
     }
@@ -109,7 +109,13 @@ fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {
             None,
         ));
     }
-    if !tls {
+    let refusal = profile.negotiation.iter().find_map(|(asked, answer)| match answer {
+        NegotiationAnswer::Answered(Answer::Failure(code)) if asked.is_some_and(|asked| asked.0 != 0) => Some(*code),
+        _ => None,
+    });
+    if let (false, Some(code)) = (tls, refusal.filter(|code| Cause::from(*code) != Cause::NegSslNotAllowed)) {
+        all.push(of(Severity::Broken, format!("It refuses every request for TLS: {code}"), code.into()));
+    } else if !tls {
         all.push(finding(
             Severity::Broken,
             "It does not offer TLS: clients that insist on it, as mstsc with NLA does, are refused",
@@ -127,7 +133,17 @@ fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {
     }
 }
 
-fn versions(profile: &HostProfile, all: &mut Vec<Finding>) {
+fn versions(profile: &HostProfile, host: &str, all: &mut Vec<Finding>) {
+    let nameless = Reaction::Alert(AlertDescription::UNRECOGNIZED_NAME);
+    if profile.refuses_every_hello() && profile.versions.iter().any(|ability| ability.reaction == nameless) {
+        all.push(finding(
+            Severity::Broken,
+            format!("It takes no ClientHello that asks for this name (asked as {host}): unrecognized_name (112)"),
+            "Ask with the name that its users ask for: `--sni NAME`. It, or what stands before it, chooses by that name",
+            Some(Cause::TlsAlertOther),
+        ));
+        return;
+    }
     if profile.refuses_every_hello() {
         all.push(of(
             Severity::Broken,
@@ -354,6 +370,47 @@ mod tests {
         assert_eq!(findings(&profile, "h", &[], 0), []);
         profile.negotiation[1].1 = plain;
         assert_eq!(findings(&profile, "h", &[], 0).len(), 1);
+    }
+
+    #[test]
+    fn a_host_that_refuses_tls_is_told_by_its_reason() {
+        let refusing = |code| {
+            let failure = NegotiationAnswer::Answered(Answer::Failure(parser::wire::FailureCode(code)));
+            let negotiation = [0x0b, 3, 1].map(|asked| (Some(Protocols(asked)), failure.clone())).to_vec();
+            let all = findings(&HostProfile { negotiation, ..HostProfile::default() }, "h", &[], 0);
+            (all.len(), all[0].cause, all[0].remedy.clone())
+        };
+        for (code, cause) in [
+            (2, Cause::NegSslNotAllowed),
+            (3, Cause::NegSslCertMissing),
+            (5, Cause::NlaRequired),
+            (6, Cause::NegUserCertRequired),
+            (99, Cause::NegFailureOther),
+        ] {
+            let (count, told, remedy) = refusing(code);
+            assert_eq!((count, told), (1, Some(cause)), "{code}");
+            assert_eq!(remedy.contains("Require use of specific security layer"), code == 2, "{code}: {remedy}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_minds_the_name_is_not_said_to_have_a_dead_key() {
+        let refusing = |alert| {
+            let version = |version| VersionAbility {
+                version,
+                reaction: Reaction::Alert(AlertDescription(alert)),
+                suites: Vec::new(),
+                host_order: false,
+                complete: true,
+            };
+            let versions = parser::profile::VERSIONS.into_iter().map(version).collect();
+            let profile = HostProfile { tls_first: true, versions, ..HostProfile::default() };
+            findings(&profile, "rds.example", &[], 0).remove(0)
+        };
+        assert_eq!(refusing(40).cause, Some(Cause::CertPrivateKeyUnusable));
+        let minding = refusing(112);
+        assert_eq!(minding.cause, Some(Cause::TlsAlertOther));
+        assert!(minding.what.contains("rds.example") && minding.remedy.contains("--sni"), "{minding:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::tls_provider::{AnyCertificate, provider};
 use crate::upstream::connect;
 use parser::Timestamp;
-use parser::profile::CredsspFacts;
+use parser::profile::{CredsspFacts, HostProfile, NegotiationAnswer};
 use parser::session::{Answer, CertificateFacts};
 use parser::stream::{Event, HostStream};
 use parser::wire::{Outcome, Protocols, TS_REQUEST_MAX, TsRequest, connection_request, ntlm_negotiate, ts_request};
@@ -56,6 +56,15 @@ pub async fn certificate(ask: &Ask, protocols: Option<Protocols>) -> Result<Cert
     });
     let _ = timeout_at(deadline, stream.shutdown()).await;
     facts.ok_or_else(|| "the host sent no certificate".to_owned())
+}
+
+/// A request that got TLS when it was made for this profile; `None` where TLS comes first.
+#[must_use]
+pub fn request_for_tls(profile: &HostProfile) -> Option<Protocols> {
+    profile.negotiation.iter().find_map(|(asked, answer)| match answer {
+        NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) if protocol.0 != 0 => *asked,
+        _ => None,
+    })
 }
 
 /// What `path` of a gateway answers to a request without credentials. 401 is what a healthy gateway says.

@@ -26,7 +26,9 @@ pub(crate) use cache::{HostView, Noticed};
 pub use prober::{Asker, Prober};
 pub(crate) use prober::{Probed, REVISED_WITHIN, Standing};
 
-use parser::profile::{Options, RecordedHello};
+use ask::{Ask, Progress};
+use parser::profile::{HostProfile, Options, RecordedHello};
+use parser::wire::TlsVersion;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,14 +39,26 @@ use std::time::Duration;
 pub fn over_the_wire() -> Asker {
     Arc::new(|question| {
         Box::pin(async move {
-            let Question { target, upstream, recorded, timeout, max_handshakes, within } = question;
+            let Question { target, upstream, asked_for, recorded, timeout, max_handshakes, within } = question;
             let host = upstream.rsplit_once(':').map_or(&*upstream, |(host, _)| host);
-            let server_name = ask::server_name(host.trim_start_matches('[').trim_end_matches(']'));
+            let configured = || ask::server_name(host.trim_start_matches('[').trim_end_matches(']'));
+            let server_name = asked_for.as_deref().and_then(ask::server_name).or_else(configured);
             let options = Options { tls_first: target.tls_first, server_name, max_handshakes };
             let ask = ask::Ask { address: target.address, options, timeout, within };
-            ask::probe(&ask, recorded.as_deref(), |_| ()).await
+            probe(&ask, recorded.as_deref(), |_| ()).await
         })
     })
+}
+
+/// Asks a host what it accepts, as [`ask::probe`] does, and looks inside where nothing in clear shows the certificate.
+pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, progress: impl FnMut(Progress)) -> HostProfile {
+    let mut profile = ask::probe(ask, recorded, progress).await;
+    let of_13 = profile.ability(TlsVersion::TLS13).is_some_and(|ability| ability.accepted());
+    if profile.certificate.is_none() && of_13 {
+        profile.certificate = inside::certificate(ask, inside::request_for_tls(&profile)).await.ok();
+        profile.handshakes = profile.handshakes.saturating_add(1);
+    }
+    profile
 }
 
 /// A host, and how it is spoken to.
@@ -95,6 +109,8 @@ pub struct Question {
     pub target: Target,
     /// `host:port` as configured: its name is the server name to ask for, if it is one.
     pub upstream: Arc<str>,
+    /// The name that the client asked for in its ClientHello: a host may have other answers for another one.
+    pub asked_for: Option<Box<str>>,
     /// A client's hello as recorded, to be replayed and then changed step by step.
     pub recorded: Option<Arc<RecordedHello>>,
     /// Longest wait for one answer, the connect included.

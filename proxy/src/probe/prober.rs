@@ -10,7 +10,7 @@ use config::{ProbeMode, Settings};
 use futures_util::future::BoxFuture;
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Outcome, needs_profile};
-use parser::profile::{Change, Completeness, HostProfile, RecordedHello, changes};
+use parser::profile::{Change, Completeness, HostProfile, changes};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -186,7 +186,8 @@ impl Prober {
         }
         let recorded = trigger::recorded(record, client_hello).map(Arc::new);
         let replayed = facts.filter(|_| recorded.is_some()).map(Hello::of);
-        let question = Self::question(&settings, target, &record.identity.upstream, recorded);
+        let asked_for = facts.and_then(|facts| facts.server_name.clone());
+        let question = Question { asked_for, recorded, ..Self::question(&settings, target, &record.identity.upstream) };
         let (cause, session) = (record.verdict.cause, record.identity.id);
         tracing::info!(%session, "asking {} ({}) what it accepts: a session ended in {cause}", target, question.upstream);
         let prober = Arc::clone(self);
@@ -216,7 +217,7 @@ impl Prober {
             hosts.begin(target, clock::now());
         }
         tracing::info!("asking {target} ({upstream}) what it accepts, as scheduled");
-        let question = Self::question(&settings, target, upstream, None);
+        let question = Self::question(&settings, target, upstream);
         self.probe(question, Reason::Schedule, None, None).await;
     }
 
@@ -264,14 +265,10 @@ impl Prober {
         self.lock().view()
     }
 
-    fn question(
-        settings: &config::Probe,
-        target: Target,
-        upstream: &Arc<str>,
-        recorded: Option<Arc<RecordedHello>>,
-    ) -> Question {
+    fn question(settings: &config::Probe, target: Target, upstream: &Arc<str>) -> Question {
         let (timeout, max_handshakes) = (settings.timeout, settings.max_handshakes);
-        Question { target, upstream: Arc::clone(upstream), recorded, timeout, max_handshakes, within: WITHIN }
+        let upstream = Arc::clone(upstream);
+        Question { target, upstream, asked_for: None, recorded: None, timeout, max_handshakes, within: WITHIN }
     }
 
     /// One probe that [`Hosts::begin`] has announced.

@@ -30,7 +30,16 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
             .message("The bridge does not trust the host: its certificate is not the one configured"),
         BridgeOutcome::LegFailed { leg, words, exhausted, alert } => {
             let failed = format!("TLS between the bridge and the {} failed: {words}.", leg.name());
-            leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed)
+            let finding = leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed);
+            // It refuses other hellos than the client's too, and not for their versions: perhaps it takes none.
+            let refuses = facts.reason == BridgeReason::Rescue
+                && *leg == Peer::Host
+                && alert.is_some_and(|alert| alert != AlertDescription::PROTOCOL_VERSION);
+            if refuses {
+                finding.rivals(&[Cause::CertPrivateKeyUnusable]).weakened(Confidence::Likely)
+            } else {
+                finding
+            }
         }
     };
     Some(finding.because(why(facts)))
@@ -81,6 +90,12 @@ fn leg_failed(leg: Peer, words: &str, beyond: Option<Option<AlertDescription>>) 
     }
 }
 
+/// It was the leg to the client that did not come up.
+pub(super) fn client_leg_failed(case: &Case<'_>) -> bool {
+    let outcome = case.timeline.bridge.as_deref().map(|facts| &facts.outcome);
+    matches!(outcome, Some(BridgeOutcome::LegFailed { leg: Peer::Client, .. }))
+}
+
 /// What a probe says of a host whose leg failed: has it anything that the modern leg speaks?
 pub(super) fn second_look(host: &Ability, first: Cause, most: Confidence) -> Option<Finding> {
     let modern = |suite: &CipherSuite| {
@@ -93,9 +108,6 @@ pub(super) fn second_look(host: &Ability, first: Cause, most: Confidence) -> Opt
         suite.map(|suite| format!("{version} with {suite}"))
     };
     let versions: Vec<String> = host.versions.iter().map(|(version, _)| version.to_string()).collect();
-    if versions.is_empty() {
-        return None;
-    }
     match host.versions.iter().find_map(common) {
         None => Some(
             Finding::new(Cause::BridgeNeedsLegacyBuild, most)
@@ -250,7 +262,6 @@ mod tests {
         let modern = able(TlsVersion::TLS12, 0xc02f);
         assert_eq!(look(&modern, Cause::BridgeLegFailed), None);
         assert_eq!(look(&modern, Cause::BridgeNeedsLegacyBuild), Some((Cause::BridgeLegFailed, false)));
-        assert_eq!(look(&Ability::default(), Cause::BridgeNeedsLegacyBuild), None);
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
         80 => Finding::likely(Cause::TlsAlertInternalError).rivals(&[Cause::CertPrivateKeyUnusable]),
         86 if hello.fallback_scsv() => Finding::likely(Cause::TlsNoCommonVersion)
             .because("The client retried with a lower version (TLS_FALLBACK_SCSV) than the host supports."),
+        112 => unrecognized_name(hello),
         _ => Finding::possible(Cause::TlsAlertOther).rivals(&[
             Cause::CertPrivateKeyUnusable,
             Cause::TlsInspectionMiddlebox,
@@ -86,6 +87,18 @@ pub(super) fn refused_by_alert(case: &Case<'_>) -> Option<Finding> {
             .because(format!("The host answered the ClientHello with alert {} after {wait}.", describe(alert)))
             .because_some(case.offer_sentence())
             .message(refusal(hello, alert)),
+    )
+}
+
+/// The host, or what stands before it, chooses by the name in the hello, and has none such.
+fn unrecognized_name(hello: &ClientHelloFacts) -> Finding {
+    let asked = match hello.server_name.as_deref() {
+        Some(name) => format!("The client asked for the name {name:?} (SNI)."),
+        None => "The client asked for no name (SNI).".to_owned(),
+    };
+    let finding = Finding::possible(Cause::TlsAlertOther).rivals(&[Cause::TlsInspectionMiddlebox, Cause::UnknownClose]);
+    finding.because(asked).first_do(
+        "Let the client connect by the name that the host, or the load balancer before it, has a certificate for; a name that leads there is not enough.",
     )
 }
 

@@ -19,14 +19,15 @@ const COMMON_BITS: u32 = Protocols::SSL.0 | Protocols::HYBRID.0 | Protocols::HYB
 /// RDP_NEG_FAILURE: the host says why. [MS-RDPBCGR] 2.2.1.2.2
 pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
     let Some(&Answer::Failure(code)) = case.answer() else { return None };
-    let (cause, side, meaning) = match code {
-        FailureCode(1) => (Cause::NegSslRequired, Side::Client, "it requires TLS"),
-        FailureCode(2) => (Cause::NegSslNotAllowed, Side::Host, "it is set to classic RDP security and refuses TLS"),
-        FailureCode(3) => (Cause::NegSslCertMissing, Side::Host, "it has no certificate it can use for TLS"),
-        FailureCode(4) => (Cause::NegInconsistent, Side::Both, "it finds the client's flags contradictory"),
-        FailureCode(5) => (Cause::NlaRequired, Side::Client, "it requires NLA"),
-        FailureCode(6) => (Cause::NegUserCertRequired, Side::Both, "it requires a client certificate"),
-        _ => (Cause::NegFailureOther, Side::Both, "the code is not a published one"),
+    let cause = Cause::from(code);
+    let (side, meaning) = match cause {
+        Cause::NegSslRequired => (Side::Client, "it requires TLS"),
+        Cause::NegSslNotAllowed => (Side::Host, "it is set to classic RDP security and refuses TLS"),
+        Cause::NegSslCertMissing => (Side::Host, "it has no certificate it can use for TLS"),
+        Cause::NegInconsistent => (Side::Both, "it finds the client's flags contradictory"),
+        Cause::NlaRequired => (Side::Client, "it requires NLA"),
+        Cause::NegUserCertRequired => (Side::Both, "it requires a client certificate"),
+        _ => (Side::Both, "the code is not a published one"),
     };
     let base = if cause == Cause::NegFailureOther {
         Finding::possible(cause).rivals(&[Cause::UnknownClose])

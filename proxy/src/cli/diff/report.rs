@@ -9,6 +9,7 @@ use parser::profile::{
     Ability, Completeness, Difference, Explanation, HostProfile, Meeting, Mismatch, Offer, WindowsVersion, compare,
     explain,
 };
+use rdpscope::probe::findings::{Finding, Severity, findings};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -71,16 +72,18 @@ impl Report {
         for (letter, asked, met) in
             [("A", &self.asked[0], &explanation.first), ("B", &self.asked[1], &explanation.second)]
         {
+            let host = Ability::of(&asked.profile).unwrap_or_default();
             let (style, words) = match met {
-                Ok(meeting) => (AnsiColor::Green.on_default(), format!("meets it: {}", meeting_words(*meeting))),
-                Err(mismatch) => (
+                None => (AnsiColor::Yellow.on_default(), format!("not known: {}", no_tls(asked).what)),
+                Some(Ok(meeting)) => (AnsiColor::Green.on_default(), format!("meets it: {}", meeting_words(*meeting))),
+                Some(Err(mismatch)) => (
                     AnsiColor::BrightRed.on_default(),
-                    format!("does not: {}", mismatch.sentence(offer, &Ability::from(&asked.profile), MOST_NAMES)),
+                    format!("does not: {}", mismatch.sentence(offer, &host, MOST_NAMES)),
                 ),
             };
             let _ = writeln!(out, "  {letter}  {style}{words}{style:#}");
         }
-        if explanation.first.is_ok() && explanation.second.is_ok() {
+        if [explanation.first, explanation.second].iter().all(|met| matches!(met, Some(Ok(_)))) {
             out.push_str("  Nothing in TLS keeps it out of either host; what differs below is not why.\n");
         }
         for difference in &explanation.because {
@@ -108,12 +111,13 @@ impl Report {
             "\n{BOLD}Windows versions that meet one and not the other{BOLD:#} (by their published defaults: a hint)"
         );
         for (row, explanation) in told {
-            let word = |met: &Result<Meeting, Mismatch>| match met {
-                Ok(meeting) => meeting_words(*meeting),
-                Err(mismatch) => format!("no common {}", words(*mismatch)),
+            let word = |met: Option<Result<Meeting, Mismatch>>| match met {
+                Some(Ok(meeting)) => meeting_words(meeting),
+                Some(Err(mismatch)) => format!("no common {}", words(mismatch)),
+                None => "not known".to_owned(),
             };
             let _ = writeln!(out, "  {} ({}, {})", row.name, row.id, row.status);
-            let _ = writeln!(out, "    A  {}\n    B  {}", word(&explanation.first), word(&explanation.second));
+            let _ = writeln!(out, "    A  {}\n    B  {}", word(explanation.first), word(explanation.second));
         }
     }
 
@@ -121,16 +125,20 @@ impl Report {
         let clients = WindowsVersion::all().iter().filter(|row| !row.server);
         let [first, second] = &self.asked;
         let explained = clients.map(|row| (row, explain(&row.offer(), row.newest(), &first.profile, &second.profile)));
-        explained.filter(|(_, explanation)| explanation.first.is_ok() != explanation.second.is_ok()).collect()
+        let tells_apart = |explanation: &Explanation| matches!((explanation.first, explanation.second), (Some(a), Some(b)) if a.is_ok() != b.is_ok());
+        explained.filter(|(_, explanation)| tells_apart(explanation)).collect()
     }
 
     /// The changes in words, for each host that the client does not meet.
     fn changes(&self, explanation: &Explanation) -> Vec<String> {
-        let neither = explanation.first.is_err() && explanation.second.is_err();
+        let neither = [explanation.first, explanation.second].iter().all(|met| matches!(met, Some(Err(_))));
         // With the hosts it is for.
         let mut told: Vec<(String, String)> = Vec::new();
         for ((asked, letter), changes) in self.asked.iter().zip(["A", "B"]).zip(&explanation.changes) {
-            let host = Ability::from(&asked.profile);
+            let Some(host) = Ability::of(&asked.profile) else {
+                told.push((letter.to_owned(), format!("Host {letter}: {}", plain(&no_tls(asked).remedy))));
+                continue;
+            };
             for change in changes {
                 let text = plain(&change.text(&host)).replacen("Host: ", &format!("Host {letter}: "), 1);
                 match told.iter_mut().find(|(_, other)| *other == text) {
@@ -149,14 +157,14 @@ impl Report {
     pub(super) fn json(&self) -> String {
         let [first, second] = &self.asked;
         let client = self.client.as_ref().map(|(client, offer, explanation)| {
-            let outcome = |asked: &Asked, met: &Result<Meeting, Mismatch>| met_json(met, offer, &asked.profile);
+            let outcome = |asked: &Asked, met| met_json(met, offer, asked);
             json!({
                 "name": client.title(),
                 "session": match client { Client::Recorded { session, .. } => Some(session), _ => None },
                 "windows": match client { Client::Windows(row) => Some(windows_json(row)), _ => None },
                 "capture": match client { Client::Captured(captured) => Some(captured_json(captured)), _ => None },
-                "first": outcome(first, &explanation.first),
-                "second": outcome(second, &explanation.second),
+                "first": outcome(first, explanation.first),
+                "second": outcome(second, explanation.second),
                 "because": explanation.because.iter().map(difference_json).collect::<Vec<_>>(),
                 "smallest_change": self.changes(explanation),
             })
@@ -165,8 +173,8 @@ impl Report {
             let offer = row.offer();
             json!({
                 "windows": windows_json(row),
-                "first": met_json(&explanation.first, &offer, &first.profile),
-                "second": met_json(&explanation.second, &offer, &second.profile),
+                "first": met_json(explanation.first, &offer, first),
+                "second": met_json(explanation.second, &offer, second),
             })
         });
         let document = json!({
@@ -179,6 +187,17 @@ impl Report {
         });
         format!("{document:#}\n")
     }
+}
+
+/// Why nobody gets as far as TLS at this host, and what to do about it.
+fn no_tls(asked: &Asked) -> Finding {
+    let worst = findings(&asked.profile, &asked.shown, &[], rdpscope::clock::now().unix_seconds()).into_iter().next();
+    worst.filter(|finding| finding.severity == Severity::Broken).unwrap_or_else(|| Finding {
+        severity: Severity::Broken,
+        what: "It takes no ClientHello".to_owned(),
+        remedy: format!("`rdpscope probe {}` shows what it answers", asked.shown),
+        cause: None,
+    })
 }
 
 fn host_json(asked: &Asked) -> Value {
@@ -200,21 +219,22 @@ fn windows_json(row: &WindowsVersion) -> Value {
     json!({ "id": row.id, "name": row.name, "status": row.status, "source": row.source, "note": row.note })
 }
 
-fn met_json(met: &Result<Meeting, Mismatch>, offer: &Offer, profile: &HostProfile) -> Value {
-    let host = Ability::from(profile);
+fn met_json(met: Option<Result<Meeting, Mismatch>>, offer: &Offer, asked: &Asked) -> Value {
+    let host = Ability::of(&asked.profile).unwrap_or_default();
     match met {
-        Ok(meeting) => json!({
+        None => json!({ "meets": null, "why": no_tls(asked).what }),
+        Some(Ok(meeting)) => json!({
             "meets": true,
             "version": meeting.version.name(),
             "cipher": meeting.suite.name(),
             "group": meeting.group.and_then(|group| group.name()),
         }),
-        Err(mismatch) => {
+        Some(Err(mismatch)) => {
             let missing = mismatch.missing(offer, &host);
             json!({
                 "meets": false,
                 "mismatch": mismatch.name(),
-                "cause": Cause::from(*mismatch).id(),
+                "cause": Cause::from(mismatch).id(),
                 "why": mismatch.sentence(offer, &host, MOST_NAMES),
                 "missing": { "client": missing.client, "host": missing.host },
             })
@@ -272,7 +292,8 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parser::profile::{Reaction, VersionAbility};
+    use parser::profile::{NegotiationAnswer, Reaction, VersionAbility};
+    use parser::session::Answer;
     use parser::wire::{AlertDescription, CipherSuite, TlsVersion};
 
     /// A host that accepts TLS 1.2 with this suite, and nothing older.
@@ -305,5 +326,19 @@ mod tests {
         }
         let alike = changes([0xc030, 0xc030]);
         assert_eq!((begins(&alike, "Client, for A and B: "), begins(&alike, "Client")), (1, 1), "{alike:#?}");
+    }
+    #[test]
+    fn a_host_without_a_certificate_is_not_given_a_version_to_allow() {
+        let failure = NegotiationAnswer::Answered(Answer::Failure(parser::wire::FailureCode(3)));
+        let negotiation = vec![(Some(parser::wire::Protocols(3)), failure)];
+        let dead =
+            Asked { shown: "rds08:3389".to_owned(), profile: HostProfile { negotiation, ..HostProfile::default() } };
+        let report = Report::new([dead, asked(0xc030)], Client::windows("win10_22h2").ok());
+        let text = report.text();
+        assert!(text.contains("not known: It refuses every request for TLS: SSL_CERT_NOT_ON_SERVER (3)"), "{text}");
+        assert!(text.contains("  - Host A: ") && !text.contains("Enable-TlsCipherSuite"), "{text}");
+        let document: Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(document["client"]["first"]["meets"], Value::Null, "{document:#}");
+        assert_eq!(document["client"]["second"]["meets"], true);
     }
 }

@@ -75,6 +75,8 @@ fn the_replay_of_one_client_is_no_evidence_for_another() {
     let ladder = |facts: Option<&ClientHelloFacts>| hosts.profile_for(host, facts).map(|p| p.ladder.len());
     assert_eq!(ladder(Some(&hello(517))), Some(1));
     assert_eq!(ladder(Some(&hello(1789))), Some(0));
+    let of_another_name = ClientHelloFacts { server_name: Some("rds08".into()), ..hello(517) };
+    assert_eq!(ladder(Some(&of_another_name)), Some(0));
     assert_eq!(ladder(None), Some(0));
 }
 

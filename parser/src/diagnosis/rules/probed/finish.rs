@@ -31,10 +31,7 @@ fn refused_choice(
     hello: &ClientHelloFacts,
     choice: &ServerHelloFacts,
 ) -> Option<Finding> {
-    let host = Ability::from(probed.profile);
-    if host.versions.is_empty() {
-        return None;
-    }
+    let host = Ability::of(probed.profile)?;
     let named = Offer::named(hello);
     // What the client wants in truth: newer than what it refused, where it named something newer.
     let newer: Vec<TlsVersion> = named.versions.iter().copied().filter(|v| *v > choice.version).collect();

@@ -6,7 +6,7 @@ use super::{Probed, words};
 use crate::diagnosis::{Cause, Confidence, Side, Verdict};
 use crate::profile::{Ability, LadderChange, Meeting, Mismatch, Offer, Reaction, meet, smallest_changes};
 use crate::session::{ClientHelloFacts, Peer};
-use crate::wire::TlsVersion;
+use crate::wire::{AlertDescription, TlsVersion};
 
 /// What the probe refutes when the host takes this hello, or one like it.
 const REFUTED: &[Cause] = &[
@@ -30,15 +30,12 @@ pub(super) fn second_look(probed: &Probed<'_>, first: &Verdict) -> Option<Findin
     if is_silence(first.cause) {
         return unanswered(probed, first, hello);
     }
-    let (offer, host) = (Offer::from(hello), Ability::from(probed.profile));
+    if probed.replayed().is_some_and(Reaction::accepted) {
+        let how = "The host takes this very hello when it is sent again: client and host have all they need in common.";
+        return Some(refuted(probed, first, how.to_owned()));
+    }
+    let (offer, host) = (Offer::from(hello), Ability::of(probed.profile)?);
     match (meet(&offer, &host), probed.replayed()) {
-        (_, Some(replayed)) if replayed.accepted() => {
-            let how =
-                "The host takes this very hello when it is sent again: client and host have all they need in common.";
-            Some(refuted(probed, first, how.to_owned()))
-        }
-        // Nothing known of its versions, so nothing to hold the offer against.
-        (Err(Mismatch::Version), _) if host.versions.is_empty() => None,
         (Err(mismatch), _) => {
             // What a hello offers only by form is no lack of the host.
             let named = Offer::named(hello);
@@ -63,6 +60,10 @@ fn nothing_accepted(probed: &Probed<'_>, first: &Verdict) -> Option<Finding> {
     if all(|reaction| matches!(reaction, Reaction::NotTls | Reaction::Silence)) {
         return None;
     }
+    // It minds the name that it is asked for, and neither the offer nor its own key.
+    if probed.reactions().any(|reaction| *reaction == Reaction::Alert(AlertDescription::UNRECOGNIZED_NAME)) {
+        return None;
+    }
     // A front that only answers the negotiation closes on every hello too, and without a word.
     let said = |reaction: &Reaction| matches!(reaction, Reaction::ClearDisconnect | Reaction::Alert(_));
     if first.cause == Cause::HostClosedAfterCc && !probed.reactions().any(said) {
@@ -73,7 +74,11 @@ fn nothing_accepted(probed: &Probed<'_>, first: &Verdict) -> Option<Finding> {
     let finding = Finding::new(Cause::CertPrivateKeyUnusable, if count > 1 { Confidence::Likely } else { Confidence::Possible })
         .side(Side::Host)
         .because(format!("The host refused every one of {count} different hellos: it is not this client's offer."))
-        .rivals_if(first.cause != Cause::TlsServerRefusedHelloSilently, &[first.cause])
+        // The probe has asked with all that any build speaks.
+        .rivals_if(
+            !matches!(first.cause, Cause::TlsServerRefusedHelloSilently | Cause::BridgeNeedsLegacyBuild),
+            &[first.cause],
+        )
         .rivals_if(clear, &[Cause::TlsNoCommonCipher])
         .rivals_if(reset, &[Cause::RstByMiddlebox])
         .rivals_if(probed.case.alert_from(Peer::Host).is_some(), &[Cause::TlsInspectionMiddlebox])

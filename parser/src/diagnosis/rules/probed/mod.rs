@@ -67,6 +67,10 @@ pub(in super::super) fn judge(timeline: &Timeline, profile: &HostProfile) -> Ver
     if first.outcome() != Outcome::Failure || !is_open(first.cause, first.phase) {
         return first;
     }
+    // It has taken this client's hello: a profile in which it takes none is of another time, or of another name.
+    if timeline.server_hello.is_some() && Ability::of(profile).is_none() {
+        return first;
+    }
     // TLS 1.3 hides the certificate; the probe saw it in an older version.
     let hidden = timeline.certificate.is_none() && timeline.server_hello.is_some() && profile.certificate.is_some();
     let filled =
@@ -76,12 +80,21 @@ pub(in super::super) fn judge(timeline: &Timeline, profile: &HostProfile) -> Ver
     let first = if hidden { super::judge(case.timeline) } else { first };
     let finding = match case.server_hello() {
         _ if matches!(first.cause, Cause::BridgeLegFailed | Cause::BridgeNeedsLegacyBuild) => {
-            super::bridge::second_look(&Ability::from(profile), first.cause, probed.most())
+            of_bridge(&probed, &first)
         }
         None => hello::second_look(&probed, &first),
         Some(choice) => finish::second_look(&probed, &first, choice),
     };
     probed.verdict(first, finding.map(|finding| super::gateway::in_its_place(&case, finding)))
+}
+
+/// A bridge whose leg to the host, as far as this build could have one, did not come up.
+fn of_bridge(probed: &Probed<'_>, first: &Verdict) -> Option<Finding> {
+    match Ability::of(probed.profile) {
+        Some(host) => super::bridge::second_look(&host, first.cause, probed.most()),
+        None if super::bridge::client_leg_failed(probed.case) => None,
+        None => hello::second_look(probed, first),
+    }
 }
 
 /// A connection and the profile of its host.

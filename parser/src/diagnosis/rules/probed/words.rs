@@ -20,7 +20,7 @@ pub(super) fn probe(probed: &Probed<'_>) -> String {
         Completeness::Partial(why) => format!("incomplete: {why}"),
         Completeness::Unreachable(why) => format!("nothing learned: {why}"),
     };
-    let accepted = Ability::from(profile).versions;
+    let accepted = Ability::of(profile).map(|host| host.versions).unwrap_or_default();
     let found = match accepted.as_slice() {
         [] if probed.reactions().next().is_none() => "no ClientHello could be sent".to_owned(),
         [] if probed.reactions().any(Reaction::accepted) => "some hello is accepted".to_owned(),
