@@ -116,19 +116,22 @@ async fn a_host_that_is_whole_again_is_left_to_its_clients() {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bridge-whole-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let log = directory.join("events.jsonl");
-    let settings = settings(address, bridged(BridgeMode::Auto, identity.pin()));
+    let with_bridge = settings(address, bridged(BridgeMode::Auto, identity.pin()));
+    let without =
+        Listener { name: "plain".to_owned(), bridge: config::Bridge::default(), ..with_bridge.listeners[0].clone() };
     let settings = Settings {
+        listeners: vec![with_bridge.listeners[0].clone(), without],
         probe: Probe { mode: ProbeMode::OnFailure, ..Probe::default() },
         events: Events { path: EventPath::File(log.clone()), user_names: UserNames::Drop, live: false },
-        ..settings
+        ..with_bridge
     };
     let proxy =
         Proxy::start(settings.clone(), Observer::start(&settings).expect("an observer")).await.expect("a start");
-    let front = proxy.address("front").await.expect("listening");
-    connect(front, TLS12).await.expect_err("the host takes no hello");
+    let [front, plain] = [proxy.address("front").await, proxy.address("plain").await].map(|at| at.expect("listening"));
+    connect(plain, TLS12).await.expect_err("the host takes no hello");
     let events = wait_for(&log, |events| events.iter().any(|event| event["event"]["action"] == "verdict")).await;
     let told = events.iter().rfind(|event| event["event"]["action"] == "verdict").expect("a verdict");
-    assert_eq!(told["event"]["code"], "cert_private_key_unusable", "no other build would help: {told:#}");
+    assert_eq!(told["event"]["code"], "cert_private_key_unusable", "{told:#}");
 
     broken.store(false, SeqCst);
     // One connection may have been taken as the broken host's: its turn had begun.

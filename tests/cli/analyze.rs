@@ -298,7 +298,9 @@ fn analyze_of_a_pipe_that_its_writer_keeps_open_ends_at_the_second_interrupt() {
     };
     assert!(catches(), "the first one is to be outlived");
     interrupt(&child);
+    let begun = std::time::Instant::now();
     while catches() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "the first one was not taken");
         std::thread::yield_now();
     }
     interrupt(&child);

@@ -1,6 +1,6 @@
 //! `rdpscope probe` as a person and a script meet it.
 
-use crate::host::{Host, find, peers_wanted};
+use crate::host::{Host, certificate, find, peers_wanted};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -107,6 +107,24 @@ fn a_gateway_is_asked_over_http_too() {
     let address = without.address.to_string();
     let output = rdpscope(&["probe", "--gateway", &address]);
     assert_eq!(output.status.code(), Some(1), "an RDP host is no gateway");
+}
+
+#[test]
+fn a_host_that_minds_the_name_is_asked_by_another_one() {
+    if !peers_wanted() {
+        return;
+    }
+    let pair = ["crt", "key"].map(|kind| certificate("rsa", kind).display().to_string());
+    let minds = ["-servername", "gw.lab.test", "-servername_fatal", "-cert2", &pair[0], "-key2", &pair[1]];
+    let (_host, port) = Host::bare_openssl("rsa", &minds);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let other = text(address, &["--gateway", "--sni", "rds08.lab.test"]);
+    assert!(other.contains("no ClientHello that asks for rds08.lab.test: unrecognized_name (112)"), "{other}");
+    assert!(!other.contains("private key"), "{other}");
+    let its_own = text(address, &["--gateway", "--sni", "gw.lab.test"]);
+    assert!(!its_own.contains("unrecognized_name") && its_own.contains("TLS 1.3"), "{its_own}");
+    let no_name = rdpscope(&["probe", &address.to_string(), "--sni", "10.0.0.7"]);
+    assert_eq!(no_name.status.code(), Some(2), "an address is no name");
 }
 
 /// A gateway's web server: every request gets this head.

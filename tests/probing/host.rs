@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub(crate) const NAME: &str = "rds01.example.net";
+const NAME: &str = "rds01.example.net";
 
 /// What a side speaks: versions, and a part of the name of each suite up to TLS 1.2 that is allowed.
 #[derive(Clone, Copy)]

@@ -62,7 +62,7 @@ pub struct HostProfile {
     pub refused_groups: Vec<NamedGroup>,
     /// Signature schemes with which the host signs, in the order they were found.
     pub signature_schemes: Vec<SignatureScheme>,
-    /// The certificate, when a version up to TLS 1.2 shows it in clear.
+    /// The certificate: what a version up to TLS 1.2 shows in clear, or, of a host that has TLS 1.3 alone, what is inside.
     pub certificate: Option<CertificateFacts>,
     /// The certificate of another key type, when the host has two.
     pub second_certificate: Option<CertificateFacts>,

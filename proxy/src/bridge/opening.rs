@@ -42,6 +42,7 @@ pub(super) struct Legs {
 }
 
 const BOTH: PerPeer<bool> = PerPeer { client: true, host: true };
+
 pub(super) struct Opening<'a> {
     bridge: &'a Bridge,
     shown: Arc<Shown>,

@@ -14,6 +14,7 @@ use rdpscope::analyze::source::{CaptureError, Source};
 use rdpscope::record::Names;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tally::Tally;
@@ -93,6 +94,12 @@ enum Users {
     Drop,
 }
 
+/// Behind `path` is a pipe or a socket, whose writer gets the terminal's Ctrl-C too.
+fn is_written_by_another(path: &Path) -> bool {
+    let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo() || found.file_type().is_socket())
+}
+
 /// Why nothing more is written.
 type Written = io::Result<()>;
 
@@ -128,7 +135,7 @@ impl Analyze {
     /// Reads one file and prints what it holds. `false`: the connection that was asked for is not there.
     fn file(&self, path: &Path, names: &Names) -> io::Result<Result<bool, CaptureError>> {
         let own = if path.is_file() { own::recorded(path) } else { Ok(None) };
-        if !path.is_file() {
+        if self.files.len() == 1 && is_written_by_another(path) {
             // Ctrl-C is for who writes into the pipe: what came through is told, table and all. Where the system does not
             // grant that, it ends this as well, as it does with a file.
             let _ = rdpscope::sys::outlive_one_interrupt();

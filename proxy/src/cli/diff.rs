@@ -80,6 +80,8 @@ pub(super) struct Diff {
 
 /// One of the two.
 struct Asked {
+    /// As it was typed, without the port.
+    host: String,
     /// `host:port`.
     shown: String,
     profile: HostProfile,
@@ -154,7 +156,7 @@ impl Diff {
             }
         }
         profile.tls_first = self.gateway;
-        Asked { shown, profile }
+        Asked { host: upstream.host.clone(), shown, profile }
     }
 }
 

@@ -93,6 +93,9 @@ impl Probe {
             Ok(upstream) => upstream,
             Err(why) => return failure(BAD_USAGE, why),
         };
+        if let Some(name) = self.sni.as_deref().filter(|name| ask::server_name(name).is_none()) {
+            return failure(BAD_USAGE, format_args!("--sni takes a DNS name, as TLS does: {name:?} is none"));
+        }
         let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(code) => return code,

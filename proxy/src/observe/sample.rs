@@ -13,7 +13,8 @@ pub(crate) struct Sampler {
 impl Sampler {
     /// `Some` when this one may be told, as `most` may each second, with how many were not since the last that was.
     pub(crate) fn admit(&mut self, now: Timestamp, most: u32) -> Option<u64> {
-        if now.unix_seconds() != self.second {
+        // Ends are told by when they were, other things by the clock: a time before this second is of it.
+        if now.unix_seconds() > self.second {
             self.second = now.unix_seconds();
             self.told = 0;
         }
@@ -54,6 +55,13 @@ mod tests {
         assert_eq!(told, 10);
         assert_eq!(sampler.admit(Timestamp(6_000_000_000), 10), Some(15));
         assert_eq!(sampler.admit(Timestamp(6_000_000_001), 10), Some(0));
+    }
+
+    #[test]
+    fn a_time_of_before_begins_no_second_of_its_own() {
+        let mut sampler = Sampler::default();
+        let told = [6, 5, 6, 5].map(|second| sampler.admit(Timestamp(second * 1_000_000_000), 1));
+        assert_eq!(told, [Some(0), None, None, None]);
     }
 
     #[test]

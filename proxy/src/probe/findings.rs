@@ -1,5 +1,6 @@
 //! What is wrong with a host, judged by its profile alone: worst first, each with what to do about it.
 
+use super::ask::server_name;
 use super::inside::HttpAnswer;
 use parser::diagnosis::Cause;
 use parser::profile::{Completeness, HostProfile, NegotiationAnswer, Reaction};
@@ -138,8 +139,12 @@ fn versions(profile: &HostProfile, host: &str, all: &mut Vec<Finding>) {
     if profile.refuses_every_hello() && profile.versions.iter().any(|ability| ability.reaction == nameless) {
         all.push(finding(
             Severity::Broken,
-            format!("It takes no ClientHello that asks for this name (asked as {host}): unrecognized_name (112)"),
-            "Ask with the name that its users ask for: `--sni NAME`. It, or what stands before it, chooses by that name",
+            match server_name(host) {
+                Some(name) => format!("It takes no ClientHello that asks for {name}: unrecognized_name (112)"),
+                None => "It takes no ClientHello that asks for no name: unrecognized_name (112)".to_owned(),
+            },
+            "`rdpscope probe HOST --sni NAME` asks with the name that its users ask for: it, or what stands before it, \
+             chooses by that name",
             Some(Cause::TlsAlertOther),
         ));
         return;

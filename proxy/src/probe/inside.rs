@@ -48,13 +48,13 @@ pub struct HttpAnswer {
 /// Why there is none, in words.
 pub async fn certificate(ask: &Ask, protocols: Option<Protocols>) -> Result<CertificateFacts, String> {
     let deadline = Instant::now() + ask.timeout;
-    let mut stream = handshake(ask, protocols, deadline).await?;
+    let stream = handshake(ask, protocols, deadline).await?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let facts = chain.first().map(|leaf| CertificateFacts {
         chain_length: u8::try_from(chain.len()).unwrap_or(u8::MAX),
         ..CertificateFacts::from_der(leaf)
     });
-    let _ = timeout_at(deadline, stream.shutdown()).await;
+    end(stream, deadline).await;
     facts.ok_or_else(|| "the host sent no certificate".to_owned())
 }
 
@@ -111,13 +111,17 @@ pub async fn credssp(ask: &Ask) -> Result<(CredsspFacts, Timestamp), String> {
     let mut stream = tls(ask, socket, deadline).await?;
     let facts = introduction(&mut stream, deadline).await.map(|facts| (facts, clock::now()));
 
+    end(stream, deadline).await;
+    facts
+}
+
+/// Closes in order: bytes that nobody read, such as the tickets of TLS 1.3, would turn the close into a reset.
+async fn end(mut stream: TlsStream<TcpStream>, deadline: Instant) {
     let until = deadline.min(Instant::now() + LINGER);
     if let Ok(Ok(())) = timeout_at(until, stream.shutdown()).await {
-        // Bytes that nobody read would turn the close into a reset.
         let mut rest = AsyncReadExt::take(stream, TS_REQUEST_MAX as u64);
         let _ = timeout_at(until, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
-    facts
 }
 
 async fn introduction(stream: &mut TlsStream<TcpStream>, deadline: Instant) -> Result<CredsspFacts, String> {

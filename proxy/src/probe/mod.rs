@@ -32,17 +32,16 @@ use parser::wire::TlsVersion;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Asks hosts by connecting to them.
 #[must_use]
 pub fn over_the_wire() -> Asker {
     Arc::new(|question| {
         Box::pin(async move {
-            let Question { target, upstream, asked_for, recorded, timeout, max_handshakes, within } = question;
+            let Question { target, upstream, recorded, timeout, max_handshakes, within } = question;
             let host = upstream.rsplit_once(':').map_or(&*upstream, |(host, _)| host);
-            let configured = || ask::server_name(host.trim_start_matches('[').trim_end_matches(']'));
-            let server_name = asked_for.as_deref().and_then(ask::server_name).or_else(configured);
+            let server_name = ask::server_name(host.trim_start_matches('[').trim_end_matches(']'));
             let options = Options { tls_first: target.tls_first, server_name, max_handshakes };
             let ask = ask::Ask { address: target.address, options, timeout, within };
             probe(&ask, recorded.as_deref(), |_| ()).await
@@ -52,11 +51,16 @@ pub fn over_the_wire() -> Asker {
 
 /// Asks a host what it accepts, as [`ask::probe`] does, and looks inside where nothing in clear shows the certificate.
 pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, progress: impl FnMut(Progress)) -> HostProfile {
+    let begun = Instant::now();
     let mut profile = ask::probe(ask, recorded, progress).await;
     let of_13 = profile.ability(TlsVersion::TLS13).is_some_and(|ability| ability.accepted());
-    if profile.certificate.is_none() && of_13 {
-        profile.certificate = inside::certificate(ask, inside::request_for_tls(&profile)).await.ok();
-        profile.handshakes = profile.handshakes.saturating_add(1);
+    let left = ask.within.saturating_sub(begun.elapsed());
+    let may = !left.is_zero() && profile.handshakes < ask.options.max_handshakes;
+    if profile.certificate.is_none() && of_13 && may {
+        // What is known by now is not to be lost for it.
+        let ask = Ask { timeout: ask.timeout.min(left), ..ask.clone() };
+        profile.certificate = inside::certificate(&ask, inside::request_for_tls(&profile)).await.ok();
+        profile.handshakes += 1;
     }
     profile
 }
@@ -109,8 +113,6 @@ pub struct Question {
     pub target: Target,
     /// `host:port` as configured: its name is the server name to ask for, if it is one.
     pub upstream: Arc<str>,
-    /// The name that the client asked for in its ClientHello: a host may have other answers for another one.
-    pub asked_for: Option<Box<str>>,
     /// A client's hello as recorded, to be replayed and then changed step by step.
     pub recorded: Option<Arc<RecordedHello>>,
     /// Longest wait for one answer, the connect included.

@@ -186,8 +186,7 @@ impl Prober {
         }
         let recorded = trigger::recorded(record, client_hello).map(Arc::new);
         let replayed = facts.filter(|_| recorded.is_some()).map(Hello::of);
-        let asked_for = facts.and_then(|facts| facts.server_name.clone());
-        let question = Question { asked_for, recorded, ..Self::question(&settings, target, &record.identity.upstream) };
+        let question = Question { recorded, ..Self::question(&settings, target, &record.identity.upstream) };
         let (cause, session) = (record.verdict.cause, record.identity.id);
         tracing::info!(%session, "asking {} ({}) what it accepts: a session ended in {cause}", target, question.upstream);
         let prober = Arc::clone(self);
@@ -268,7 +267,7 @@ impl Prober {
     fn question(settings: &config::Probe, target: Target, upstream: &Arc<str>) -> Question {
         let (timeout, max_handshakes) = (settings.timeout, settings.max_handshakes);
         let upstream = Arc::clone(upstream);
-        Question { target, upstream, asked_for: None, recorded: None, timeout, max_handshakes, within: WITHIN }
+        Question { target, upstream, recorded: None, timeout, max_handshakes, within: WITHIN }
     }
 
     /// One probe that [`Hosts::begin`] has announced.

@@ -30,16 +30,7 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
             .message("The bridge does not trust the host: its certificate is not the one configured"),
         BridgeOutcome::LegFailed { leg, words, exhausted, alert } => {
             let failed = format!("TLS between the bridge and the {} failed: {words}.", leg.name());
-            let finding = leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed);
-            // It refuses other hellos than the client's too, and not for their versions: perhaps it takes none.
-            let refuses = facts.reason == BridgeReason::Rescue
-                && *leg == Peer::Host
-                && alert.is_some_and(|alert| alert != AlertDescription::PROTOCOL_VERSION);
-            if refuses {
-                finding.rivals(&[Cause::CertPrivateKeyUnusable]).weakened(Confidence::Likely)
-            } else {
-                finding
-            }
+            leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed)
         }
     };
     Some(finding.because(why(facts)))

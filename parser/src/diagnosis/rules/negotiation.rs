@@ -51,7 +51,7 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
 const AT_THE_HOST: [&str; 4] = [
     "Read the host's System and TerminalServices-RemoteConnectionManager > Operational logs at this second: they say why it did not take what was offered.",
     r#"On the host, see that its settings do not contradict each other: GPO Remote Desktop Services > Security > "Require use of specific security layer" = SSL (or Negotiate), never RDP, where NLA is required; without a GPO `HKLM\SYSTEM\CurrentControlSet\Control\Terminal Server\WinStations\RDP-Tcp` SecurityLayer 2 with UserAuthentication 1. xrdp: `security_layer=negotiate`."#,
-    r"See that the host's CredSSP and TLS were not taken away by hardening: `HKLM\SYSTEM\CurrentControlSet\Control\Lsa` Security Packages with tspkg, `HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders` SecurityProviders with credssp.dll; reboot after a change.",
+    r"See that the host's CredSSP was not taken away by hardening: `HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders` SecurityProviders holds credssp.dll; reboot after a change.",
     "If a balancer or port guard stands in front of the host, connect past it: it may answer in the host's place, or change the request.",
 ];
 

@@ -60,6 +60,8 @@ pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
     }
     let first = foreign(&case.timeline.first_bytes);
     if let Some(version) = proxy_header(&case.timeline.first_bytes) {
+        // An RDP host takes it for no RDP and says nothing; another balancer may be there to read it.
+        let read = case.timeline.traffic.host.bytes > 0;
         return Some(
             Finding::proven(Cause::NotRdp)
                 .side(Side::Client)
@@ -67,12 +69,10 @@ pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
                 .because(format!("The client's first bytes are {first}: a PROXY protocol header of version {version}."))
                 .because_some(answered(case))
                 .because(case.volume())
-                .instead_do(&[
-                    "Switch the PROXY protocol off where this client, a load balancer, connects to this port: HAProxy without `send-proxy` and `send-proxy-v2`, nginx with `proxy_protocol off;`, an AWS target group with `proxy_protocol_v2.enabled=false`.",
-                    "Nobody here reads the header: this proxy passes it on, and an RDP host takes it for no RDP. Behind such a balancer every client has the balancer's address.",
-                ])
+                .instead_do(if read { &HEADER_READ } else { &HEADER_UNREAD })
                 .message(format!(
-                    "Client sent a PROXY protocol header (version {version}) before any RDP: a load balancer with send-proxy, which no RDP host understands"
+                    "Client sent a PROXY protocol header (version {version}) before any RDP, as a load balancer with send-proxy does{}",
+                    if read { "; the host answered" } else { ", and the host did not answer" }
                 )),
         );
     }
@@ -100,6 +100,17 @@ pub(super) fn client_not_rdp(case: &Case<'_>) -> Option<Finding> {
             .message(format!("Client does not speak RDP: its first bytes are {first}")),
     )
 }
+
+/// What to do about a PROXY header that nobody behind us reads.
+const HEADER_UNREAD: [&str; 2] = [
+    "Switch the PROXY protocol off where this client, a load balancer, connects to this port: HAProxy without `send-proxy` and `send-proxy-v2`, nginx with `proxy_protocol off;`, an AWS target group with `proxy_protocol_v2.enabled=false`.",
+    "This proxy reads no such header and passes it on. Behind such a balancer every client has the balancer's address.",
+];
+
+/// The same where the host answered.
+const HEADER_READ: [&str; 1] = [
+    "Nothing, if the host, or what stands before it, is there to read the header; what comes behind it is not followed here. Else switch it off at the load balancer.",
+];
 
 /// The version of the PROXY protocol header that begins here. The PROXY protocol, 2.1 and 2.2
 fn proxy_header(first_bytes: &[u8]) -> Option<u8> {

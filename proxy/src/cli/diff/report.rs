@@ -191,7 +191,7 @@ impl Report {
 
 /// Why nobody gets as far as TLS at this host, and what to do about it.
 fn no_tls(asked: &Asked) -> Finding {
-    let worst = findings(&asked.profile, &asked.shown, &[], rdpscope::clock::now().unix_seconds()).into_iter().next();
+    let worst = findings(&asked.profile, &asked.host, &[], rdpscope::clock::now().unix_seconds()).into_iter().next();
     worst.filter(|finding| finding.severity == Severity::Broken).unwrap_or_else(|| Finding {
         severity: Severity::Broken,
         what: "It takes no ClientHello".to_owned(),
@@ -304,7 +304,11 @@ mod tests {
         let ability =
             |version, reaction, suites| VersionAbility { version, reaction, suites, host_order: true, complete: true };
         let versions = vec![ability(version, reaction, vec![suite]), ability(TlsVersion::TLS10, refused, Vec::new())];
-        Asked { shown: "rds07:3389".to_owned(), profile: HostProfile { versions, ..HostProfile::default() } }
+        Asked {
+            host: "rds07".to_owned(),
+            shown: "rds07:3389".to_owned(),
+            profile: HostProfile { versions, ..HostProfile::default() },
+        }
     }
 
     #[test]
@@ -327,12 +331,16 @@ mod tests {
         let alike = changes([0xc030, 0xc030]);
         assert_eq!((begins(&alike, "Client, for A and B: "), begins(&alike, "Client")), (1, 1), "{alike:#?}");
     }
+
     #[test]
     fn a_host_without_a_certificate_is_not_given_a_version_to_allow() {
         let failure = NegotiationAnswer::Answered(Answer::Failure(parser::wire::FailureCode(3)));
         let negotiation = vec![(Some(parser::wire::Protocols(3)), failure)];
-        let dead =
-            Asked { shown: "rds08:3389".to_owned(), profile: HostProfile { negotiation, ..HostProfile::default() } };
+        let dead = Asked {
+            host: "rds08".to_owned(),
+            shown: "rds08:3389".to_owned(),
+            profile: HostProfile { negotiation, ..HostProfile::default() },
+        };
         let report = Report::new([dead, asked(0xc030)], Client::windows("win10_22h2").ok());
         let text = report.text();
         assert!(text.contains("not known: It refuses every request for TLS: SSL_CERT_NOT_ON_SERVER (3)"), "{text}");

@@ -71,7 +71,7 @@ pub(in super::super) fn judge(timeline: &Timeline, profile: &HostProfile) -> Ver
     if timeline.server_hello.is_some() && Ability::of(profile).is_none() {
         return first;
     }
-    // TLS 1.3 hides the certificate; the probe saw it in an older version.
+    // TLS 1.3 hides the certificate; the probe saw it in an older version, or inside.
     let hidden = timeline.certificate.is_none() && timeline.server_hello.is_some() && profile.certificate.is_some();
     let filled =
         hidden.then(|| Timeline { certificate: profile.certificate.clone().map(Box::new), ..timeline.clone() });
