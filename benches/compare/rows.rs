@@ -160,9 +160,10 @@ pub(crate) const ALL: &[Row] = &[
         unit: GIGABYTE,
         bounds: &[cost(HaproxySplice1m, 1.00, 0.90)],
     },
-    thresholds("splice-from-frames", Work::Frames(200), "µs/frame"),
-    thresholds("splice-from-bulk-1", Work::Bulk(1), GIGABYTE),
-    thresholds("splice-from-bulk-8", Work::Bulk(8), GIGABYTE),
+    thresholds("splice-from-frames", Work::Frames(200), Layout::Same, "µs/frame"),
+    thresholds("splice-from-bulk-1", Work::Bulk(1), Layout::Same, GIGABYTE),
+    thresholds("splice-from-bulk-8", Work::Bulk(8), Layout::Same, GIGABYTE),
+    thresholds("splice-from-two-connections", Work::Connections, Layout::Two, CONNECTION),
     diagnosis("diagnosis-connections", Work::Connections, CONNECTION, &[cost(SameOff, 1.08, 1.05)]),
     diagnosis("diagnosis-bulk-1", Work::Bulk(1), GIGABYTE, &[cost(SameOff, 1.01, 1.005)]),
     diagnosis("diagnosis-frames", Work::Frames(200), "µs/frame", &[cost(SameOff, 1.01, 1.005)]),
@@ -170,12 +171,12 @@ pub(crate) const ALL: &[Row] = &[
 ];
 
 /// From how many waiting bytes on a pipe is taken: the same binary with one and another. Nothing is promised of it.
-const fn thresholds(name: &'static str, work: Work, unit: &'static str) -> Row {
+const fn thresholds(name: &'static str, work: Work, layout: Layout, unit: &'static str) -> Row {
     const OTHERS: &[Target] =
         &[SpliceFrom(4_096), SpliceFrom(16_384), SpliceFrom(32_768), SpliceFrom(65_536), SpliceFrom(usize::MAX)];
     const BOUNDS: &[Bound] =
         &[compared(OTHERS[0]), compared(OTHERS[1]), compared(OTHERS[2]), compared(OTHERS[3]), compared(OTHERS[4])];
-    Row { name, work, layout: Layout::Same, ours: SpliceFrom(8_192), others: OTHERS, unit, bounds: BOUNDS }
+    Row { name, work, layout, ours: SpliceFrom(8_192), others: OTHERS, unit, bounds: BOUNDS }
 }
 
 /// The same binary with its diagnosis on and off.
