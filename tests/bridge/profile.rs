@@ -7,7 +7,7 @@ use rdpscope::observe::Observer;
 use rdpscope::run::Proxy;
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -33,16 +33,7 @@ async fn a_pair_that_a_probe_shows_to_have_nothing_in_common_is_bridged_before_t
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bridge-profile-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let log = directory.join("events.jsonl");
-    let with_bridge = settings(address, bridged(BridgeMode::Auto, identity.pin()));
-    let without =
-        Listener { name: "plain".to_owned(), bridge: config::Bridge::default(), ..with_bridge.listeners[0].clone() };
-    let settings = Settings {
-        listeners: vec![with_bridge.listeners[0].clone(), without],
-        probe: Probe { mode: ProbeMode::OnFailure, ..Probe::default() },
-        events: Events { path: EventPath::File(log.clone()), user_names: UserNames::Drop, live: false },
-        admin: Some(Admin { listen: "127.0.0.1:0".parse().expect("an address") }),
-        ..with_bridge
-    };
+    let settings = asking(address, &identity, &log);
     let observer = Observer::start(&settings).expect("an observer");
     let proxy = Proxy::start(settings, observer).await.expect("a start");
     let [front, plain] = [proxy.address("front").await, proxy.address("plain").await].map(|at| at.expect("listening"));
@@ -116,17 +107,9 @@ async fn a_host_that_is_whole_again_is_left_to_its_clients() {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bridge-whole-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let log = directory.join("events.jsonl");
-    let with_bridge = settings(address, bridged(BridgeMode::Auto, identity.pin()));
-    let without =
-        Listener { name: "plain".to_owned(), bridge: config::Bridge::default(), ..with_bridge.listeners[0].clone() };
-    let settings = Settings {
-        listeners: vec![with_bridge.listeners[0].clone(), without],
-        probe: Probe { mode: ProbeMode::OnFailure, ..Probe::default() },
-        events: Events { path: EventPath::File(log.clone()), user_names: UserNames::Drop, live: false },
-        ..with_bridge
-    };
-    let proxy =
-        Proxy::start(settings.clone(), Observer::start(&settings).expect("an observer")).await.expect("a start");
+    let settings = asking(address, &identity, &log);
+    let observer = Observer::start(&settings).expect("an observer");
+    let proxy = Proxy::start(settings, observer).await.expect("a start");
     let [front, plain] = [proxy.address("front").await, proxy.address("plain").await].map(|at| at.expect("listening"));
     connect(plain, TLS12).await.expect_err("the host takes no hello");
     let events = wait_for(&log, |events| events.iter().any(|event| event["event"]["action"] == "verdict")).await;
@@ -147,13 +130,27 @@ async fn a_host_that_is_whole_again_is_left_to_its_clients() {
     std::fs::remove_dir_all(directory).expect("removed");
 }
 
+/// A listener with a bridge and one without, before the same host, which is asked after failures.
+fn asking(host: SocketAddr, identity: &Identity, log: &Path) -> Settings {
+    let with_bridge = settings(host, bridged(BridgeMode::Auto, identity.pin()));
+    let without =
+        Listener { name: "plain".to_owned(), bridge: config::Bridge::default(), ..with_bridge.listeners[0].clone() };
+    Settings {
+        listeners: vec![with_bridge.listeners[0].clone(), without],
+        probe: Probe { mode: ProbeMode::OnFailure, ..Probe::default() },
+        events: Events { path: EventPath::File(log.to_owned()), user_names: UserNames::Drop, live: false },
+        admin: Some(Admin { listen: "127.0.0.1:0".parse().expect("an address") }),
+        ..with_bridge
+    }
+}
+
 async fn ended_by_host(mut client: TlsStream<TcpStream>) {
     client.write_all(b"x").await.expect("written");
     within("the end", client.read_to_end(&mut Vec::new())).await.expect("an end");
 }
 
 /// The events so far, once they are `enough`.
-async fn wait_for(log: &std::path::Path, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+async fn wait_for(log: &Path, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     within("events", async {
         loop {
             let text = std::fs::read_to_string(log).unwrap_or_default();

@@ -5,6 +5,7 @@ use crate::{exhaustive, probe};
 use parser::profile::{Completeness, HostProfile, Reaction, VERSIONS};
 use parser::session::Answer;
 use parser::wire::{CipherSuite, NamedGroup, SuiteClass, TlsVersion};
+use rdpscope::probe::ask::Ask;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -233,5 +234,25 @@ fn xrdp_with_a_key_it_cannot_read_takes_no_hello() {
         let reactions: Vec<_> = profile.versions.iter().map(|ability| &ability.reaction).collect();
         assert!(profile.refuses_every_hello(), "{reactions:?} {:?} {:?}", profile.negotiation, profile.completeness);
         assert!(profile.handshakes <= 10, "{}", profile.handshakes);
+    }
+}
+
+/// The certificate of a host that has TLS 1.3 alone takes a connection of its own, and that is one of those allowed.
+#[test]
+fn the_certificate_inside_is_looked_at_within_the_bound_on_connections() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::openssl("rsa", &["-tls1_3"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let asked = |most| {
+        let mut ask = Ask::new(host.address);
+        ask.options.max_handshakes = most;
+        runtime.block_on(rdpscope::probe::probe(&ask, None, |_| ()))
+    };
+    assert!(asked(250).certificate.is_some());
+    for most in 5..15 {
+        let made = asked(most).handshakes;
+        assert!(made <= most, "{made} of {most}");
     }
 }

@@ -117,7 +117,8 @@ impl<'a> Opening<'a> {
             return Ok(self.pass());
         }
         // A host that took no hello at all when it was asked proves nothing of this one: it may be whole again by now.
-        let ability = self.witness.fresh_profile(target).filter(|_| !always).and_then(|profile| Ability::of(&profile));
+        let ability =
+            if always { None } else { self.witness.fresh_profile(target).and_then(|profile| Ability::of(&profile)) };
         let Some(hello) = self.client_hello(always || ability.is_some()).await? else { return Ok(self.pass()) };
         let need = match (always, &ability) {
             (true, _) => Need::Bridge { reason: BridgeReason::Always, refused_with: None },

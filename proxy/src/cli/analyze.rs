@@ -62,7 +62,7 @@ Examples:
   xz -dc monday.pcap.xz | rdpscope analyze -
 
 Ctrl-C ends tcpdump, and with it the pipe: the rest is told and the table printed. A second Ctrl-C
-ends rdpscope at once, as the first one does while it reads a file.
+ends rdpscope at once, as the first one does while it reads a file, or several.
 
 With --json a line is the `session_end` event of the proxy, with the connection's number as
 `rdpscope.stream`. A file's verdicts are printed once, when the client's next connection can no

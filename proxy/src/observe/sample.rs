@@ -2,6 +2,9 @@
 
 use parser::Timestamp;
 
+/// How late an end may be told, in seconds: it may have waited for a probe.
+const LATE: i64 = 60;
+
 /// One reason's second.
 #[derive(Debug, Default)]
 pub(crate) struct Sampler {
@@ -13,8 +16,7 @@ pub(crate) struct Sampler {
 impl Sampler {
     /// `Some` when this one may be told, as `most` may each second, with how many were not since the last that was.
     pub(crate) fn admit(&mut self, now: Timestamp, most: u32) -> Option<u64> {
-        // Ends are told by when they were, other things by the clock: a time before this second is of it.
-        if now.unix_seconds() > self.second {
+        if self.is_past(now) {
             self.second = now.unix_seconds();
             self.told = 0;
         }
@@ -28,8 +30,14 @@ impl Sampler {
 
     /// How many were not told, once their second is over: nobody may come after them.
     pub(crate) fn over(&mut self, now: Timestamp) -> Option<u64> {
-        let left = self.suppressed > 0 && now.unix_seconds() > self.second;
+        let left = self.suppressed > 0 && self.is_past(now);
         left.then(|| std::mem::take(&mut self.suppressed))
+    }
+
+    /// This second is over at `now`. Ends are told by when they were and other things by the clock, so a time from shortly
+    /// before is of this second too; one from long before is that of a clock which was set back.
+    fn is_past(&self, now: Timestamp) -> bool {
+        !(self.second - LATE..=self.second).contains(&now.unix_seconds())
     }
 
     /// When [`Sampler::over`] will have something to say.
@@ -60,8 +68,10 @@ mod tests {
     #[test]
     fn a_time_of_before_begins_no_second_of_its_own() {
         let mut sampler = Sampler::default();
-        let told = [6, 5, 6, 5].map(|second| sampler.admit(Timestamp(second * 1_000_000_000), 1));
+        let told = [106, 105, 106, 105].map(|second| sampler.admit(Timestamp(second * 1_000_000_000), 1));
         assert_eq!(told, [Some(0), None, None, None]);
+        assert_eq!(sampler.over(Timestamp(106_000_000_000)), None);
+        assert_eq!(sampler.admit(Timestamp(9_000_000_000), 1), Some(3), "the clock was set back");
     }
 
     #[test]

@@ -135,26 +135,25 @@ fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {
 }
 
 fn versions(profile: &HostProfile, host: &str, all: &mut Vec<Finding>) {
-    let nameless = Reaction::Alert(AlertDescription::UNRECOGNIZED_NAME);
-    if profile.refuses_every_hello() && profile.versions.iter().any(|ability| ability.reaction == nameless) {
-        all.push(finding(
-            Severity::Broken,
-            match server_name(host) {
-                Some(name) => format!("It takes no ClientHello that asks for {name}: unrecognized_name (112)"),
-                None => "It takes no ClientHello that asks for no name: unrecognized_name (112)".to_owned(),
-            },
-            "`rdpscope probe HOST --sni NAME` asks with the name that its users ask for: it, or what stands before it, \
-             chooses by that name",
-            Some(Cause::TlsAlertOther),
-        ));
-        return;
-    }
     if profile.refuses_every_hello() {
-        all.push(of(
-            Severity::Broken,
-            "It takes no ClientHello of any version: the private key of its certificate cannot be used",
-            Cause::CertPrivateKeyUnusable,
-        ));
+        let nameless = Reaction::Alert(AlertDescription::UNRECOGNIZED_NAME);
+        all.push(match profile.versions.iter().any(|ability| ability.reaction == nameless) {
+            true => finding(
+                Severity::Broken,
+                format!(
+                    "It takes no ClientHello that asks for {}: unrecognized_name (112)",
+                    server_name(host).as_deref().unwrap_or("no name")
+                ),
+                "`rdpscope probe HOST --sni NAME` asks with the name that its users ask for: it, or what stands before \
+                 it, chooses by that name",
+                Some(Cause::TlsAlertOther),
+            ),
+            false => of(
+                Severity::Broken,
+                "It takes no ClientHello of any version: the private key of its certificate cannot be used",
+                Cause::CertPrivateKeyUnusable,
+            ),
+        });
         return;
     }
     let accepts = |version| profile.ability(version).is_some_and(|ability| ability.accepted());

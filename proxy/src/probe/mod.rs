@@ -43,7 +43,7 @@ pub fn over_the_wire() -> Asker {
             let host = upstream.rsplit_once(':').map_or(&*upstream, |(host, _)| host);
             let server_name = ask::server_name(host.trim_start_matches('[').trim_end_matches(']'));
             let options = Options { tls_first: target.tls_first, server_name, max_handshakes };
-            let ask = ask::Ask { address: target.address, options, timeout, within };
+            let ask = Ask { address: target.address, options, timeout, within };
             probe(&ask, recorded.as_deref(), |_| ()).await
         })
     })
@@ -54,10 +54,10 @@ pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, progress: impl F
     let begun = Instant::now();
     let mut profile = ask::probe(ask, recorded, progress).await;
     let of_13 = profile.ability(TlsVersion::TLS13).is_some_and(|ability| ability.accepted());
+    // One more connection, within the same bounds: what is known by now is not to be lost for it.
     let left = ask.within.saturating_sub(begun.elapsed());
-    let may = !left.is_zero() && profile.handshakes < ask.options.max_handshakes;
-    if profile.certificate.is_none() && of_13 && may {
-        // What is known by now is not to be lost for it.
+    let within_bounds = !left.is_zero() && profile.handshakes < ask.options.max_handshakes;
+    if profile.certificate.is_none() && of_13 && within_bounds {
         let ask = Ask { timeout: ask.timeout.min(left), ..ask.clone() };
         profile.certificate = inside::certificate(&ask, inside::request_for_tls(&profile)).await.ok();
         profile.handshakes += 1;

@@ -10,7 +10,7 @@ use config::{ProbeMode, Settings};
 use futures_util::future::BoxFuture;
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Outcome, needs_profile};
-use parser::profile::{Change, Completeness, HostProfile, changes};
+use parser::profile::{Change, Completeness, HostProfile, RecordedHello, changes};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -186,7 +186,7 @@ impl Prober {
         }
         let recorded = trigger::recorded(record, client_hello).map(Arc::new);
         let replayed = facts.filter(|_| recorded.is_some()).map(Hello::of);
-        let question = Question { recorded, ..Self::question(&settings, target, &record.identity.upstream) };
+        let question = Self::question(&settings, target, &record.identity.upstream, recorded);
         let (cause, session) = (record.verdict.cause, record.identity.id);
         tracing::info!(%session, "asking {} ({}) what it accepts: a session ended in {cause}", target, question.upstream);
         let prober = Arc::clone(self);
@@ -216,7 +216,7 @@ impl Prober {
             hosts.begin(target, clock::now());
         }
         tracing::info!("asking {target} ({upstream}) what it accepts, as scheduled");
-        let question = Self::question(&settings, target, upstream);
+        let question = Self::question(&settings, target, upstream, None);
         self.probe(question, Reason::Schedule, None, None).await;
     }
 
@@ -264,10 +264,14 @@ impl Prober {
         self.lock().view()
     }
 
-    fn question(settings: &config::Probe, target: Target, upstream: &Arc<str>) -> Question {
+    fn question(
+        settings: &config::Probe,
+        target: Target,
+        upstream: &Arc<str>,
+        recorded: Option<Arc<RecordedHello>>,
+    ) -> Question {
         let (timeout, max_handshakes) = (settings.timeout, settings.max_handshakes);
-        let upstream = Arc::clone(upstream);
-        Question { target, upstream, recorded: None, timeout, max_handshakes, within: WITHIN }
+        Question { target, upstream: Arc::clone(upstream), recorded, timeout, max_handshakes, within: WITHIN }
     }
 
     /// One probe that [`Hosts::begin`] has announced.
