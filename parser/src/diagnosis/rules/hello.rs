@@ -98,7 +98,7 @@ fn unrecognized_name(hello: &ClientHelloFacts) -> Finding {
     };
     let finding = Finding::possible(Cause::TlsAlertOther).rivals(&[Cause::TlsInspectionMiddlebox, Cause::UnknownClose]);
     finding.because(asked).first_do(
-        "Let the client connect by the name that the host, or the load balancer before it, has a certificate for; a name that leads there is not enough.",
+        "Let the client connect by the name that the host, or the load balancer before it, has a certificate for: an alias or an address of it is refused.",
     )
 }
 
