@@ -153,7 +153,8 @@ fn bit_names(bits: u32, names: &[(u32, &'static str)]) -> Vec<Cow<'static, str>>
 
 impl fmt::Display for Protocols {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (0x{:02x})", self.names().join("+"), self.0)
+        let (names, number) = (self.names().join("+"), format!("0x{:02x}", self.0));
+        if names == number { f.write_str(&number) } else { write!(f, "{names} ({number})") }
     }
 }
 
@@ -287,6 +288,7 @@ mod tests {
     fn protocols_print_their_names_and_keep_unknown_bits() {
         assert_eq!(Protocols(0x0b).to_string(), "ssl+hybrid+hybrid_ex (0x0b)");
         assert_eq!(Protocols::RDP.names(), ["rdp"]);
+        assert_eq!(Protocols(0x40).to_string(), "0x40");
         assert_eq!(Protocols(0x51).names(), ["ssl", "rdsaad", "0x40"]);
     }
 

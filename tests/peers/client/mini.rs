@@ -1,4 +1,5 @@
-//! A client with an exact range of TLS versions: our X.224 request, then the handshake of `openssl s_client`.
+//! A client with an exact range of TLS versions and demands on the certificate: our X.224 request, then the handshake of
+//! `openssl s_client`.
 //!
 //! s_client knows no RDP, so it connects to a socket of ours; we have done the X.224 step on another socket and join
 //! the two.
@@ -19,6 +20,10 @@ use std::time::Duration;
 pub(crate) struct Mini {
     /// `-min_protocol` and `-max_protocol`, as OpenSSL writes them: `TLSv1`, `TLSv1.1`, ….
     pub(crate) versions: (&'static str, &'static str),
+    /// The one certificate of the lab that it trusts, and further options. Without, it takes every certificate.
+    verifies: Option<(&'static str, &'static [&'static str])>,
+    /// TLS from the first byte, as a health check for web servers begins.
+    bare: bool,
 }
 
 /// No connection.
@@ -35,7 +40,23 @@ const REQUEST: &[u8] =
 impl Mini {
     /// Only this version.
     pub(crate) fn only(version: &'static str) -> Mini {
-        Mini { versions: (version, version) }
+        Mini::between(version, version)
+    }
+
+    /// From one version to the other.
+    pub(crate) fn between(oldest: &'static str, newest: &'static str) -> Mini {
+        Mini { versions: (oldest, newest), verifies: None, bare: false }
+    }
+
+    /// It looks at the host's certificate, trusts `anchor` alone, and leaves with the alert that OpenSSL has for what it does
+    /// not like. `options` come last.
+    pub(crate) fn verifying(self, anchor: &'static str, options: &'static [&'static str]) -> Mini {
+        Mini { verifies: Some((anchor, options)), ..self }
+    }
+
+    /// It leaves the negotiation out.
+    pub(crate) fn bare(self) -> Mini {
+        Mini { bare: true, ..self }
     }
 
     /// Exit 0: handshake done and closed in order. 10, 20, 30: see the constants.
@@ -47,12 +68,16 @@ impl Mini {
         };
         host.set_read_timeout(Some(PATIENCE))?;
         host.set_nodelay(true)?;
-        let mut confirm = [0; 19];
-        if let Err(error) = host.write_all(REQUEST).and_then(|()| host.read_exact(&mut confirm)) {
-            return ended(TCP, error.to_string(), None);
-        }
-        if confirm[11] != 2 {
-            return ended(NEGOTIATION, format!("answer {confirm:02x?}"), None);
+        let mut before = (0, 0);
+        if !self.bare {
+            let mut confirm = [0; 19];
+            if let Err(error) = host.write_all(REQUEST).and_then(|()| host.read_exact(&mut confirm)) {
+                return ended(TCP, error.to_string(), None);
+            }
+            if confirm[11] != 2 {
+                return ended(NEGOTIATION, format!("answer {confirm:02x?}"), None);
+            }
+            before = (REQUEST.len() as u64, confirm.len() as u64);
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -60,12 +85,15 @@ impl Mini {
         command.args(["s_client", "-connect", &listener.local_addr()?.to_string(), "-servername", HOST_NAME]);
         command.args(["-cipher", "ALL:@SECLEVEL=0", "-min_protocol", self.versions.0]);
         command.args(["-max_protocol", self.versions.1]).env("OPENSSL_CONF", lab.cert("legacy.cnf"));
+        if let Some((anchor, options)) = self.verifies {
+            command.args(["-verify", "1", "-verify_return_error", "-CAfile"]).arg(lab.cert(anchor)).args(options);
+        }
         let mut client = Process::start(lab, command, &room.join("s_client.log"))?;
         let joined = wait_until(PATIENCE, || listener.accept().ok()).context("s_client does not connect")?;
         joined.0.set_nonblocking(false)?;
         let (sent, received) = join(joined.0, host)?;
         let code = if client.wait(PATIENCE) == Exit::Code(0) { 0 } else { TLS };
-        let bytes = Some((sent + REQUEST.len() as u64, received + confirm.len() as u64));
+        let bytes = Some((before.0 + sent, before.1 + received));
         ended(code, client.output(), bytes)
     }
 }

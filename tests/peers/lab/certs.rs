@@ -31,9 +31,9 @@ const FROM_12: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsyste
 
 /// `openssl req -x509` takes no dates; `openssl ca` does, and wants a small database.
 const CA: &str = "[ca]\ndefault_ca = lab\n[lab]\ndatabase = index.txt\nserial = serial\nnew_certs_dir = .\n\
-    default_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
+    unique_subject = no\ndefault_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
 
-/// Writes into `dir`: `rsa ec rsa1024 sha1 expired` as `.crt` (the expired one with the key of `rsa`), their `.key`,
+/// Writes into `dir`: `rsa ec rsa1024 sha1 clientonly expired future` as `.crt`, their `.key` (the last two have that of `rsa`),
 /// `other.key` that fits no certificate, `garbage.key` that is no key, `legacy.cnf`, `only13.cnf`, `from12.cnf`
 /// and one for each kind of peer in [`ONE_KIND`].
 pub(crate) fn make(dir: &Path) -> Result<()> {
@@ -51,8 +51,13 @@ pub(crate) fn make(dir: &Path) -> Result<()> {
     self_signed(dir, "ec", &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])?;
     self_signed(dir, "rsa1024", &["-newkey", "rsa:1024"])?;
     self_signed(dir, "sha1", &["-newkey", "rsa:2048", "-sha1"])?;
+    self_signed(dir, "clientonly", &["-newkey", "rsa:2048", "-addext", "extendedKeyUsage=clientAuth"])?;
     openssl(dir, &["genrsa", "-out", "other.key", "2048"])?;
-    expired(dir)
+    fs::write(dir.join("ca.cnf"), CA)?;
+    fs::write(dir.join("index.txt"), "")?;
+    fs::write(dir.join("serial"), "01\n")?;
+    dated(dir, "expired", "20200101000000Z", "20200701000000Z")?;
+    dated(dir, "future", "20480101000000Z", "20480701000000Z")
 }
 
 fn self_signed(dir: &Path, name: &str, key: &[&str]) -> Result<()> {
@@ -64,15 +69,12 @@ fn self_signed(dir: &Path, name: &str, key: &[&str]) -> Result<()> {
     openssl(dir, &args)
 }
 
-fn expired(dir: &Path) -> Result<()> {
-    fs::write(dir.join("ca.cnf"), CA)?;
-    fs::write(dir.join("index.txt"), "")?;
-    fs::write(dir.join("serial"), "01\n")?;
+fn dated(dir: &Path, name: &str, from: &str, until: &str) -> Result<()> {
     let subject = format!("/CN={HOST_NAME}");
-    openssl(dir, &["req", "-new", "-key", "rsa.key", "-subj", &subject, "-out", "expired.csr"])?;
-    let issue = ["ca", "-batch", "-config", "ca.cnf", "-selfsign", "-keyfile", "rsa.key", "-in", "expired.csr"];
-    let dates = ["-out", "expired.crt", "-startdate", "20200101000000Z", "-enddate", "20200701000000Z", "-notext"];
-    openssl(dir, &[&issue[..], &dates[..]].concat())
+    let (request, certificate) = (format!("{name}.csr"), format!("{name}.crt"));
+    openssl(dir, &["req", "-new", "-key", "rsa.key", "-subj", &subject, "-out", &request])?;
+    let issue = ["ca", "-batch", "-config", "ca.cnf", "-selfsign", "-keyfile", "rsa.key", "-in", &request];
+    openssl(dir, &[&issue[..], &["-out", &certificate, "-startdate", from, "-enddate", until, "-notext"]].concat())
 }
 
 fn openssl(dir: &Path, args: &[&str]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Certificates and keys: what a host cannot use, what a client does not want, and what is a fact but no fault.
 
-use crate::client::{Client, tls};
+use crate::client::{Client, Mini, tls};
 use crate::expect::{Expect, failed, ok};
 use crate::host::{Host, Layer, Xrdp};
 use crate::pair::Pair;
@@ -23,7 +23,73 @@ fn no_key() -> Expect {
     failed("neg_ssl_cert_missing", "host", "x224").proven().refused(3).close("client/fin|host/fin|host/rst")
 }
 
+/// OpenSSL looks at the certificate and says with this alert what it does not like.
+fn objected(cause: &'static str, side: &'static str, alert: u8) -> Expect {
+    // The host's close is a reaction to the alert, but may be the first that is seen.
+    failed(cause, side, "tls_finish").alert("client", alert).close("client/fin|client/rst|host/fin|host/rst")
+}
+
 pub(crate) fn pairs() -> Vec<Pair> {
+    [at_hosts(), verified()].concat()
+}
+
+/// Clients that say why they refuse a certificate: alerts 42, 43, 45 and 48. RFC 8446 6.2
+fn verified() -> Vec<Pair> {
+    const NAME: &[&str] = &["-servername", "other.lab.test", "-verify_hostname", "other.lab.test"];
+    let mini = || Mini::only("TLSv1.2");
+    let pair = |name: &str, host: Xrdp, client: Mini, expect: Expect| {
+        Pair::new(name, Host::Xrdp(host.protocols("TLSv1.2")), Client::Mini(client), 20).session(expect)
+    };
+    vec![
+        pair(
+            "certa-expired",
+            xrdp("expired.crt", "rsa.key"),
+            mini().verifying("expired.crt", &[]),
+            objected("cert_expired", "host", 45).proven(),
+        ),
+        // OpenSSL says "bad certificate" of one whose time has not come.
+        pair(
+            "certa-future",
+            xrdp("future.crt", "rsa.key"),
+            mini().verifying("future.crt", &[]),
+            objected("cert_not_yet_valid", "host|both", 42).at_most("likely"),
+        ),
+        pair(
+            "certa-wrong-use",
+            xrdp("clientonly.crt", "clientonly.key"),
+            mini().verifying("clientonly.crt", &["-purpose", "sslserver"]),
+            objected("cert_wrong_eku", "host", 43).at_most("likely"),
+        ),
+        pair(
+            "certa-other-name",
+            xrdp("rsa.crt", "rsa.key"),
+            mini().verifying("rsa.crt", NAME),
+            objected("cert_name_mismatch", "any", 42).at_most("possible"),
+        ),
+        pair(
+            "certa-weak",
+            sec0(xrdp("rsa1024.crt", "rsa1024.key")),
+            mini().verifying("rsa1024.crt", &["-cipher", "ALL:@SECLEVEL=2"]),
+            objected("cert_weak", "host", 42).at_most("likely"),
+        ),
+        pair(
+            "certa-unknown-ca",
+            xrdp("rsa.crt", "rsa.key"),
+            mini().verifying("ec.crt", &[]),
+            objected("cert_untrusted_ca", "any", 48).at_most("likely"),
+        ),
+        // Its certificate is sealed, and the alert is not: OpenSSL refuses before it has keys of its own in use.
+        Pair::new(
+            "certa-unknown-ca-13",
+            Host::Xrdp(Xrdp::tls()),
+            Client::Mini(Mini::only("TLSv1.3").verifying("ec.crt", &[])),
+            20,
+        )
+        .session(objected("cert_untrusted_ca", "any", 48).at_most("likely").is("tls.version", json!("1.3"))),
+    ]
+}
+
+fn at_hosts() -> Vec<Pair> {
     let host = Host::Xrdp;
     let missing_both = || xrdp("missing.crt", "missing.key").layer(Layer::Negotiate);
     vec![

@@ -1,7 +1,7 @@
 //! The first bytes that clients send: every kind of Connection Request of the real ones, and what comes from those
 //! that are no RDP clients.
 
-use crate::client::{Client, Script, Then, rdesktop};
+use crate::client::{Client, Mini, Script, Then, rdesktop};
 use crate::expect::{Expect, failed};
 use crate::host::{Front, Host, Xrdp};
 use crate::pair::Pair;
@@ -75,8 +75,19 @@ pub(crate) fn pairs() -> Vec<Pair> {
 fn strangers() -> Vec<Pair> {
     const SHORT: &str = "[timeouts]\nnegotiate = \"1s\"\nclient_hello = \"1s\"\nserver_hello = \"1s\"";
     const REQUEST: &[u8] = b"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x01\x00\x00\x00";
+    // TLS, NLA and Entra ID, as mstsc asks with a web account. [MS-RDPBCGR] 2.2.1.1.1
+    const WEB_ACCOUNT: &[u8] = b"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x13\x00\x00\x00";
     let xrdp = || Host::Xrdp(Xrdp::tls());
     vec![
+        // A check made for web servers, at a real host.
+        Pair::new("stranger-tls-first", xrdp(), Client::Mini(Mini::between("TLSv1.2", "TLSv1.3").bare()), 20)
+            .session(failed("tls_hello_without_negotiation", "client", "x224").proven().offered(&["1.3", "1.2"])),
+        // xrdp 0.9 hangs up on a bit that it does not know.
+        Pair::new("cr-web-account", xrdp(), script(WEB_ACCOUNT, Then::Wait), 0).session(
+            failed("neg_unknown_protocol_bits", "host", "x224")
+                .at_most("likely")
+                .is("rdp.requested_protocols", json!(["ssl", "hybrid", "rdsaad"])),
+        ),
         Pair::new(
             "stranger-http",
             Host::Front(Front::Hang),
