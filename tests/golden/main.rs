@@ -3,6 +3,7 @@
 //! * [`contract`]: the same captures, as `rdpscope analyze --json` prints them.
 //! * [`fields`]: captures of many projects against tshark and a second reader, field by field.
 //! * [`lab`]: captures of real RDP peers against the verdict that each of them must get.
+//! * [`order`]: the same packets with their order and their times mixed up.
 //! * [`profiled`]: the same captures with a profile of the host.
 //! * [`properties`]: the same bytes in other segments are the same report.
 //! * [`readers`]: the same packets in every form of file.
@@ -17,6 +18,7 @@ mod attempts;
 mod contract;
 mod fields;
 mod lab;
+mod order;
 mod profiled;
 mod properties;
 mod readers;

@@ -18,7 +18,7 @@ const RECENT: usize = 16 << 10;
 /// How long a segment that was acknowledged may be late in a capture: several queues of a network card are read in turn.
 pub(super) const LATE: Duration = Duration::from_secs(1);
 /// Pieces behind a gap after which the missing one is not late any more.
-const PIECES: usize = 64;
+pub(super) const PIECES: usize = 64;
 
 /// What a direction gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,23 @@ impl Direction {
         self.drain(held, give);
     }
 
+    /// Bytes before this sequence number have not come yet, or its FIN has not: the capture is behind. Not where it holds
+    /// nothing of this direction at all, or where so much more would be missing than is ever under way.
+    pub(super) fn lacks(&self, sequence: u32) -> bool {
+        let ahead = self.place(sequence).map_or(0, |place| place - self.delivered - i64::from(self.finished));
+        !self.unseen && (1..=WAITING as i64).contains(&ahead)
+    }
+
+    /// A segment of it, with a SYN or with bytes, has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.next.is_some() && !self.unseen
+    }
+
+    /// So much waits behind a gap that what is missing is not late any more.
+    pub(super) fn is_torn(&self) -> bool {
+        self.waiting.len() >= PIECES
+    }
+
     /// The other end has everything before this sequence number.
     pub(super) fn acknowledge(
         &mut self,
@@ -130,7 +147,7 @@ impl Direction {
             return;
         }
         let since = *self.gap_since.get_or_insert(at);
-        if at.since(since) >= LATE || self.waiting.len() >= PIECES {
+        if at.since(since) >= LATE || self.is_torn() {
             self.close_gaps(held, give);
         }
     }

@@ -1,5 +1,6 @@
 //! One connection of a capture: its segments to bytes in order, and to closes as they were seen.
 
+use super::ahead::Ahead;
 use super::direction::{Direction, Held, LATE, Piece};
 use super::observed::Observed;
 use super::packet::Segment;
@@ -18,12 +19,19 @@ const UNANSWERED: Duration = Duration::from_secs(120);
 /// A connection that was silent for so long is over, whatever keeps its ends from saying so.
 const SILENT: Duration = Duration::from_secs(24 * 3_600);
 
+/// A reset that is farther than this from what its sender sent last, in bytes, is none: larger windows are not in use.
+const FAR: u64 = 16 << 20;
+
 /// One connection, with the listener's state of it.
 #[derive(Debug)]
 pub(super) struct Flow<S> {
     pub(super) stream: Stream,
     pub(super) key: Key,
     directions: [Direction; 2],
+    /// What waits for bytes of the other side.
+    ahead: Ahead,
+    /// When what was told last happened, and who did it.
+    told: (Timestamp, Peer),
     observed: Observed,
     /// Sequence number of the client's SYN.
     pub(super) client_syn: Option<u32>,
@@ -51,14 +59,20 @@ enum Early {
 impl<S: State> Flow<S> {
     /// No SYN on record: who sends the first payload is the client, and until then who sent the first segment.
     pub(super) fn new(number: u64, key: Key, first: &Segment<'_>) -> Flow<S> {
-        let reply = first.syn && first.ack;
+        let reply = first.ack && (first.syn || first.rst);
         let (client, host) = if reply { (first.to, first.from) } else { (first.from, first.to) };
         Flow {
             stream: Stream { number, client, host, opened: first.at, last: first.at },
             key,
             directions: Default::default(),
+            ahead: Ahead::default(),
+            told: (Timestamp(0), Peer::Client),
             observed: Observed::default(),
-            client_syn: (first.syn && !first.ack).then_some(first.sequence),
+            // What answers a SYN says which one.
+            client_syn: match reply {
+                true => Some(first.acknowledgment.wrapping_sub(1)),
+                false => first.syn.then_some(first.sequence),
+            },
             seen_syn: [false; 2],
             seen_fin: [false; 2],
             seen_rst: [false; 2],
@@ -73,7 +87,7 @@ impl<S: State> Flow<S> {
     /// Bytes that it takes now.
     pub(super) fn memory(&self) -> usize {
         let held: usize = self.directions.iter().map(Direction::held).sum();
-        size_of::<Flow<S>>() + PLACES + held + self.state.memory()
+        size_of::<Flow<S>>() + PLACES + held + self.ahead.memory() + self.state.memory()
     }
 }
 
@@ -111,16 +125,94 @@ impl<S> Flow<S> {
         held: &mut Held,
         tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
     ) {
+        self.stream.last = self.stream.last.max(segment.at);
+        self.let_go(segment.at, held, tell);
+        // Only one end's segments wait: the other one's are what they wait for. A reset stays behind them.
+        let waits = match self.ahead.sender() {
+            Some(sender) => sender == segment.from && (segment.rst || self.is_ahead(segment)),
+            None => self.is_ahead(segment),
+        };
+        match waits {
+            true => self.ahead.keep(segment),
+            false => self.take(segment, held, tell),
+        }
+        self.let_go(segment.at, held, tell);
+    }
+
+    /// Takes what does not need to wait any more, and what has waited for long enough.
+    fn let_go(
+        &mut self,
+        now: Timestamp,
+        held: &mut Held,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) {
+        while let Some(sender) = self.ahead.sender() {
+            let may_go =
+                |(place, segment): (usize, &Segment<'_>)| !self.is_ahead(segment) && (place == 0 || !segment.rst);
+            let ready = self.ahead.iter().enumerate().position(may_go);
+            let torn = self.directions[self.peer(sender).other() as usize].is_torn();
+            let lost = (self.ahead.for_too_long(now) || torn).then_some(0);
+            let Some(place) = ready.or(lost) else { return };
+            self.take_waiting(place, held, tell);
+        }
+    }
+
+    /// What it comes after has not come yet.
+    fn is_ahead(&self, segment: &Segment<'_>) -> bool {
+        let peer = self.peer(segment.from);
+        let (own, others) = (&self.directions[peer as usize], &self.directions[peer.other() as usize]);
+        let unanswered = self.seen_syn == [true, false] && peer == Peer::Client && !others.has_begun();
+        let refusal = segment.rst && self.seen_syn == [false, false] && self.client_syn.is_some();
+        segment.ack && (unanswered || refusal || others.lacks(segment.acknowledgment))
+            || segment.rst && own.lacks(segment.sequence)
+    }
+
+    /// Takes a segment that waits; what it acknowledges and has not come is a gap.
+    fn take_waiting(
+        &mut self,
+        place: usize,
+        held: &mut Held,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) {
+        let Some((segment, payload)) = self.ahead.take(place) else { return };
+        let (at, others) = (segment.at.max(self.told.0), self.peer(segment.from).other());
+        if segment.ack && !segment.rst {
+            let Flow { stream, directions, state, .. } = self;
+            let lacking = &mut directions[others as usize];
+            lacking.acknowledge(segment.acknowledgment, at, held, &mut |piece| {
+                tell(stream, state, at, event(others, piece));
+            });
+            lacking.close_gaps(held, &mut |piece| tell(stream, state, at, event(others, piece)));
+        }
+        self.take(&Segment { payload: &payload, ..segment }, held, tell);
+    }
+
+    fn take(
+        &mut self,
+        segment: &Segment<'_>,
+        held: &mut Held,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) {
         if !segment.payload.is_empty() && self.early.is_some() {
             self.settle(segment.from, tell);
         }
         let peer = self.peer(segment.from);
-        let at = segment.at;
-        self.stream.last = self.stream.last.max(at);
+        // One after the other, as a relay would have seen it: clocks are set back, and some are coarse.
+        let (last, by) = self.told;
+        let at = segment.at.max(Timestamp(last.0.saturating_add(u64::from(by != peer))));
+        let segment = &Segment { at, ..*segment };
+        self.told = (at, peer);
         if segment.syn {
             self.directions[peer as usize].begins_after(segment.sequence);
         }
+        if segment.syn && segment.ack {
+            self.directions[peer.other() as usize].begins_after(segment.acknowledgment.wrapping_sub(1));
+        }
         let again = self.observed.segment(segment, peer, &self.directions);
+        if segment.syn && segment.ack && !std::mem::replace(&mut self.seen_syn[0], true) {
+            // It comes behind its answer, or the capture lacks it.
+            tell(&self.stream, &mut self.state, at, Event::Syn);
+        }
         if segment.syn && !std::mem::replace(&mut self.seen_syn[usize::from(segment.ack)], true) {
             let event = if segment.ack { Event::SynAck } else { Event::Syn };
             tell(&self.stream, &mut self.state, at, event);
@@ -149,7 +241,7 @@ impl<S> Flow<S> {
         for peer in [peer, peer.other()] {
             self.finished(peer, at, tell);
         }
-        if segment.rst && !std::mem::replace(&mut self.seen_rst[peer as usize], true) {
+        if segment.rst && self.can_reset(segment, peer) && !std::mem::replace(&mut self.seen_rst[peer as usize], true) {
             self.close_gaps(at, held, tell);
             self.resets[peer as usize] = Some((at, self.directions[peer as usize].delivered));
             match &mut self.early {
@@ -157,6 +249,13 @@ impl<S> Flow<S> {
                 None => tell(&self.stream, &mut self.state, at, Event::Rst(peer)),
             }
         }
+    }
+
+    /// A reset far from all that its sender has sent is none of this connection, and its end takes no notice. RFC 9293 3.5.3
+    fn can_reset(&self, segment: &Segment<'_>, peer: Peer) -> bool {
+        let direction = &self.directions[peer as usize];
+        let place = direction.place(segment.sequence);
+        place.is_none_or(|place| place.abs_diff(direction.delivered) <= FAR)
     }
 
     /// A reset of `peer` did nothing if the other end takes new bytes of it long after: that end never got it, or saw that it
@@ -200,7 +299,10 @@ impl<S> Flow<S> {
 
     /// It is over, or not followed any more: tells what is left of it.
     pub(super) fn end(&mut self, held: &mut Held, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
-        let last = self.stream.last;
+        while self.ahead.sender().is_some() {
+            self.take_waiting(0, held, tell);
+        }
+        let last = self.stream.last.max(self.told.0);
         self.close_gaps(last, held, tell);
         self.settle(self.stream.client, tell);
         let facts = self.observed.facts(&self.directions);
@@ -218,6 +320,7 @@ impl<S> Flow<S> {
             self.seen_fin.swap(0, 1);
             self.seen_rst.swap(0, 1);
             self.resets.swap(0, 1);
+            self.told.1 = self.told.1.other();
             self.observed.turn();
         }
         let now = |peer: Peer| if turned { peer.other() } else { peer };

@@ -15,6 +15,7 @@ pub mod path;
 pub mod source;
 pub mod streams;
 
+mod ahead;
 mod direction;
 mod flow;
 mod observed;

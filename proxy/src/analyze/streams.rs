@@ -301,14 +301,14 @@ impl Key {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const CLIENT: u16 = 50_000;
-    const HOST: u16 = 3_389;
+    pub(in super::super) const CLIENT: u16 = 50_000;
+    pub(in super::super) const HOST: u16 = 3_389;
     const SECOND: u64 = 1_000_000_000;
 
-    fn segment(from: u16, sequence: u32, payload: &[u8]) -> Segment<'_> {
+    pub(in super::super) fn segment(from: u16, sequence: u32, payload: &[u8]) -> Segment<'_> {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let to = if from == HOST { CLIENT } else { HOST };
         Segment {
@@ -330,25 +330,29 @@ mod tests {
         }
     }
 
-    fn syn(from: u16, sequence: u32) -> Segment<'static> {
+    pub(in super::super) fn syn(from: u16, sequence: u32) -> Segment<'static> {
         Segment { syn: true, ..segment(from, sequence, b"") }
     }
 
     /// What the streams tell, ends left out, as text with the number of each.
     #[derive(Default)]
-    struct Heard(Vec<String>);
+    pub(in super::super) struct Heard {
+        told: Vec<String>,
+        last: HashMap<u64, Timestamp>,
+    }
 
     impl Heard {
-        fn of(segments: &[Segment<'_>]) -> (Streams<()>, Vec<String>) {
+        pub(in super::super) fn of(segments: &[Segment<'_>]) -> (Streams<()>, Vec<String>) {
             let (mut streams, mut heard) = (Streams::new(Duration::from_secs(2)), Heard::default());
             for segment in segments {
-                streams.packet(&Packet::Segment(*segment), &mut |stream, (), _, event| heard.note(stream, &event));
+                let heard = &mut heard;
+                streams.packet(&Packet::Segment(*segment), &mut |stream, (), at, event| heard.note(stream, at, &event));
             }
-            streams.finish(&mut |stream, (), _, event| heard.note(stream, &event));
-            (streams, heard.0)
+            streams.finish(&mut |stream, (), at, event| heard.note(stream, at, &event));
+            (streams, heard.told)
         }
 
-        fn note(&mut self, stream: &Stream, event: &Event<'_>) {
+        fn note(&mut self, stream: &Stream, at: Timestamp, event: &Event<'_>) {
             let text = match event {
                 Event::Data(peer, bytes) => format!("{} {}", peer.name(), String::from_utf8_lossy(bytes)),
                 Event::Fin(peer) => format!("{} fin", peer.name()),
@@ -359,7 +363,9 @@ mod tests {
                 Event::Ended(_) => return,
                 Event::Syn | Event::SynAck => "syn".to_owned(),
             };
-            self.0.push(format!("{} {text}", stream.number));
+            let before = self.last.insert(stream.number, at);
+            assert!(before <= Some(at), "{text}: told as if it were before what was told before it");
+            self.told.push(format!("{} {text}", stream.number));
         }
     }
 
@@ -408,7 +414,8 @@ mod tests {
 
     #[test]
     fn a_reset_after_which_both_ends_go_on_was_none() {
-        let later = |seconds: u64, segment: Segment<'static>| Segment { at: Timestamp(seconds * SECOND), ..segment };
+        let later =
+            |seconds: u64, segment: Segment<'static>| Segment { at: Timestamp(seconds * SECOND + 10), ..segment };
         let taken = |acknowledgment| Segment { ack: true, acknowledgment, ..segment(CLIENT, 2, b"") };
         let told = |after: &[Segment<'_>]| {
             let rst = Segment { rst: true, ..segment(HOST, 90_000, b"") };
@@ -421,7 +428,7 @@ mod tests {
         assert_eq!(told(&on), ["0 host cd", "0 host went on", "0 host fin"]);
         assert_eq!(told(&[later(2, segment(HOST, 3, b"cd"))]), ["0 host cd"], "nobody took it");
         assert_eq!(told(&[later(2, taken(3))]), [""; 0], "the client had that before");
-        assert_eq!(told(&[segment(HOST, 3, b"cd"), taken(5)]), ["0 host cd"], "these may have crossed the reset");
+        assert_eq!(told(&[segment(HOST, 3, b"cd"), taken(5)]), ["0 host rst"], "it comes behind what is before it");
     }
 
     #[test]

@@ -1,0 +1,156 @@
+//! Segments that stand in the capture before bytes which they acknowledge.
+//!
+//! Two queues of a network card, or two cards that `mergecap` put together, are read in turn: then an answer comes before
+//! what it answers. An acknowledgment tells the true order, so such a segment waits until what it has seen has come. So does a
+//! reset for the bytes before it. What does not come in time was lost, and is a gap.
+
+use super::direction::{LATE, PIECES};
+use super::packet::Segment;
+use parser::Timestamp;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// What keeping a segment costs beside its bytes.
+const SEGMENT: usize = size_of::<Waiting>();
+
+/// The segments of one end that wait, in the order of the capture. Only one end's can: the other one's are what they wait for.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Its payload is beside it.
+    segment: Segment<'static>,
+    payload: Box<[u8]>,
+}
+
+impl Ahead {
+    /// Keeps a segment.
+    pub(super) fn keep(&mut self, segment: &Segment<'_>) {
+        self.bytes += SEGMENT + segment.payload.len();
+        self.waiting
+            .push_back(Waiting { segment: Segment { payload: &[], ..*segment }, payload: segment.payload.into() });
+    }
+
+    /// Whose segments wait.
+    pub(super) fn sender(&self) -> Option<SocketAddr> {
+        self.waiting.front().map(|first| first.segment.from)
+    }
+
+    /// All of them, without their bytes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment<'static>> {
+        self.waiting.iter().map(|waiting| &waiting.segment)
+    }
+
+    /// What the first one waits for is not late any more, but lost.
+    pub(super) fn for_too_long(&self, now: Timestamp) -> bool {
+        let since = self.iter().next().map_or(now, |first| first.at);
+        now.since(since) >= LATE || self.waiting.len() >= PIECES
+    }
+
+    /// Gives one back.
+    pub(super) fn take(&mut self, place: usize) -> Option<(Segment<'static>, Box<[u8]>)> {
+        let taken = self.waiting.remove(place)?;
+        self.bytes -= SEGMENT + taken.payload.len();
+        Some((taken.segment, taken.payload))
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::streams::tests::{CLIENT, HOST, Heard, segment, syn};
+    use super::*;
+
+    const NEVER_CAME: [&str; 4] = ["0 syn", "0 client a", "0 host lacks 4", "0 client b"];
+
+    fn taking<'a>(acknowledgment: u32, segment: Segment<'a>) -> Segment<'a> {
+        Segment { ack: true, acknowledgment, ..segment }
+    }
+
+    fn told(rest: &[Segment<'_>]) -> Vec<String> {
+        let opening = [syn(CLIENT, 10), taking(11, syn(HOST, 20)), taking(21, segment(CLIENT, 11, b""))];
+        Heard::of(&[&opening, rest].concat()).1[2..].to_vec()
+    }
+
+    #[test]
+    fn an_answer_that_was_recorded_first_is_told_behind_what_it_answers() {
+        let (asked, answer) = (taking(21, segment(CLIENT, 11, b"ask")), taking(14, segment(HOST, 21, b"answer")));
+        let fin = Segment { fin: true, ..taking(27, segment(CLIENT, 14, b"")) };
+        let right = ["0 client ask", "0 host answer", "0 client fin"];
+        assert_eq!(told(&[asked, answer, fin]), right);
+        assert_eq!(told(&[answer, asked, fin]), right);
+        assert_eq!(told(&[asked, fin, answer]), right);
+        let rst = Segment { fin: false, rst: true, ..fin };
+        assert_eq!(told(&[asked, rst, answer]), ["0 client ask", "0 host answer", "0 client rst"]);
+        // The host's FIN is a place of its own.
+        let farewell = Segment { fin: true, ..taking(14, segment(HOST, 27, b"")) };
+        let fin = Segment { fin: true, ..taking(28, segment(CLIENT, 14, b"")) };
+        let right = ["0 client ask", "0 host answer", "0 host fin", "0 client fin"];
+        assert_eq!(told(&[asked, answer, fin, farewell]), right);
+    }
+
+    #[test]
+    fn the_handshake_may_be_recorded_in_any_order() {
+        let right = ["0 syn", "0 syn", "0 client a"];
+        let (asks, agrees) = (syn(CLIENT, 10), taking(11, syn(HOST, 20)));
+        let says = taking(21, segment(CLIENT, 11, b"a"));
+        for order in [[asks, agrees, says], [agrees, asks, says], [asks, says, agrees], [agrees, says, asks]] {
+            assert_eq!(Heard::of(&order).1, right);
+        }
+    }
+
+    #[test]
+    fn what_never_comes_is_a_gap_in_its_place() {
+        let lacking = taking(25, segment(CLIENT, 12, b"b"));
+        let begin = [syn(CLIENT, 10), taking(21, segment(CLIENT, 11, b"a")), lacking];
+        // Of the host there is something, so that its silence is none.
+        let all = [&[syn(CLIENT, 10), taking(11, syn(HOST, 20))], &begin[1..]].concat();
+        assert_eq!(Heard::of(&all).1[1..], NEVER_CAME);
+        let late = Timestamp(lacking.at.0 + 2_000_000_000);
+        let after = Segment { at: late, ..taking(12, segment(HOST, 25, b"c")) };
+        assert_eq!(Heard::of(&[&all[..], &[after]].concat()).1[4..], ["0 client b", "0 host c"]);
+    }
+
+    #[test]
+    fn both_ends_never_wait_for_each_other() {
+        // What the client has seen of the host was lost, and came a second time when the host had seen the client's answer.
+        let answer = taking(23, segment(CLIENT, 11, b"answer"));
+        let again = taking(17, segment(HOST, 21, b"ab"));
+        assert_eq!(told(&[answer, again]), ["0 host ab", "0 client answer"]);
+    }
+
+    #[test]
+    fn segments_that_wait_are_bounded_and_given_back() {
+        let mut all = vec![syn(CLIENT, 10), taking(11, syn(HOST, 20))];
+        static PAYLOAD: [u8; 1_000] = [7; 1_000];
+        all.extend((0..500).map(|n| taking(1_000 + n, segment(CLIENT, 11 + 1_000 * n, &PAYLOAD))));
+        let (streams, heard) = Heard::of(&all);
+        assert_eq!(streams.count(), 1);
+        let bytes: usize = heard.iter().filter_map(|line| line.strip_prefix("0 client ")).map(str::len).sum();
+        assert_eq!(bytes, 500_000);
+    }
+
+    #[test]
+    fn a_reset_far_from_the_connection_is_none_of_it() {
+        let rst = |sequence| Segment { rst: true, ..segment(HOST, sequence, b"") };
+        assert_eq!(told(&[rst(21 + (1 << 30))]), [""; 0]);
+        assert_eq!(told(&[rst(21 + 90_000)]), ["0 host rst"], "what was before it may be lost");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_changes_no_order() {
+        let at = |at, segment: Segment<'static>| Segment { at: Timestamp(at), ..segment };
+        let ask = at(5_000_000_000, taking(21, segment(CLIENT, 11, b"ask")));
+        let answer = at(3_000_000_000, taking(14, segment(HOST, 21, b"answer")));
+        // The times are looked at where they are heard.
+        assert_eq!(told(&[ask, answer]), ["0 client ask", "0 host answer"]);
+    }
+}
