@@ -72,7 +72,14 @@ impl Trust {
             Trust::Issuers(verifier) => {
                 let leaf = CertificateDer::from(leaf);
                 let verified = verifier.verify_server_cert(&leaf, chain, name, &[], UnixTime::now());
-                verified.map(|_| ()).map_err(|error| Untrusted(format!("{error}; {}", shown())))
+                verified.map(|_| ()).map_err(|error| {
+                    // `openssl req -x509` and others make a host's own certificate one of a CA.
+                    let remedy = match format!("{error:?}").contains("CaUsedAsEndEntity") {
+                        true => " (a certificate that may issue others is no host's for `ca`; name it by `pin`)",
+                        false => "",
+                    };
+                    Untrusted(format!("{error}{remedy}; {}", shown()))
+                })
             }
         }
     }

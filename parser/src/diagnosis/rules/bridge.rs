@@ -1,11 +1,14 @@
 //! What a bridge did, and what that makes of a verdict.
 
-use super::super::{Cause, Confidence};
+use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
 use crate::profile::Ability;
 use crate::session::{BridgeBlock, BridgeCut, BridgeFacts, BridgeLeg, BridgeOutcome, BridgeReason, Peer};
 use crate::wire::{AlertDescription, CipherSuite, SuiteClass, TlsVersion};
+
+/// RFC 8446 6.2
+const CERTIFICATE_REQUIRED: AlertDescription = AlertDescription(116);
 
 /// The bridge was needed and did not come up, or could not be used: that is the cause, with what it was needed for.
 pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
@@ -28,12 +31,30 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
         BridgeOutcome::HostUntrusted(words) => Finding::proven(Cause::BridgeHostUntrusted)
             .because(format!("The host leg was not trusted: {words}."))
             .message("The bridge does not trust the host: its certificate is not the one configured"),
+        // The bridge's own hello came to what the client's had come to, and the host has shown what that is.
+        BridgeOutcome::LegFailed { leg: Peer::Host, .. } if shown_by_the_host(case, facts) => return None,
+        BridgeOutcome::LegFailed { leg: Peer::Host, alert: Some(CERTIFICATE_REQUIRED), .. } => client_certificate(),
         BridgeOutcome::LegFailed { leg, words, exhausted, alert } => {
             let failed = format!("TLS between the bridge and the {} failed: {words}.", leg.name());
             leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed)
         }
     };
-    Some(finding.because(why(facts)))
+    Some(finding.because(why(case, facts)))
+}
+
+/// The host answered the client's own hello with a clear disconnect: it cannot start TLS, whoever asks.
+fn shown_by_the_host(case: &Case<'_>, facts: &BridgeFacts) -> bool {
+    facts.reason != BridgeReason::Always && case.seen(case.timeline.tls.clear_ultimatum)
+}
+
+/// The host wants a client certificate, and only the client could show one. RFC 8446 4.3.2
+fn client_certificate() -> Finding {
+    Finding::likely(Cause::NegUserCertRequired)
+        .side(Side::Both)
+        .rivals(&[Cause::BridgeLegFailed])
+        .because("The host refused the bridge for the want of a client certificate (alert certificate_required).")
+        .first_do("Do not bridge this host (`mode = \"off\"` on its listener): the bridge cannot show a certificate that only the client holds.")
+        .message("The host requires a client certificate, which the bridge cannot show")
 }
 
 /// A leg that was up failed here, most often because what came in it does not open: the bridge ended the session, and no peer
@@ -135,6 +156,9 @@ pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
             let (client, host) = (leg("client leg", facts.client), leg("host leg", facts.host));
             finding.because(format!("Bridged: {client}, {host}."))
         }
+        BridgeOutcome::LegFailed { leg: Peer::Host, words, .. } if shown_by_the_host(case, facts) => finding
+            .because(format!("TLS between the bridge and the host failed as well: {words}."))
+            .rivals(&[Cause::BridgeNeedsLegacyBuild]),
         BridgeOutcome::Blocked(by) if facts.reason != BridgeReason::Always => {
             let finding = finding.because(blocked(*by));
             if *by == BridgeBlock::FailedBefore { finding.weakened(Confidence::Likely) } else { finding }
@@ -146,7 +170,10 @@ pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
 /// A peer ended its leg with a fatal alert: the cause where nothing else explains the end, and else a part of the evidence.
 fn by_alert(case: &Case<'_>, finding: Finding, leg: Peer, alert: AlertDescription) -> Finding {
     let name = leg.name();
-    let finding = if matches!(finding.cause, Cause::UnknownClose | Cause::ClosedAfterTlsUnknown) {
+    let unexplained = matches!(finding.cause, Cause::UnknownClose | Cause::ClosedAfterTlsUnknown);
+    let finding = if unexplained && (leg, alert) == (Peer::Host, CERTIFICATE_REQUIRED) {
+        client_certificate().in_phase(case.phase())
+    } else if unexplained {
         Finding::likely(Cause::BridgeLegFailed)
             .in_phase(case.phase())
             .because(case.volume())
@@ -157,11 +184,14 @@ fn by_alert(case: &Case<'_>, finding: Finding, leg: Peer, alert: AlertDescriptio
     finding.because(format!("The {name} ended its leg with the fatal alert {alert}."))
 }
 
-fn why(facts: &BridgeFacts) -> String {
+fn why(case: &Case<'_>, facts: &BridgeFacts) -> String {
     match (facts.reason, facts.refused_with) {
         (BridgeReason::Always, _) => String::new(),
         (BridgeReason::Profile, _) => "A probe of the host shows that it has no answer to this hello.".to_owned(),
         (BridgeReason::Rescue, Some(alert)) => format!("The host refused the client's own hello with {alert}."),
+        (BridgeReason::Rescue, None) if case.seen(case.timeline.tls.clear_ultimatum) => {
+            "The host answered the client's own hello with a clear disconnect.".to_owned()
+        }
         (BridgeReason::Rescue, None) => "The host refused the client's own hello by closing.".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! The decision table on pictures that no capture of ours shows.
 
+mod bridged;
 mod build;
 mod openings;
 mod packets;
