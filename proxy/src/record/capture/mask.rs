@@ -127,7 +127,7 @@ impl Scan<'_> {
         let mut tls = false;
         while self.at < self.bytes.len() {
             let rest = &self.bytes[self.at..];
-            if rest[0] == TPKT_VERSION || self.clear && !tls {
+            if rest[0] == TPKT_VERSION || self.clear && !tls && !begins_tls(rest) {
                 if !self.pdu() {
                     break;
                 }
@@ -238,6 +238,13 @@ impl Scan<'_> {
     fn rest(&self) -> &[u8] {
         &self.bytes[self.at..]
     }
+}
+
+/// A client may start TLS although the host chose standard RDP security, and be answered so: a handshake or an alert, whose
+/// first byte begins no fast-path PDU. [MS-RDPBCGR] 2.2.8.1.2, 2.2.9.1.2
+fn begins_tls(bytes: &[u8]) -> bool {
+    let header = RecordHeader::parse(bytes).value();
+    header.is_some_and(|header| matches!(header.content_type, ContentType::HANDSHAKE | ContentType::ALERT))
 }
 
 /// Puts in the place of every user name what may be written of it.

@@ -239,6 +239,22 @@ fn a_password_in_a_clear_client_info_is_never_shown_and_the_sequence_still_is() 
 }
 
 #[test]
+fn tls_that_a_client_starts_under_standard_rdp_security_is_shown_without_its_tickets() {
+    let (name, ticket) = ((0, vec![0, 4, 0, 0, 1, b'x']), (35, b"a session ticket".to_vec()));
+    let hello = record(22, &hello(&[name, ticket]));
+    let client = [request(b""), hello.clone(), record(23, b"what was typed")].concat();
+    let shown = masked(Peer::Client, &client, &plain(), UserNames::Plain);
+    let begin = request(b"").len();
+    assert_eq!(shown[begin..begin + 60], client[begin..begin + 60]);
+    assert!(!contains(&shown, b"ticket") && !contains(&shown, b"typed"), "{shown:?}");
+    let host = [&[3, 0, 0, 11, 6, 0xd0, 0, 0, 0x12, 0x34, 0][..], &record(21, &[2, 40])].concat();
+    assert_eq!(masked(Peer::Host, &host, &plain(), UserNames::Plain), host);
+    // What only begins like a record of TLS is none.
+    let other = [request(b""), b"\x16\x09\x03\0\x20 and a password behind it".to_vec()].concat();
+    assert!(!contains(&masked(Peer::Client, &other, &plain(), UserNames::Plain), b"password"));
+}
+
+#[test]
 fn of_a_client_info_no_length_is_shown_and_nothing_of_what_only_begins_like_one() {
     let info = [&[0x40, 0, 0, 0][..], &[0x11; 8], b"0123456789 and what else there is"].concat();
     let licence = [&[0x80, 0, 0, 0, 0xff, 3, 16, 0][..], &[0x22; 8], b"0123456789"].concat();
