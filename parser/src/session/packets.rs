@@ -18,6 +18,8 @@ pub struct PacketFacts {
     pub syn_ack: Option<Timestamp>,
     /// When the client acknowledged that.
     pub client_ack: Option<Timestamp>,
+    /// How late it was by the clock of the capture when nothing more was awaited of this connection.
+    pub until: Option<Timestamp>,
     /// What each end sent.
     pub sent: PerPeer<SentFacts>,
     /// The first RST of each end.

@@ -298,14 +298,19 @@ impl<S> Flow<S> {
     }
 
     /// It is over, or not followed any more: tells what is left of it.
-    pub(super) fn end(&mut self, held: &mut Held, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+    pub(super) fn end(
+        &mut self,
+        now: Timestamp,
+        held: &mut Held,
+        tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
+    ) {
         while self.ahead.sender().is_some() {
             self.take_waiting(0, held, tell);
         }
         let last = self.stream.last.max(self.told.0);
         self.close_gaps(last, held, tell);
         self.settle(self.stream.client, tell);
-        let facts = self.observed.facts(&self.directions);
+        let facts = self.observed.facts(&self.directions, now.max(last));
         tell(&self.stream, &mut self.state, last, Event::Ended(Box::new(facts)));
         self.directions.iter_mut().for_each(|direction| direction.free(held));
     }

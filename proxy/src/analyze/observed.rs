@@ -127,8 +127,8 @@ impl Observed {
         self.path.iter_mut().for_each(|path| path.about = path.about.other());
     }
 
-    /// All of it.
-    pub(super) fn facts(&mut self, directions: &[Direction; 2]) -> PacketFacts {
+    /// All of it; `until`: how late it is.
+    pub(super) fn facts(&mut self, directions: &[Direction; 2], until: Timestamp) -> PacketFacts {
         let heard = [self.ends[1].heard, self.ends[0].heard];
         for ((end, direction), heard) in self.ends.iter_mut().zip(directions).zip(heard) {
             end.facts.unacknowledged = u64::try_from(end.highest - direction.acknowledged()).unwrap_or(0);
@@ -144,6 +144,7 @@ impl Observed {
             last_syn: self.last_syn,
             syn_ack: self.syn_ack,
             client_ack: self.client_ack,
+            until: Some(until),
             sent: PerPeer { client: client.facts, host: host.facts },
             reset: PerPeer { client: client.reset, host: host.reset },
             path: std::mem::take(&mut self.path),

@@ -90,6 +90,8 @@ pub struct Streams<S> {
     memory: usize,
     count: u64,
     linger: Duration,
+    /// How late it is by the clock of the capture.
+    now: Timestamp,
 }
 
 /// Both ends, the smaller one first.
@@ -119,6 +121,7 @@ impl<S: State> Streams<S> {
             memory: 0,
             count: 0,
             linger,
+            now: Timestamp(0),
         }
     }
 
@@ -174,6 +177,7 @@ impl<S: State> Streams<S> {
 
     /// It is this late by the clock of the capture: connections that have been over for long enough are let go.
     pub fn pass_time(&mut self, now: Timestamp, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        self.now = self.now.max(now);
         while let Some(&Reverse((due, slot, number))) = self.due.peek() {
             if due > now {
                 return;
@@ -266,7 +270,7 @@ impl<S: State> Streams<S> {
         self.memory -= flow.memory;
         self.live.remove(&flow.key);
         self.latest = None;
-        flow.end(&mut self.held, tell);
+        flow.end(self.now, &mut self.held, tell);
         let past = Past { number: flow.stream.number, syn: flow.client_syn };
         self.past.insert(flow.key, past);
         self.oldest.push_back((flow.key, past.number));

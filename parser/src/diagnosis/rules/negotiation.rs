@@ -1,6 +1,6 @@
 //! From the Connection Request to the ClientHello.
 
-use super::super::{Cause, Side};
+use super::super::{Cause, Confidence, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::hello::describe;
@@ -35,9 +35,10 @@ pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
         Finding::proven(cause)
     };
     // It asks for what the client had offered: that is not the client's to mend.
-    let base = match offered(case, code) == OFFERED {
-        true => base.side(Side::Host).instead_do(&AT_THE_HOST),
-        false => base.side(side),
+    let base = match offered(case, code) {
+        OFFERED => base.side(Side::Host).instead_do(&AT_THE_HOST),
+        UNSEEN => base.weakened(Confidence::Likely).side(Side::Both),
+        _ => base.side(side),
     };
     Some(
         base.in_phase(Phase::X224)
@@ -58,6 +59,9 @@ const AT_THE_HOST: [&str; 4] = [
 /// What [`offered`] says of a host that contradicts itself.
 const OFFERED: &str = ", although the client offered it";
 
+/// What it says where a capture lacks the request: then it is not known who has to change something.
+const UNSEEN: &str = "; whether the client offered it is not in the capture";
+
 /// Whether the client had offered what the host requires.
 fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
     let wanted = match code {
@@ -68,7 +72,7 @@ fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
     match case.timeline.request.as_ref().map(|request| request.protocols) {
         Some(Some(asked)) if asked.contains(wanted) => OFFERED,
         Some(_) => ", which the client did not offer",
-        // A capture may lack the request.
+        None if case.lacks(Peer::Client) => UNSEEN,
         None => "",
     }
 }

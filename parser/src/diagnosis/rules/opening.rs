@@ -4,7 +4,7 @@ use super::super::{Cause, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::words::{bytes, foreign, http_status, span};
-use crate::session::{Answer, Awaiting, Closer, Opening, Phase, ProxyAct};
+use crate::session::{Answer, Awaiting, Closer, Opening, Peer, Phase, ProxyAct};
 use core::time::Duration;
 
 /// A host that closes sooner than this on a silent client did not do it out of impatience.
@@ -12,7 +12,7 @@ const HOST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Not one byte from the client.
 pub(super) fn client_silent(case: &Case<'_>) -> Option<Finding> {
-    if case.timeline.traffic.client.bytes > 0 {
+    if case.timeline.traffic.client.bytes > 0 || case.lacks(Peer::Client) {
         return None;
     }
     let age = case.end().since(case.timeline.opened);
@@ -43,10 +43,25 @@ pub(super) fn client_silent(case: &Case<'_>) -> Option<Finding> {
                 .message(format!("{} before the client had sent a byte", case.closed())),
         );
     }
+    // Nobody closed, and it is not even seen that the client was slow.
+    if let Some(watched) = case.watched().filter(|watched| case.close.is_none() && *watched < HOST_PATIENCE) {
+        return Some(
+            Finding::possible(Cause::CaptureIncomplete)
+                .in_phase(Phase::Accept)
+                .because("0 bytes from the client.")
+                .because(format!("The record ends {} after the connection was opened.", span(watched)))
+                .rivals(&[Cause::ClientSentNothing])
+                .message("The record ends right after the connection was opened, before the client had sent a byte"),
+        );
+    }
     let waited = case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ClientRequest));
     let message = match case.close {
         _ if waited => format!("Client connected and sent nothing for {} (a health check, a port scan)", span(age)),
-        _ => format!("Client connected and sent nothing; {} after {}", lower(&case.closed()), span(age)),
+        _ => format!(
+            "Client connected and sent nothing; {} after {}",
+            lower(&case.closed()),
+            span(case.watched().unwrap_or(age))
+        ),
     };
     // Whether the way to the host was seen (live) or not (a capture) is no matter.
     let silent = Finding::proven(Cause::ClientSentNothing).in_phase(Phase::Accept);

@@ -5,6 +5,10 @@ use super::case::Case;
 use super::finding::Finding;
 use super::words::{foreign_text, span};
 use crate::session::{ConnectFailure, Peer, Phase, ResolveFailure, Upstream};
+use core::time::Duration;
+
+/// Systems send a SYN that was not answered for the second time after this. RFC 6298 2.1
+const RETRANSMISSION: Duration = Duration::from_secs(1);
 
 pub(super) fn name_not_resolved(case: &Case<'_>) -> Option<Finding> {
     let Upstream::ResolveFailed { failure, detail } = &case.timeline.upstream else { return None };
@@ -83,6 +87,20 @@ pub(super) fn connect_unanswered(case: &Case<'_>) -> Option<Finding> {
         Some((syns @ 2.., time)) => format!("SYN to {address}: sent {syns} times over {}, no answer.", span(time)),
         _ => format!("Connect to {address}: no answer to the SYN is on record."),
     };
+    // An answer may take this long, so a record that ends sooner does not tell of one that failed to come.
+    let watched = case.watched().filter(|watched| *watched < RETRANSMISSION);
+    if let Some(watched) = watched {
+        return Some(
+            Finding::possible(Cause::CaptureIncomplete)
+                .in_phase(Phase::Tcp)
+                .because(because)
+                .because(format!("The record ends {} after the first SYN.", span(watched)))
+                .rivals(&[Cause::TcpTimeoutSynDrop])
+                .message(format!(
+                    "The record ends right after the SYN to host {address}: whether it answered is not in it"
+                )),
+        );
+    }
     // Systems send the third one three seconds after the first at the earliest: by then no slow network explains it.
     let patient = case.syns().is_some_and(|(syns, time)| syns >= 3 && time.as_secs() >= 2);
     Some(

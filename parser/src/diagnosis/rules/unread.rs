@@ -7,7 +7,8 @@ use super::finding::Finding;
 use super::hello::describe;
 use super::words::{bytes, span};
 use crate::Timestamp;
-use crate::session::{Answer, Closer, GiveUp, Opening, Peer, Phase};
+use crate::session::{Answer, ClearAlert, CloseKind, Closer, GiveUp, Opening, PacketFacts, Peer, Phase};
+use core::time::Duration;
 
 /// Reading stopped before the session was understood: no cause that needs what was not read.
 pub(super) fn unread(case: &Case<'_>) -> Option<Finding> {
@@ -90,13 +91,18 @@ fn said_before(case: &Case<'_>, why: GiveUp, since: Timestamp) -> bool {
     // A refusal in one message names itself; a hang-up means what the request makes of it.
     let refused = match &timeline.answer {
         None | Some(Answer::Selected { .. } | Answer::Plain) => false,
-        Some(Answer::Failure(_) | Answer::NotRdp(_)) => true,
+        Some(Answer::Failure(_)) => true,
+        // A first message that is no answer may answer what the capture lacks.
+        Some(Answer::NotRdp(_)) => why != GiveUp::Gap || timeline.opening != Opening::Unknown,
         Some(Answer::Ultimatum(_) | Answer::Refused(_)) => timeline.request.is_some() || why != GiveUp::Gap,
     };
     // What an alert answers may be what the capture lacks, unless it came before. One that answers a hello which could
     // not be read is told, and explains nothing.
     let read = case.hello().is_some() || case.server_hello().is_some();
-    let alert = read && case.alert().is_some_and(|alert| why != GiveUp::Gap || alert.at < since);
+    // It is late that bytes are known to be missing: of a client's alert it is asked what of the host it can answer.
+    let answers =
+        |alert: ClearAlert| alert.from == Peer::Host || case.server_hello().is_some() || !case.lacks(Peer::Host);
+    let alert = read && case.alert().is_some_and(|alert| why != GiveUp::Gap || alert.at < since && answers(alert));
     let not_tls = timeline.tls.not_tls.is_some() && (why != GiveUp::Gap || case.hello().is_some());
     no_rdp || refused || alert || not_tls
 }
@@ -133,26 +139,52 @@ pub(super) fn still_open(case: &Case<'_>) -> Finding {
 /// be one from the middle, as the ClientHello of an RDP connection looks like the first of a gateway's.
 pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
     let Some(facts) = case.packets() else { return finding };
+    let failed = finding.cause.outcome() == Outcome::Failure;
+    if failed && !finding.is_proven() && case.lacks_the_host() {
+        return incomplete(finding)
+            .because("The client's first bytes are in the capture, and not one packet of the host.")
+            .message(format!("{}; the capture has nothing of the host", case.closed()));
+    }
     if facts.syns > 0 || facts.syn_ack.is_some() || case.timeline.request.is_some() {
         return finding;
     }
-    let guessed = finding.is_a_guess() && finding.cause.outcome() == Outcome::Failure;
-    let unseen = "Neither a SYN nor a Connection Request of this connection is in the capture.";
-    match finding.cause {
-        Cause::NotRdp => finding.weakened(Confidence::Possible).rivals(&[Cause::CaptureIncomplete]).because(unseen),
-        // What was said before is not known.
-        Cause::ClientSentNothing => incomplete(case, finding).because(unseen),
-        _ if guessed => incomplete(case, finding).because(unseen),
-        _ => finding,
+    // What was said before is not known, and of a message from the middle even who is the client.
+    let first = matches!(finding.cause, Cause::NotRdp | Cause::ClientSentNothing | Cause::TlsHelloWithoutNegotiation);
+    if !(first || failed && finding.is_a_guess()) {
+        return finding;
     }
+    incomplete(finding)
+        .because("Neither a SYN nor a Connection Request of this connection is in the capture.")
+        .message(format!("{}; the capture has no beginning of this connection", case.closed()))
 }
 
-fn incomplete(case: &Case<'_>, finding: Finding) -> Finding {
-    let message = format!("{}; the capture has no beginning of this connection", case.closed());
-    finding.under(Cause::CaptureIncomplete, Confidence::Possible).message(message)
+fn incomplete(finding: Finding) -> Finding {
+    let former = finding.cause;
+    finding.replaced_by(Cause::CaptureIncomplete, Confidence::Possible).rivals(&[former])
 }
 
 impl Case<'_> {
+    /// Bytes of `peer` are not in the capture.
+    pub(super) fn lacks(&self, peer: Peer) -> bool {
+        self.packets().is_some_and(|facts| facts.sent[peer].missing > 0)
+    }
+
+    /// The client went on after its SYN, and no packet of the host is in the capture: neither its silence nor its answer.
+    fn lacks_the_host(&self) -> bool {
+        let timeline = self.timeline;
+        let spoke = |facts: &PacketFacts| facts.syn_ack.is_some() || facts.reset.host.is_some();
+        let unseen = self.packets().is_some_and(|facts| facts.syns > 0 && !spoke(facts));
+        let closed = timeline.closes.iter().any(|close| close.by == Closer::Host && close.kind != CloseKind::Timeout);
+        unseen && !closed && timeline.traffic.client.bytes > 0 && timeline.traffic.host.bytes == 0
+    }
+
+    /// How long a capture shows of the connection; none live, where its end is waited for.
+    pub(super) fn watched(&self) -> Option<Duration> {
+        let facts = self.packets()?;
+        let until = [facts.until, facts.last_syn].into_iter().flatten().fold(self.end(), Timestamp::max);
+        Some(until.since(self.timeline.opened))
+    }
+
     /// Packets that the capture holds only the beginning of.
     pub(super) fn cut_packets(&self) -> u32 {
         self.packets().map_or(0, |facts| facts.sent.client.cut_packets.saturating_add(facts.sent.host.cut_packets))

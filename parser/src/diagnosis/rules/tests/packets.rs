@@ -3,8 +3,10 @@
 use super::super::super::{Cause, Confidence, Outcome, Side, diagnose};
 use super::build::{Build, at, host};
 use crate::session::{
-    CloseKind, Closer, PacketFacts, PathError, PathFacts, Peer, Phase, RepeatedSegment, ResetFacts, Tail, Upstream,
+    Answer, CloseKind, Closer, GiveUp, Opening, PacketFacts, PathError, PathFacts, Peer, Phase, RepeatedSegment,
+    ResetFacts, Tail, Upstream,
 };
+use crate::wire::FailureCode;
 
 impl Build {
     fn packets(self, change: impl FnOnce(&mut PacketFacts)) -> Build {
@@ -100,8 +102,13 @@ fn a_connect_that_fails_says_what_the_network_said() {
         let build = Build::opened().phase(Phase::Tcp, 0).with(|t| t.upstream = Upstream::Connecting(host(3389)));
         build.packets(|facts| (facts.syns, facts.first_syn, facts.last_syn) = (syns, Some(at(0)), Some(at(ms))))
     };
-    let once = diagnose(&connecting(1, 0).0);
+    let until = |ms| connecting(1, 0).packets(|facts| facts.until = Some(at(ms)));
+    let once = diagnose(&until(40_000).0);
     assert_eq!((once.cause, once.confidence), (Cause::TcpTimeoutSynDrop, Confidence::Possible));
+    // No host answers within no time.
+    let over = diagnose(&until(300).0);
+    assert_eq!((over.cause, over.outcome()), (Cause::CaptureIncomplete, Outcome::Unknown), "{:?}", over.evidence);
+    assert!(over.evidence.iter().any(|said| said.contains("ends 300 ms after the first SYN")), "{:?}", over.evidence);
     let often = diagnose(&connecting(5, 15_000).0);
     assert_eq!((often.cause, often.confidence), (Cause::TcpTimeoutSynDrop, Confidence::Likely));
     assert!(often.evidence[0].contains("sent 5 times over 15.0 s"), "{:?}", often.evidence);
@@ -175,4 +182,93 @@ fn a_connection_that_is_open_when_its_record_ends_has_not_failed() {
     let verdict = diagnose(&Build::agreed(1).hello(&[0x0304], 310).chose(0x0303).0);
     assert_eq!((verdict.cause, verdict.outcome()), (Cause::CaptureIncomplete, Outcome::Unknown));
     assert!(verdict.message.contains("while the connection is open"), "{}", verdict.message);
+}
+
+#[test]
+fn a_client_that_had_no_time_to_speak_before_the_record_ends_did_not_stay_silent() {
+    let until = |ms| diagnose(&Build::opened().packets(|facts| (facts.syns, facts.until) = (1, Some(at(ms)))).0);
+    let over = until(1);
+    assert_eq!((over.cause, over.confidence), (Cause::CaptureIncomplete, Confidence::Possible), "{:?}", over.evidence);
+    let silent = until(30_000);
+    assert_eq!((silent.cause, silent.confidence), (Cause::ClientSentNothing, Confidence::Proven));
+    assert!(silent.message.contains("after 30.0 s"), "{}", silent.message);
+}
+
+#[test]
+fn what_only_a_first_message_proves_needs_the_beginning_of_the_connection() {
+    let tls_first = || {
+        let build = Build::opened().connected(3389).hello(&[0x0303], 200);
+        let build = build.with(|t| (t.opening, t.tls.clear_ultimatum) = (Opening::TlsFirst, Some(at(20))));
+        build.sent(Peer::Host, 9, 20).client_left(30)
+    };
+    let mid_tls = || {
+        let build = Build::opened().with(|t| (t.opening, t.first_bytes) = (Opening::NotRdp, vec![23, 3, 3, 0, 40]));
+        build.sent(Peer::Client, 300, 5).client_left(30)
+    };
+    let unasked = || Build::opened().sent(Peer::Host, 300, 5).host_left(30);
+    for (build, cause) in [
+        (tls_first(), Cause::TlsHelloWithoutNegotiation),
+        (mid_tls(), Cause::NotRdp),
+        (unasked(), Cause::NotRdp),
+        (Build::opened().client_left(30), Cause::ClientSentNothing),
+    ] {
+        assert_eq!(diagnose(&build.clone().packets(|facts| facts.syns = 1).0).cause, cause);
+        let verdict = diagnose(&build.packets(|facts| facts.syns = 0).0);
+        assert_eq!((verdict.cause, verdict.side), (Cause::CaptureIncomplete, Side::Network), "{cause}");
+        assert_eq!(verdict.confidence, Confidence::Possible);
+        assert!(verdict.alternatives.contains(&cause), "{:?}", verdict.alternatives);
+        assert_eq!(verdict.remedy, Cause::CaptureIncomplete.entry().remedy, "{cause}: nobody else's remedies");
+    }
+}
+
+#[test]
+fn an_alert_of_the_client_explains_nothing_while_bytes_of_the_host_are_missing() {
+    let lacking = |build: Build, missing: u64| {
+        let build = build.alert(Peer::Client, 80, 20).client_left(21);
+        // That they are missing is known when the other end was acknowledged for long enough.
+        let build = if missing > 0 { build.with(|t| t.gave_up = Some((GiveUp::Gap, at(22)))) } else { build };
+        diagnose(&build.packets(|facts| (facts.syn_ack, facts.sent.host.missing) = (Some(at(0)), missing)).0)
+    };
+    for build in [Build::asked(1).hello(&[0x0303], 200), Build::agreed(1).hello(&[0x0303], 200)] {
+        let verdict = lacking(build.clone(), 1_198);
+        assert_eq!((verdict.cause, verdict.outcome()), (Cause::CaptureIncomplete, Outcome::Unknown));
+        assert!(verdict.evidence.iter().any(|said| said.contains("alert internal_error")), "{:?}", verdict.evidence);
+        assert_eq!(lacking(build, 0).outcome(), Outcome::Failure);
+    }
+    // The ServerHello it answers was read.
+    let chosen = Build::agreed(1).hello(&[0x0303], 200).chose(0x0301);
+    assert_ne!(lacking(chosen, 900).cause, Cause::CaptureIncomplete);
+}
+
+#[test]
+fn whose_doing_a_refusal_is_needs_the_request() {
+    let refused = |code, lacks: bool| {
+        let build = Build::opened().connected(3389).answered(Answer::Failure(FailureCode(code))).client_left(30);
+        let build = if lacks { build.with(|t| t.gave_up = Some((GiveUp::Gap, at(4)))) } else { build };
+        diagnose(&build.packets(|facts| (facts.syns, facts.sent.client.missing) = (1, 43)).0)
+    };
+    for (code, cause) in [(1, Cause::NegSslRequired), (5, Cause::NlaRequired)] {
+        let verdict = refused(code, true);
+        let got = (verdict.cause, verdict.side, verdict.confidence);
+        assert_eq!(got, (cause, Side::Both, Confidence::Likely), "{}", verdict.message);
+        assert!(verdict.message.contains("whether the client offered it is not in the capture"), "{}", verdict.message);
+    }
+    let own = refused(3, true);
+    assert_eq!((own.cause, own.side, own.confidence), (Cause::NegSslCertMissing, Side::Host, Confidence::Proven));
+}
+
+#[test]
+fn a_host_whose_client_is_not_in_the_capture_did_not_speak_first() {
+    let build = Build::opened().sent(Peer::Host, 300, 5).host_left(30);
+    let build = build.with(|t| t.gave_up = Some((GiveUp::Gap, at(4))));
+    let verdict = diagnose(&build.packets(|facts| facts.sent.client.missing = 36).0);
+    assert_eq!(verdict.cause, Cause::CaptureIncomplete, "{}", verdict.message);
+}
+
+#[test]
+fn where_a_capture_has_no_packet_of_the_host_its_silence_is_no_failure() {
+    let asked = |syn_ack| Build::asked(1).client_left(30).packets(|facts| (facts.syns, facts.syn_ack) = (1, syn_ack));
+    let unseen = diagnose(&asked(None).0);
+    assert_eq!((unseen.cause, unseen.side), (Cause::CaptureIncomplete, Side::Network), "{}", unseen.message);
+    assert_eq!(diagnose(&asked(Some(at(0))).0).cause, Cause::ClientClosedBeforeCc);
 }
