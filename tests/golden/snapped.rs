@@ -7,6 +7,7 @@
 use crate::lab::{self, Row};
 use crate::replay;
 use parser::diagnosis::{Cause, Confidence, Outcome};
+use parser::session::CloseKind;
 use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
 use rdpscope::analyze::capture::{self, Step, Summary};
 use rdpscope::analyze::packet::Packet;
@@ -244,4 +245,35 @@ fn a_reset_after_which_both_ends_go_on_makes_no_failure_of_a_session_that_worked
         }
     }
     assert!(tried > 100, "{tried}");
+}
+
+#[test]
+fn a_capture_that_lacks_its_beginning_its_end_one_packet_or_one_direction_gives_no_failure_another_cause() {
+    let (ports, rows) = (lab::ports(), lab::rows());
+    let (mut judgements, mut wrong) = (0, Vec::new());
+    // One connection in the file, so that it is the same one whatever is lost.
+    let alone = |row: &&Row| rows.iter().filter(|other| other.capture == row.capture).count() == 1;
+    for row in rows.iter().filter(alone).filter(|row| row.failed()) {
+        let port = ports[&row.capture];
+        let file = std::fs::read(crate::data("lab").join(format!("{}.pcap", row.capture))).unwrap();
+        let by_client = sent_by_client(&file, port);
+        let count = by_client.len().min(40);
+        let late = (1..count).map(|first| (format!("from {first}"), without(&file, |n| n < first)));
+        let early = (1..count).map(|end| (format!("before {end}"), without(&file, |n| n >= end)));
+        let one = (0..count).map(|lost| (format!("without {lost}"), without(&file, |n| n == lost)));
+        let half = [true, false].map(|lost| (format!("client lost: {lost}"), without(&file, |n| by_client[n] == lost)));
+        for (what, left) in late.chain(early).chain(one).chain(half) {
+            for finding in &judged(left, port).0 {
+                // Before a reset a packet can be lost without a trace: nothing after it acknowledges what was in it.
+                let reset = finding.record.timeline.first_close().is_some_and(|close| close.kind == CloseKind::Rst);
+                if what.starts_with("without") && reset {
+                    continue;
+                }
+                judgements += 1;
+                wrong.extend(complaint(row, finding).map(|said| format!("{what}: {said}")));
+            }
+        }
+    }
+    assert!(judgements > 500, "{judgements}");
+    assert!(wrong.is_empty(), "{} of {judgements}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -20,6 +20,8 @@ const FACTS: usize = 2 << 10;
 pub(super) struct Replay {
     /// From the first event on.
     session: Option<Box<Session>>,
+    /// The client's SYN was seen: what comes back may answer it, and not something that was said before the capture began.
+    asked: bool,
     /// The host has answered.
     accepted: bool,
 }
@@ -32,16 +34,22 @@ impl Replay {
 
     /// Takes what happened.
     pub(super) fn event(&mut self, stream: &Stream, at: Timestamp, event: Event<'_>) {
-        let accepted = self.accepted;
+        self.asked |= matches!(event, Event::Syn);
+        let unanswered = self.asked && !self.accepted;
         self.accepted |= matches!(event, Event::SynAck | Event::Data(..) | Event::Missing(..) | Event::Unseen(_));
+        let speaks = matches!(event, Event::Data(..) | Event::Missing(..) | Event::Unseen(_));
         let session = self.session(stream);
+        if unanswered && speaks {
+            // Nobody sends before the connection is up: the SYN ACK is what the capture lacks.
+            session.upstream(UpstreamEvent::Connected(stream.host), at);
+        }
         match event {
             Event::Syn => session.upstream(UpstreamEvent::Connecting(stream.host), at),
             Event::SynAck => session.upstream(UpstreamEvent::Connected(stream.host), at),
             Event::Data(from, bytes) => session.data(from, bytes, at),
             Event::Missing(from, count) => session.missing(from, count, at),
             Event::Unseen(_) => session.give_up(GiveUp::Gap, at),
-            Event::Rst(Peer::Host) if !accepted => {
+            Event::Rst(Peer::Host) if unanswered => {
                 session.upstream(failed(stream, ConnectFailure::Refused, ECONNREFUSED), at);
                 session.closed(Closer::Host, CloseKind::Rst, at);
             }
@@ -49,7 +57,7 @@ impl Replay {
             Event::Rst(by) => session.closed(closer(by), CloseKind::Rst, at),
             Event::WentOn(by) => session.went_on(closer(by)),
             Event::Ended(facts) => {
-                if !accepted && let Some((failure, errno, at)) = unreachable(&facts) {
+                if unanswered && let Some((failure, errno, at)) = unreachable(&facts) {
                     session.upstream(failed(stream, failure, errno), at);
                 }
                 for leg in [Peer::Client, Peer::Host] {
