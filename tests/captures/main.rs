@@ -5,6 +5,7 @@
 
 mod bench;
 mod disk;
+mod forms;
 mod kinds;
 mod same;
 mod secrets;

@@ -33,15 +33,15 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Of a capture that the proxy wrote itself: one session, both its legs.
+    /// Of a capture that the proxy wrote itself: one session, both its legs. `stream`: which one of the file.
     #[must_use]
-    pub fn of_own(recorded: Recorded) -> Finding {
+    pub fn of_own(recorded: Recorded, stream: u64) -> Finding {
         let verdict = recorded.verdict();
         let Recorded { identity, timeline, .. } = recorded;
         let ended = timeline.last_event();
         let attempt = Attempt { id: identity.id, number: 1, previous_session: None };
         let record = SessionRecord { identity: Arc::new(identity), timeline, verdict, ended, capture: None };
-        Finding { stream: 0, record, attempt, other_leg: None, is_final: true, revised: false }
+        Finding { stream, record, attempt, other_leg: None, is_final: true, revised: false }
     }
 
     /// Its event; `file`: the capture as it was named.

@@ -4,6 +4,7 @@
 
 use super::packet::{Frame, Packet, frame};
 use super::source::{CaptureError, Source, State};
+use crate::record::capture::pcapng;
 use parser::Timestamp;
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
 use pcap_parser::{Block, PcapBlockOwned, PcapError};
@@ -42,6 +43,8 @@ pub struct Summary {
     pub unknown_interfaces: u64,
     /// Packets inside of tunnels, which are not opened, by the name of the tunnel.
     pub tunnels: BTreeMap<&'static str, u64>,
+    /// Captures that the proxy wrote, behind another one: of those the packets alone are read.
+    pub own: u64,
     /// The first time and the last one, in the order of the file.
     pub times: Option<(Timestamp, Timestamp)>,
     /// Where and why reading ended before the end of the file.
@@ -97,6 +100,13 @@ impl Summary {
                 "packets of which only the beginning was captured: {} of {}; what is not in them cannot be judged \
                  (`tcpdump -s 0` takes whole ones)",
                 self.cut_short, self.packets
+            ));
+        }
+        if self.own > 0 {
+            complaints.push(format!(
+                "captures that the proxy wrote stand behind another one: {}; of those only the packets are read here, give \
+                 each as a file of its own",
+                self.own
             ));
         }
         if self.fragments > 0 {
@@ -191,6 +201,8 @@ struct Frames {
     nanoseconds: bool,
     /// Byte order of this section.
     big_endian: bool,
+    /// A section was read before.
+    begun: bool,
     /// Time of the packet before, for those that carry none.
     last: Timestamp,
 }
@@ -226,6 +238,9 @@ impl Frames {
             PcapBlockOwned::NG(Block::SectionHeader(section)) => {
                 self.interfaces.clear();
                 self.big_endian = section.big_endian();
+                let ours = matches!(section.shb_userappl(), Some(Ok(name)) if pcapng::is_us(name.as_bytes()));
+                self.summary.own += u64::from(ours && self.begun);
+                self.begun = true;
             }
             PcapBlockOwned::NG(Block::InterfaceDescription(found)) if self.interfaces.len() < INTERFACES => {
                 self.interfaces.push(Interface {

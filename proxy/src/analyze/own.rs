@@ -6,25 +6,43 @@
 //! Where a bridge kept the legs apart, the client's leg is the session: the host's words are what the client was sent. What
 //! is inside of a bridged session the proxy has read, and the file has it sealed. There the bytes can say less, and sizes
 //! alone may point elsewhere; so the verdict is the one that the proxy told, with what it rests on.
+//!
+//! So it is where somebody has shortened the file: what is left of the bytes could come to anything. The comment says how
+//! many there were.
 
-use super::source::CaptureError;
+use super::source::{CaptureError, Source};
 use crate::record::SessionIdentity;
-use crate::record::capture::facts::{Facts, Meant, Told};
+use crate::record::capture::facts::{Facts, Inside, Meant, Told};
 use crate::record::capture::pcapng::{self, Packet};
 use etherparse::{SlicedPacket, TransportSlice};
 use parser::Timestamp;
 use parser::diagnosis::{Cause, Confidence, Missing, Side, Verdict, diagnose, diagnose_with};
 use parser::profile::HostProfile;
 use parser::session::{Limits, Peer, Phase, Session, Timeline};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// No capture of ours is larger: 16 MiB of an opening at the most, in segments of 536 bytes or more.
+/// No capture of ours is larger: 16 MiB of an opening at the most, in segments of 536 bytes or more. Of several in one file
+/// no more is read either.
 const LARGEST: u64 = 64 << 20;
-/// The first block of ours is shorter: it holds a report.
-const BEGINNING: u64 = 256 << 10;
+
+/// What a capture turns out to be.
+#[derive(Debug)]
+pub enum Opened {
+    /// One of ours, or several behind each other.
+    Own(Own),
+    /// Another one, of which nothing is lost.
+    Other(Source),
+}
+
+/// What is in a file of ours.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// One session for each capture in it, in their order.
+    pub sessions: Vec<Recorded>,
+    /// What of it was not read, as sentences without a full stop.
+    pub complaints: Vec<String>,
+}
 
 /// A session out of a file of ours.
 #[derive(Clone, Debug)]
@@ -37,19 +55,22 @@ pub struct Recorded {
     pub profile: Option<Arc<HostProfile>>,
     /// Its last bytes are not in the file: the timeline may say less than the proxy knew.
     pub cut_short: bool,
+    /// Bytes of the client and of the host that the file had and has no more, or has twice.
+    pub altered: bool,
     /// Cause, side, phase and confidence as the proxy told them; none of a session that was still open.
     pub told: Option<[String; 4]>,
     /// Secrets are in the file: who has it can read its TLS.
     pub secrets: bool,
-    /// The verdict of a proxy that has read inside of TLS, where the file is sealed.
-    inside: Option<Box<Verdict>>,
+    /// The verdict of the proxy, where the bytes of the file cannot give it: it has read inside of TLS where the file is
+    /// sealed, or the bytes are not all there.
+    repeated: Option<Box<Verdict>>,
 }
 
 impl Recorded {
     /// The verdict on it.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.inside.as_deref().map_or_else(|| self.by_bytes(), Verdict::clone)
+        self.repeated.as_deref().map_or_else(|| self.by_bytes(), Verdict::clone)
     }
 
     /// What the bytes of the file alone come to: of a bridged session sizes and ends, as of any that is sealed.
@@ -62,29 +83,59 @@ impl Recorded {
     }
 }
 
-/// The session in a file of ours; `None` when it is another file.
+/// Tells a capture of ours by its first block, however its bytes come, and reads it.
+#[must_use]
+pub fn open(mut source: Source) -> Opened {
+    // One that a later version wrote in words we do not know is a capture like any other.
+    if facts(source.beginning()).is_none() {
+        return Opened::Other(source);
+    }
+    let (bytes, failure) = source.read_ahead(LARGEST + 1);
+    let file = &bytes[..bytes.len().min(LARGEST as usize)];
+    let (sections, whole) = pcapng::sections(file);
+    let (mut own, mut at) = (Own::default(), 0);
+    for section in sections {
+        match read(section) {
+            Some(session) => own.sessions.push(session),
+            None => own.complaints.push(format!(
+                "at byte {at} another capture begins, which the proxy did not write: it is not read; give it as a file of \
+                 its own"
+            )),
+        }
+        at += section.len();
+    }
+    if let Some(failure) = failure {
+        own.complaints.push(format!("it cannot be read further: {failure}"));
+    }
+    if bytes.len() > file.len() {
+        own.complaints.push(format!("only its first {} MiB are read", LARGEST >> 20));
+    } else if whole < file.len() {
+        own.complaints.push(format!("reading stopped at byte {whole}: no whole block follows"));
+    }
+    Opened::Own(own)
+}
+
+/// The first session in a file of ours; `None` when it is another file.
 ///
 /// # Errors
 ///
 /// The file cannot be opened or read.
 pub fn recorded(path: &Path) -> Result<Option<Recorded>, CaptureError> {
-    let failed = |source| CaptureError::Open { file: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(failed)?;
-    // Who wrote it stands in the first block; the rest of a large file of others is not for us.
-    (&mut file).take(BEGINNING).read_to_end(&mut bytes).map_err(failed)?;
-    if !pcapng::is_ours(&bytes) {
-        return Ok(None);
+    match open(Source::open(path)?) {
+        Opened::Own(own) => Ok(own.sessions.into_iter().next()),
+        Opened::Other(_) => Ok(None),
     }
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(read(&bytes))
+}
+
+fn facts(file: &[u8]) -> Option<Facts> {
+    let ours = pcapng::is_ours(file);
+    pcapng::comments(file).iter().filter(|_| ours).find_map(|comment| Facts::read(comment))
 }
 
 /// The session in the bytes of such a file.
 #[must_use]
 pub fn read(file: &[u8]) -> Option<Recorded> {
-    let ours = file.len() as u64 <= LARGEST && pcapng::is_ours(file);
-    let facts = pcapng::comments(file).iter().filter(|_| ours).find_map(|comment| Facts::read(comment))?;
+    let facts = facts(file).filter(|_| file.len() as u64 <= LARGEST)?;
     let mut replay =
         Replay { session: Session::new(Timestamp(facts.accepted), Limits::default()), at: [0; 2], step: 0 };
     for packet in pcapng::packets(file) {
@@ -93,6 +144,7 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
             replay.data(from, bytes, packet.at);
         }
     }
+    let there = replay.at;
     replay.steps(&facts, true);
     let mut session = replay.session;
     if let Some(act) = facts.act.as_ref().and_then(|act| act.meant()) {
@@ -102,6 +154,12 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
         session.bridged(bridge);
     }
     let (tcp, profile) = (facts.tcp.meant(), facts.profile());
+    let altered = there != facts.kept;
+    let repeated = facts.verdict.as_ref().and_then(|told| match &told.inside {
+        Some(inside) => sealed(told, inside),
+        None if altered => shortened(told, &pcapng::comments(file), there, facts.kept),
+        None => None,
+    });
     for leg in [Peer::Client, Peer::Host] {
         if let Some(tcp) = tcp[leg] {
             session.socket_facts(leg, tcp);
@@ -120,7 +178,8 @@ pub fn read(file: &[u8]) -> Option<Recorded> {
         profile,
         cut_short: facts.carried != facts.kept,
         secrets: pcapng::holds_secrets(file),
-        inside: facts.verdict.as_ref().and_then(inside).map(Box::new),
+        altered,
+        repeated: repeated.map(Box::new),
         told: facts.verdict.map(|told| [told.cause, told.side, told.phase, told.confidence]),
     })
 }
@@ -151,7 +210,7 @@ impl Replay {
             match step.what.meant() {
                 Some(Meant::Upstream(event)) => self.session.upstream(event, at),
                 Some(Meant::Closed(by, kind)) => {
-                    self.unseen(facts, at);
+                    self.unseen(facts, at, over);
                     self.session.closed(by, kind, at);
                 }
                 None => {}
@@ -159,40 +218,67 @@ impl Replay {
         }
         if over {
             let last = self.session.timeline().last_event();
-            self.unseen(facts, last);
+            self.unseen(facts, last, over);
         }
     }
 
-    fn unseen(&mut self, facts: &Facts, at: Timestamp) {
+    fn unseen(&mut self, facts: &Facts, at: Timestamp, over: bool) {
         for (index, peer) in [Peer::Client, Peer::Host].into_iter().enumerate() {
-            // Only what was cut off at the end is missing: before the last kept byte nothing is.
-            if self.at[index] >= facts.kept[index] && self.at[index] < facts.carried[index] {
-                self.session.passed_unseen(peer, facts.carried[index] - self.at[index], at);
+            // Only what was cut off at the end is missing: before the last kept byte nothing is, in a whole file.
+            let left = facts.carried[index].saturating_sub(self.at[index]);
+            if left > 0 && self.at[index] >= facts.kept[index] {
+                self.session.passed_unseen(peer, left, at);
+                self.at[index] = facts.carried[index];
+            } else if left > 0 && over {
+                self.session.missing(peer, left, at);
                 self.at[index] = facts.carried[index];
             }
         }
     }
 }
 
-/// A verdict that the file cannot give by its bytes. `None`: it can, or it has a name of a later version.
-fn inside(told: &Told) -> Option<Verdict> {
-    let inside = told.inside.as_ref()?;
+/// The verdict of a proxy that has read inside of TLS.
+fn sealed(told: &Told, inside: &Inside) -> Option<Verdict> {
     let mut evidence = inside.evidence.clone();
     evidence.push("The proxy has read this inside of TLS; in the file it is sealed.".to_owned());
     Some(Verdict {
-        cause: Cause::from_id(&told.cause)?,
+        evidence,
+        alternatives: inside.alternatives.iter().filter_map(|id| Cause::from_id(id)).collect(),
+        remedy: inside.remedy.clone(),
+        ..repeated(told, inside.message.clone())?
+    })
+}
+
+/// The verdict on a file that has not all the bytes of each side that it had.
+fn shortened(told: &Told, comments: &[String], there: [u64; 2], kept: [u64; 2]) -> Option<Verdict> {
+    // The report begins with the cause and the message.
+    let message = comments.iter().find_map(|text| text.lines().next()?.strip_prefix(&told.cause)?.strip_prefix("  "));
+    let evidence = format!(
+        "The proxy told this; of the bytes that it wrote into the file, {} of {} of the client and {} of {} of the host \
+         are in it.",
+        there[0], kept[0], there[1], kept[1]
+    );
+    Some(Verdict { evidence: vec![evidence], ..repeated(told, message.unwrap_or_default().to_owned())? })
+}
+
+/// What the proxy told. `None`: it has a name of a later version.
+fn repeated(told: &Told, message: String) -> Option<Verdict> {
+    let cause = Cause::from_id(&told.cause)?;
+    let entry = cause.entry();
+    Some(Verdict {
+        cause,
         side: Side::ALL.into_iter().find(|side| side.name() == told.side)?,
         phase: Phase::ALL.into_iter().find(|phase| phase.name() == told.phase)?,
         confidence: [Confidence::Possible, Confidence::Likely, Confidence::Proven]
             .into_iter()
             .find(|confidence| confidence.name() == told.confidence)?,
-        evidence,
-        alternatives: inside.alternatives.iter().filter_map(|id| Cause::from_id(id)).collect(),
-        remedy: inside.remedy.clone(),
+        evidence: Vec::new(),
+        alternatives: Vec::new(),
+        remedy: entry.remedy.iter().map(|action| (*action).to_owned()).collect(),
         missing: Missing::default(),
         smallest_change: Vec::new(),
         end: None,
-        message: inside.message.clone(),
+        message: if message.is_empty() { entry.title.to_owned() } else { message },
     })
 }
 

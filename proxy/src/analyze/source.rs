@@ -64,6 +64,8 @@ pub enum CaptureError {
 pub struct Source {
     /// As it was named.
     name: PathBuf,
+    /// What was read ahead of the rest: the header, or the first block.
+    beginning: Vec<u8>,
     reader: Box<dyn Read + Send>,
     state: Arc<State>,
     size: Option<u64>,
@@ -149,8 +151,7 @@ impl Source {
             if compressed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
         let mut reader = Told { reader, held_back: None, state: Arc::clone(&state) };
         let beginning = first_block(&mut reader);
-        let reader = Box::new(Cursor::new(beginning).chain(reader));
-        Ok(Source { name, reader, state, size })
+        Ok(Source { name, beginning, reader: Box::new(reader), state, size })
     }
 
     /// As it was named.
@@ -165,8 +166,22 @@ impl Source {
         Progress { state: Arc::clone(&self.state), size: self.size }
     }
 
+    /// The header of a pcap file, or the first block of a pcapng one, as far as there is one.
+    pub(super) fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
+    /// The first bytes, `most` at the most, and why there are no more if it is not their end. Whoever reads the capture
+    /// afterwards is given them too.
+    pub(super) fn read_ahead(&mut self, most: u64) -> (&[u8], Option<io::Error>) {
+        let left = most.saturating_sub(self.beginning.len() as u64);
+        // What fails is kept in the state, as for the first block.
+        let _ = (&mut self.reader).take(left).read_to_end(&mut self.beginning);
+        (&self.beginning, self.state.failure())
+    }
+
     pub(super) fn into_parts(self) -> (PathBuf, Box<dyn Read + Send>, Arc<State>) {
-        (self.name, self.reader, self.state)
+        (self.name, Box::new(Cursor::new(self.beginning).chain(self.reader)), self.state)
     }
 }
 

@@ -9,7 +9,7 @@ use config::UserNames;
 use progress::ProgressLine;
 use rdpscope::analyze::analysis::{Analysis, Finding, Telling};
 use rdpscope::analyze::capture::{self, Step, Summary};
-use rdpscope::analyze::own::{self, Recorded};
+use rdpscope::analyze::own::{self, Opened, Own};
 use rdpscope::analyze::source::{CaptureError, Source};
 use rdpscope::record::Names;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -45,7 +45,8 @@ What is read:
   neither success nor failure. `tcpdump -s 0` takes whole packets.
 
   A capture that the proxy itself has written ([capture] in its configuration) is one session with
-  both legs, and is given back the verdict that the proxy had.
+  both legs, and is given back the verdict that the proxy had, also where somebody has shortened it,
+  which is said. Of several behind each other (`cat`) each is a stream.
 
 What is reported:
   Without --all, connections that spoke RDP, that could not reach port 3389 or an address which
@@ -134,7 +135,6 @@ impl Analyze {
 
     /// Reads one file and prints what it holds. `false`: the connection that was asked for is not there.
     fn file(&self, path: &Path, names: &Names) -> io::Result<Result<bool, CaptureError>> {
-        let own = if path.is_file() { own::recorded(path) } else { Ok(None) };
         if self.files.len() == 1 && is_written_by_another(path) {
             // Ctrl-C is for who writes into the pipe: what came through is told, table and all. Where the system does not
             // grant that, it ends this as well, as it does with a file.
@@ -162,11 +162,10 @@ impl Analyze {
             found: false,
             written: Ok(()),
         };
-        match own {
-            Ok(Some(recorded)) => return print.own(recorded),
-            Ok(None) => {}
-            Err(error) => return Ok(Err(error)),
-        }
+        let source = match own::open(source) {
+            Opened::Own(own) => return print.own(own),
+            Opened::Other(source) => source,
+        };
         let read = capture::read(source, |step| {
             match step {
                 Step::Packet(packet) => analysis.packet(&packet, &mut |finding| print.finding(&finding)),
@@ -222,19 +221,45 @@ impl Print<'_> {
         };
     }
 
-    /// A file of our own: one session, with what no packet shows.
-    fn own(mut self, recorded: Recorded) -> io::Result<Result<bool, CaptureError>> {
-        let (cut_short, secrets) = (recorded.cut_short, recorded.secrets);
-        self.finding(&Finding::of_own(recorded));
+    /// A file of our own: a session, with what no packet shows, or several behind each other.
+    fn own(mut self, own: Own) -> io::Result<Result<bool, CaptureError>> {
+        let sessions = own.sessions.len();
+        let mut complaints = Vec::new();
+        for (stream, recorded) in own.sessions.into_iter().enumerate() {
+            let of = if sessions > 1 { format!("stream {stream}: ") } else { String::new() };
+            if recorded.altered {
+                let told = match recorded.told {
+                    Some(_) => "the verdict is the one that the proxy had",
+                    None => "the proxy had no verdict yet, and this one may be wrong",
+                };
+                complaints.push(format!("{of}it has been shortened or changed since the proxy wrote it: {told}"));
+            }
+            if recorded.cut_short {
+                complaints.push(format!("{of}the end of the session is not in it"));
+            }
+            if recorded.secrets {
+                complaints.push(format!("{of}it holds secrets that open its TLS, which are not used here"));
+            }
+            self.finding(&Finding::of_own(recorded, stream as u64));
+        }
         self.written?;
         self.out.flush()?;
-        if cut_short {
-            complain(format_args!("{}: the end of the session is not in it", self.name));
+        for complaint in complaints.iter().chain(&own.complaints) {
+            complain(format_args!("{}: {complaint}", self.name));
         }
-        if secrets {
-            complain(format_args!("{}: it holds secrets that open its TLS, which are not used here", self.name));
+        match self.analyze.stream {
+            Some(stream) if !self.found => {
+                let last = sessions.saturating_sub(1);
+                let there = if last == 0 {
+                    "one session, stream 0".into()
+                } else {
+                    format!("{sessions} sessions, 0 to {last}")
+                };
+                complain(format_args!("{}: there is no stream {stream}; it has {there}", self.name));
+                Ok(Ok(false))
+            }
+            _ => Ok(Ok(true)),
         }
-        Ok(Ok(self.found || self.analyze.stream.is_none()))
     }
 
     /// Who looks on sees what there is.

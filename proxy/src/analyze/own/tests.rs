@@ -152,7 +152,7 @@ fn every_lab_connection_comes_back_out_of_its_capture_as_it_was() {
             failed += u32::from(is_wanted(record.verdict.cause));
             let Some(read) = read(&file) else { panic!("{name} is not read") };
             assert_eq!(read.identity.id, record.identity.id, "{name}");
-            assert!(!read.cut_short, "{name}");
+            assert!(!read.cut_short && !read.altered, "{name}");
             assert_eq!(read.told, Some(short(&record.verdict)), "{name}");
             // Of clear data on channels only the headers are there; what they say is the same.
             if read.timeline != record.timeline || read.verdict() != record.verdict {
@@ -252,6 +252,25 @@ fn a_file_that_is_cut_or_changed_is_read_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_file_that_was_shortened_says_so_and_repeats_the_verdict() {
+    let path = lab().into_iter().find(|path| path.ends_with("tls-s10-vs-new.pcap")).unwrap_or_else(|| lab()[0].clone());
+    let (record, file) = seen(&path, BOUND).remove(0).over(UserNames::Hash);
+    let file = file.unwrap();
+    let section = file.len() - pcapng::packets(&file).map(|one| pcapng::packet(&one).len()).sum::<usize>();
+    for cut in (section..file.len()).step_by(50) {
+        let read = read(&file[..cut]).unwrap();
+        let verdict = read.verdict();
+        assert_eq!(short(&verdict), short(&record.verdict), "cut at {cut}");
+        assert_eq!(verdict.message, record.verdict.message, "cut at {cut}");
+        assert_eq!(read.altered, verdict.evidence[0].starts_with("The proxy told this; "), "cut at {cut}");
+        if cut == section {
+            assert!(read.altered);
+            assert_ne!(read.by_bytes().cause, record.verdict.cause);
+        }
+    }
+}
+
+#[test]
 fn an_opening_that_did_not_fit_says_so() {
     let path = lab().into_iter().find(|path| path.file_name().is_some_and(|name| name == "ok-xrdp-tls.pcap")).unwrap();
     let (record, file) = seen(&path, 2_000).remove(0).over(UserNames::Hash);
@@ -265,7 +284,7 @@ fn an_opening_that_did_not_fit_says_so() {
     one.closed(Closer::Host, CloseKind::Rst, Timestamp(6));
     let (record, file) = one.over(UserNames::Hash);
     let read = read(&file.unwrap()).unwrap();
-    assert!(read.cut_short);
+    assert!(read.cut_short && !read.altered);
     assert_eq!(read.timeline.traffic.client.bytes, record.timeline.traffic.client.bytes);
     assert_eq!(read.told.unwrap()[0], record.verdict.cause.id());
 }

@@ -203,6 +203,19 @@ fn blocks(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The sections of a file and how far whole blocks reach. What is behind them is given to the last section.
+pub(crate) fn sections(file: &[u8]) -> (Vec<&[u8]>, usize) {
+    let (mut begins, mut at) = (Vec::new(), 0);
+    for block in blocks(file) {
+        if read_u32(block, 0) == Some(SECTION) {
+            begins.push(at);
+        }
+        at += block.len();
+    }
+    let ends = begins.iter().skip(1).copied().chain([file.len()]);
+    (begins.iter().zip(ends).map(|(begin, end)| &file[*begin..end]).collect(), at)
+}
+
 /// A packet block of ours, read again.
 fn read_packet(block: &[u8]) -> Option<Packet> {
     let (high, low) = (read_u32(block, 12)?, read_u32(block, 16)?);
@@ -247,7 +260,12 @@ pub(crate) fn is_ours(file: &[u8]) -> bool {
         let block = block_at(file, SECTION)?;
         options(block.get(24..)?).find(|(code, _)| *code == OPT_APPLICATION).map(|(_, value)| value)
     };
-    application().is_some_and(|value| value.starts_with(b"rdpscope "))
+    application().is_some_and(is_us)
+}
+
+/// The application that wrote a section is this one, of any version.
+pub(crate) fn is_us(application: &[u8]) -> bool {
+    application.starts_with(b"rdpscope ")
 }
 
 /// The first block, when it is of this kind and whole.
