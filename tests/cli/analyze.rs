@@ -65,7 +65,11 @@ fn analyze_says_what_is_wrong_with_a_file_and_reads_the_others() {
     let (empty, text) = (file("empty.pcap", ""), file("text.pcap", "Not a capture, but long enough to be one."));
     let short = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("short.pcap");
     std::fs::write(&short, &whole[..20]).expect("written");
+    let begun = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("begun.pcapng");
+    std::fs::write(&begun, [&as_pcapng(&whole)[..4], &[200, 0, 0, 0], &as_pcapng(&whole)[8..100]].concat())
+        .expect("written");
     for (path, says) in [
+        (begun.to_str(), "begun.pcapng: it ends within the first block of a capture (pcapng)"),
         (empty.to_str(), "empty.pcap: it is empty"),
         (text.to_str(), "text.pcap: neither pcap nor pcapng"),
         (short.to_str(), "short.pcap: it ends within the header of a capture"),
@@ -136,6 +140,48 @@ fn analyze_reads_gzip_and_says_where_a_cut_one_ends() {
     let output = rdpscope(&["analyze", path.to_str().expect("UTF-8")]);
     assert_eq!(output.status.code(), Some(0));
     assert!(err(&output).contains("it cannot be read further: "), "{}", err(&output));
+}
+
+#[test]
+fn analyze_says_where_another_capture_begins_behind_the_first_one() {
+    let pcap = std::fs::read(capture("ok-xrdp-tls")).expect("a capture");
+    let pcapng = as_pcapng(&pcap);
+    let wanted = events(&[&capture("ok-xrdp-tls")])[0]["event"].clone();
+    let (mut packets, mut at) = (0, 24);
+    while at < pcap.len() {
+        at += 16 + u32::from_le_bytes(pcap[at + 8..at + 12].try_into().expect("four bytes")) as usize;
+        packets += 1;
+    }
+    for (first, second) in [(&pcap, &pcap), (&pcap, &pcapng), (&pcapng, &pcap)] {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("two.pcap");
+        std::fs::write(&path, [&first[..], second].concat()).expect("written");
+        let path = path.to_str().expect("UTF-8");
+        let said = err(&rdpscope(&["analyze", path]));
+        let where_and_what = format!("at byte {}, after {packets} packets: another capture begins there", first.len());
+        assert!(said.contains(&where_and_what) && said.contains("mergecap"), "{said}");
+        assert_eq!(events(&[path])[0]["event"], wanted);
+    }
+    // pcapng is made to be put together so.
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("two.pcapng");
+    std::fs::write(&path, [&pcapng[..], &pcapng].concat()).expect("written");
+    assert_eq!(err(&rdpscope(&["analyze", path.to_str().expect("UTF-8")])), "");
+}
+
+#[test]
+fn analyze_reads_the_obsolete_packet_blocks_of_pcapng() {
+    let mut pcapng = as_pcapng(&std::fs::read(capture("ok-xrdp-tls")).expect("a capture"));
+    let mut at = 0;
+    while at < pcapng.len() {
+        if pcapng[at] == 6 {
+            // The type; of the interface's number half becomes a count of lost packets.
+            (pcapng[at], pcapng[at + 10]) = (2, 7);
+        }
+        at += u32::from_le_bytes(pcapng[at + 4..at + 8].try_into().expect("four bytes")) as usize;
+    }
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("obsolete.pcapng");
+    std::fs::write(&path, pcapng).expect("written");
+    let found = events(&[path.to_str().expect("UTF-8")]);
+    assert_eq!(found[0]["event"], events(&[&capture("ok-xrdp-tls")])[0]["event"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::source::{CaptureError, Source, State};
 use crate::record::capture::pcapng;
 use parser::Timestamp;
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
-use pcap_parser::{Block, PcapBlockOwned, PcapError};
+use pcap_parser::{Block, LegacyPcapBlock, PcapBlockOwned, PcapError};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -19,6 +19,9 @@ const BLOCK: usize = 4 << 20;
 const INTERFACES: usize = 1_024;
 /// Kinds of links that cannot be read, counted by number: each file has one or two.
 const UNKNOWN_LINKS: usize = 16;
+
+/// Type of the obsolete Packet Block.
+const PACKET: u32 = 2;
 
 /// What is said where nothing could be read, beside the numbers. <https://www.tcpdump.org/linktypes.html>
 const READ_LINKS: &str = "those that are read: Ethernet (1), Linux cooked (113, 276), raw IP (12, 14, 101, 228, 229), \
@@ -122,11 +125,13 @@ impl Summary {
 ///
 /// It does not begin as a capture. One that breaks off later is no error, but [`Summary::stopped`].
 pub fn read(source: Source, mut each: impl FnMut(Step<'_>) -> ControlFlow<()>) -> Result<Summary, CaptureError> {
+    let cut = source.ends_within_first_block();
     let (name, reader, state) = source.into_parts();
     let mut reader = pcap_parser::create_reader(BLOCK, reader).map_err(|error| {
         let why = match (error, state.failure()) {
             (_, Some(failure)) => format!("it cannot be read: {failure}"),
             (PcapError::Eof, None) => "it is empty".to_owned(),
+            (_, None) if cut => "it ends within the first block of a capture (pcapng)".to_owned(),
             (PcapError::Incomplete(_), None) => "it ends within the header of a capture".to_owned(),
             (_, None) => "neither pcap nor pcapng".to_owned(),
         };
@@ -137,8 +142,9 @@ pub fn read(source: Source, mut each: impl FnMut(Step<'_>) -> ControlFlow<()>) -
     let mut done = 0u64;
     // Since when nothing has come.
     let mut silent: Option<Instant> = None;
-    let stopped = loop {
+    let mut stopped = loop {
         match reader.next() {
+            Ok((_, PcapBlockOwned::Legacy(packet))) if is_header(&packet) => break ANOTHER.to_owned(),
             Ok((length, block)) => {
                 let flow = frames.block(&block, &mut each);
                 reader.consume(length);
@@ -164,12 +170,36 @@ pub fn read(source: Source, mut each: impl FnMut(Step<'_>) -> ControlFlow<()>) -
             Err(_) => break "what follows is no packet".to_owned(),
         }
     };
+    if begins_a_capture(reader.data()) {
+        stopped = ANOTHER.to_owned();
+    }
     frames.summary.stopped =
         Some(format!("reading stopped at byte {done}, after {} packets: {stopped}", frames.summary.packets));
     Ok(frames.summary)
 }
 
 const TOO_LONG: &str = "a block is too long";
+
+const ANOTHER: &str =
+    "another capture begins there, which is not read (`mergecap -w all.pcapng FILE FILE` makes one of two)";
+
+/// First bytes of a pcap file, in both byte orders: with microseconds, with nanoseconds. draft-ietf-opsawg-pcap 4
+const MAGICS: [u32; 4] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xd4c3_b2a1, 0x4d3c_b2a1];
+/// What follows them: version 2.4.
+const VERSIONS: [u32; 4] = [0x0002_0004, 0x0004_0002, 0x0200_0400, 0x0400_0200];
+
+/// What was read as a packet is the header of another pcap file (`cat a.pcap b.pcap`): it looks like a packet without bytes.
+fn is_header(packet: &LegacyPcapBlock<'_>) -> bool {
+    packet.caplen == 0 && MAGICS.contains(&packet.ts_sec) && VERSIONS.contains(&packet.ts_usec)
+}
+
+/// These bytes are the beginning of a pcap file, or of a pcapng file.
+fn begins_a_capture(bytes: &[u8]) -> bool {
+    let word = |at: usize| bytes.get(at..at + 4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+    let is = |at: usize, known: [u32; 4]| word(at).is_some_and(|word| known.contains(&word));
+    let section = word(0) == Some(0x0a0d_0d0a) && matches!(word(8), Some(0x1a2b_3c4d | 0x4d3c_2b1a));
+    section || is(0, MAGICS) && is(4, VERSIONS)
+}
 
 enum Refill {
     More,
@@ -259,6 +289,20 @@ impl Frames {
             }
             PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
                 return self.packet(0, packet.packet_data(), packet.origlen, each);
+            }
+            // Packet Block: obsolete, and old programs write it still. draft-ietf-opsawg-pcapng A
+            PcapBlockOwned::NG(Block::Unknown(block)) if [PACKET, PACKET.swap_bytes()].contains(&block.block_type) => {
+                let order = if self.big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+                let word = |at: usize| Some(order(block.data.get(at..at + 4)?.try_into().ok()?));
+                let words = || Some([word(0)?, word(4)?, word(8)?, word(12)?, word(16)?]);
+                let Some([first, high, low, captured, length]) = words() else { return ControlFlow::Continue(()) };
+                // The interface is in the first half of the word, packets that were lost are counted in the other one.
+                let number = if self.big_endian { first >> 16 } else { first & 0xffff } as usize;
+                if let Some(interface) = self.interfaces.get(number) {
+                    self.last = interface.time(u64::from(high) << 32 | u64::from(low));
+                }
+                let there = &block.data[20..];
+                return self.packet(number, there.get(..captured as usize).unwrap_or(there), length, each);
             }
             PcapBlockOwned::NG(Block::DecryptionSecrets(_)) => self.summary.secrets += 1,
             PcapBlockOwned::NG(_) => {}

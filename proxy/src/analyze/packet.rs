@@ -62,6 +62,9 @@ pub(super) enum Frame<'a> {
     UnknownLink,
 }
 
+/// 802.2 with SNAP for an EtherType: both service access points, unnumbered information, no organisation. RFC 1042
+const SNAP: [u8; 6] = [0xaa, 0xaa, 3, 0, 0, 0];
+
 /// Reads the headers of a frame on a link of this type (`LINKTYPE_` of tcpdump.org), of which `cut` bytes at the end were
 /// not captured.
 pub(super) fn frame(link: i32, bytes: &[u8], cut: u32, at: Timestamp) -> Frame<'_> {
@@ -74,6 +77,8 @@ pub(super) fn frame(link: i32, bytes: &[u8], cut: u32, at: Timestamp) -> Frame<'
     let sliced = match link {
         // LINKTYPE_NULL, LINKTYPE_LOOP: an address family of four bytes.
         0 | 108 => ip(4),
+        // A length in the place of the type: 802.2 with SNAP, the type behind it. RFC 1042
+        1 if bytes.get(14..20) == Some(&SNAP) && bytes[12] < 6 => typed(20, 22),
         1 => typed(12, 14),
         // LINKTYPE_RAW and what systems write for it, LINKTYPE_IPV4, LINKTYPE_IPV6.
         12 | 14 | 101 | 228 | 229 => ip(0),
@@ -99,7 +104,8 @@ pub(super) fn frame(link: i32, bytes: &[u8], cut: u32, at: Timestamp) -> Frame<'
     }
 }
 
-/// The tunnel that a frame is of, by EtherType, IP protocol or UDP port, all as IANA and IEEE have them.
+/// The tunnel that a frame is of, by EtherType, IP protocol or UDP port, as IANA and IEEE have them; beside those the ports
+/// that Linux takes for VXLAN and a capturing device for TZSP.
 fn tunnel(sliced: &LaxSlicedPacket<'_>) -> Option<&'static str> {
     let Some(net) = &sliced.net else {
         return match sliced.ether_payload()?.ether_type.0 {
@@ -114,8 +120,9 @@ fn tunnel(sliced: &LaxSlicedPacket<'_>) -> Option<&'static str> {
         (50, _) => Some("ESP (IPsec)"),
         (17, Some(TransportSlice::Udp(udp))) => match udp.destination_port() {
             2_152 => Some("GTP-U"),
-            4_789 => Some("VXLAN"),
+            4_789 | 8_472 => Some("VXLAN"),
             6_081 => Some("Geneve"),
+            37_008 => Some("TZSP"),
             _ => None,
         },
         _ => None,
@@ -254,6 +261,7 @@ mod tests {
             (1, ethernet(&[])),
             (1, ethernet(&[0x8100])),
             (1, ethernet(&[0x88a8, 0x8100])),
+            (1, [&[2; 12][..], &[0, 80], &SNAP, &[8, 0]].concat()),
             (0, vec![2, 0, 0, 0]),
             (108, vec![0, 0, 0, 2]),
             (101, vec![]),
@@ -315,11 +323,20 @@ mod tests {
         let typed = |ether_type: u16| behind(&[&[2; 12][..], &ether_type.to_be_bytes()].concat(), &[0x11; 60]);
         let mut inside = ipv4();
         inside[9] = 47;
-        let mut datagram = Vec::new();
-        PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 9).udp(50_000, 4_789).write(&mut datagram, &ipv4()).unwrap();
-        for (link, bytes, name) in
-            [(1, typed(0x8864), "PPPoE"), (1, typed(0x8847), "MPLS"), (228, inside, "GRE"), (228, datagram, "VXLAN")]
-        {
+        let datagram = |port: u16| {
+            let mut datagram = Vec::new();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 9).udp(50_000, port);
+            builder.write(&mut datagram, &ipv4()).unwrap();
+            datagram
+        };
+        for (link, bytes, name) in [
+            (1, typed(0x8864), "PPPoE"),
+            (1, typed(0x8847), "MPLS"),
+            (228, inside, "GRE"),
+            (228, datagram(4_789), "VXLAN"),
+            (228, datagram(8_472), "VXLAN"),
+            (228, datagram(37_008), "TZSP"),
+        ] {
             let found = frame(link, &bytes, 0, Timestamp(0));
             assert!(matches!(found, Frame::Tunnel(found) if found == name), "{name}: {found:?}");
         }

@@ -171,6 +171,11 @@ impl Source {
         &self.beginning
     }
 
+    /// It begins as pcapng and ends within its first block.
+    pub(super) fn ends_within_first_block(&self) -> bool {
+        self.beginning.starts_with(&SECTION) && self.beginning.len() < section_length(&self.beginning)
+    }
+
     /// The first bytes, `most` at the most, and why there are no more if it is not their end. Whoever reads the capture
     /// afterwards is given them too.
     pub(super) fn read_ahead(&mut self, most: u64) -> (&[u8], Option<io::Error>) {
@@ -200,13 +205,19 @@ fn first_block(reader: &mut Told) -> Vec<u8> {
             break;
         }
         if block.len() == BEGINNING && block.starts_with(&SECTION) {
-            let length = [block[4], block[5], block[6], block[7]];
-            let little = block[8..12] == LITTLE_ENDIAN;
-            let length = if little { u32::from_le_bytes(length) } else { u32::from_be_bytes(length) };
-            wanted = (length as usize).clamp(BEGINNING, SECTION_MAX);
+            wanted = section_length(&block);
         }
     }
     block
+}
+
+/// Bytes that are read of a first block which begins so.
+fn section_length(block: &[u8]) -> usize {
+    let Some([a, b, c, d, magic @ ..]) = block.get(4..12) else { return BEGINNING };
+    let little = *magic == LITTLE_ENDIAN;
+    let length = [*a, *b, *c, *d];
+    let length = if little { u32::from_le_bytes(length) } else { u32::from_be_bytes(length) };
+    (length as usize).clamp(BEGINNING, SECTION_MAX)
 }
 
 impl State {
