@@ -157,3 +157,18 @@ fn a_file_that_never_ends_is_refused() {
     let shown = config::load("/dev/zero".as_ref()).unwrap_err().to_string();
     assert!(shown.contains("larger than 1MiB"), "{shown}");
 }
+
+#[test]
+fn an_entry_that_changes_how_its_host_is_known_lets_go_of_the_pins_of_the_others() {
+    let pin = "pin = ['sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef']";
+    let text = format!(
+        "[[listener]]\nlisten = '0.0.0.0:3389'\nupstream = 'rds07'\n[listener.bridge]\nmode = 'auto'\n{pin}\n\
+         [[listener.bridge.host]]\nmatch = 'rds07'\nverify = 'insecure'\n"
+    );
+    let settings = config::parse("f", &text).expect("good");
+    let bridge = &settings.listeners[0].bridge;
+    assert_eq!((bridge.common.pin.len(), bridge.hosts[0].rules.pin.len()), (1, 0));
+    assert_eq!(config::parse("f", &config::effective(&settings)), Ok(settings.clone()));
+    let again = config::parse("f", &format!("{text}{pin}\n")).expect_err("a pin that would not be used").to_string();
+    assert!(again.contains("`pin` is not used with `verify = \"insecure\"`"), "{again}");
+}

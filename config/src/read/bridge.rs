@@ -39,6 +39,9 @@ struct Keys {
     verify: Placed<Verify>,
     pin: Placed<Vec<Pin>>,
     ca: Placed<PathBuf>,
+    /// `verify` is of this table, and these are not: the listener's table has them for its other hosts.
+    inherits_pin: bool,
+    inherits_ca: bool,
 }
 
 /// The bridge of the listener that leads to `upstream`.
@@ -114,6 +117,8 @@ fn keys(reader: &mut Reader, section: &Section<'_>, at: Range<usize>, own_entry:
         verify: placed(reader.text(section, "verify", |text| one_of(text, Verify::ALL, Verify::name))),
         pin: list(reader, section, "pin", pin, "pin = [\"sha256:…\"]"),
         ca: placed(reader.text(section, "ca", file)),
+        inherits_pin: false,
+        inherits_ca: false,
     }
 }
 
@@ -128,6 +133,8 @@ impl Keys {
             (common.certificate.clone(), common.private_key.clone(), common.password_file.clone())
         };
         Keys {
+            inherits_pin: self.verify.is_some() && self.pin.is_none(),
+            inherits_ca: self.verify.is_some() && self.ca.is_none(),
             at: self.at,
             own_entry: self.own_entry,
             mode: self.mode.or_else(|| common.mode.clone()),
@@ -167,7 +174,7 @@ fn list<T>(
     for item in items.iter() {
         let result = match item.get_ref() {
             DeValue::String(text) => read(text),
-            other => Err(Fault::new("takes strings", format!("read {}", kind(other)))),
+            other => Err(Fault::new("takes strings", format!("read {}", kind(other))).note(format!("write `{right}`"))),
         };
         match result {
             Ok(value) => values.push(value),
@@ -214,6 +221,9 @@ fn host_name(text: &str) -> Result<String, Fault> {
 fn file(text: &str) -> Result<PathBuf, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::new("names no file", "empty"));
+    }
+    if text.contains('\0') {
+        return Err(Fault::new("names no file", "no file name has a NUL in it").instead(text.replace('\0', "")));
     }
     Ok(PathBuf::from(text))
 }

@@ -13,6 +13,7 @@ pub(super) fn rules(reader: &mut Reader, keys: &Keys) -> BridgeRules {
     let rules = rules_unchecked(keys);
     pair_is_whole(reader, keys);
     suites_fit(reader, keys, &rules);
+    verify_is_one(reader, keys, &rules);
     if rules.mode != BridgeMode::Off && rules.verify == Verify::Pin && rules.pin.is_empty() {
         let at = keys.mode.as_ref().map_or_else(|| keys.at.clone(), |(_, at)| at.clone());
         reader.problems.push(unverified(at));
@@ -27,15 +28,17 @@ pub(super) fn rules_unchecked(keys: &Keys) -> BridgeRules {
         private_key,
         password_file: value(&keys.password_file),
     });
+    let verify = value(&keys.verify).unwrap_or_default();
     BridgeRules {
         mode: value(&keys.mode).unwrap_or_default(),
         pair,
         client_versions: value(&keys.client_versions).unwrap_or(defaults.client_versions),
         host_versions: value(&keys.host_versions).unwrap_or(defaults.host_versions),
         host_ciphers: value(&keys.host_ciphers).unwrap_or_default(),
-        verify: value(&keys.verify).unwrap_or_default(),
-        pin: value(&keys.pin).unwrap_or_default(),
-        ca: value(&keys.ca),
+        verify,
+        // What the listener's table has for its other hosts does not hold for one that is known in another way.
+        pin: value(&keys.pin).filter(|_| verify == Verify::Pin).unwrap_or_default(),
+        ca: value(&keys.ca).filter(|_| verify == Verify::Ca),
     }
 }
 
@@ -52,6 +55,39 @@ fn unverified(at: Range<usize>) -> Problem {
         label: "by what is the host known?".to_owned(),
         also: None,
         help: help.map(str::to_owned).to_vec(),
+    }
+}
+
+/// A host is known in one way. Whoever writes a pin beside another one believes that the pin holds.
+fn verify_is_one(reader: &mut Reader, keys: &Keys, rules: &BridgeRules) {
+    let verify = rules.verify;
+    let (also, with) = match &keys.verify {
+        Some((_, at)) => {
+            let says = match verify {
+                Verify::Pin => "the host is known by its pins alone",
+                Verify::Ca => "the host is known by who issued its certificate",
+                Verify::Insecure => "any host is trusted",
+            };
+            (Some((at.clone(), says.to_owned())), format!("with `verify = \"{}\"`", verify.name()))
+        }
+        None => (None, "without `verify`, which is then `pin`".to_owned()),
+    };
+    let mut unused = |key: &str, at: &Range<usize>| {
+        reader.problems.push(Problem {
+            title: format!("`{key}` is not used {with}"),
+            at: at.clone(),
+            label: "it would be without effect".to_owned(),
+            also: also.clone(),
+            help: vec![format!("write `verify = \"{key}\"` if the host is to be known by it, or remove `{key}`")],
+        });
+    };
+    if let Some((pins, at)) = keys.pin.as_ref().filter(|_| verify != Verify::Pin && !keys.inherits_pin)
+        && !pins.is_empty()
+    {
+        unused("pin", at);
+    }
+    if let Some((_, at)) = keys.ca.as_ref().filter(|_| verify != Verify::Ca && !keys.inherits_ca) {
+        unused("ca", at);
     }
 }
 
