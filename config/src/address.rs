@@ -7,6 +7,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// An address of this machine with a port: `0.0.0.0:3389`, `[::]:3389`, `127.0.0.1:0`. `usual` is the port to suggest.
 pub(crate) fn listen(text: &str, usual: u16) -> Result<SocketAddr, Fault> {
     if let Ok(address) = text.parse::<SocketAddr>() {
+        if let SocketAddr::V6(address) = address
+            && address.ip().is_unicast_link_local()
+            && address.scope_id() == 0
+        {
+            // Every interface has such a network; the kernel takes none that is not named.
+            let fault = Fault::new("is a link-local address without its interface", "on which interface?");
+            return Err(fault
+                .instead(format!("[{}%2]:{}", address.ip(), address.port()))
+                .note("behind `%` stands the number of the interface, with which `ip address` begins its lines"));
+        }
         return Ok(address);
     }
     let wildcard = "`0.0.0.0` is every IPv4 address of this machine, `[::]` every IPv6 address";
@@ -193,6 +203,7 @@ mod tests {
             ("localhost:3391", "127.0.0.1:3391"),
             ("rds07.example.net:3389", "0.0.0.0:3389"),
             ("10.0.0.1:99999", "10.0.0.1:3389"),
+            ("[fe80::1]:3389", "[fe80::1%2]:3389"),
             ("", "0.0.0.0:3389"),
         ] {
             let fault = listen(text, 3389).unwrap_err();

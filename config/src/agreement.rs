@@ -46,7 +46,7 @@ pub(crate) fn disagreements(
             });
         }
         let address = this.listener.listen;
-        if let Some(twin) = earlier.iter().find(|other| other.listener.listen == address && address.port() != 0) {
+        if let Some(twin) = earlier.iter().find(|other| is_same(other.listener.listen, address)) {
             problems.push(Problem {
                 title: format!("two listeners are to listen on {address}"),
                 at: this.listen.clone(),
@@ -74,11 +74,26 @@ pub(crate) fn disagreements(
     problems
 }
 
+/// An IPv4 address within IPv6 (`::ffff:127.0.0.1`) as what it is. RFC 4291 2.5.5.2
+fn plain(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    plain(one) == plain(other) && one.port() != 0
+}
+
 /// Can these two not be listened on at once, one being all addresses of its family? Two that are the same are another mistake.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let same_family = one.is_ipv4() == other.is_ipv4();
+    let meet = |one: SocketAddr, other: SocketAddr| {
+        let same_family = one.is_ipv4() == other.is_ipv4();
+        same_family && one != other && (one.ip().is_unspecified() || other.ip().is_unspecified())
+    };
     let same_port = one.port() == other.port() && one.port() != 0;
-    same_family && same_port && one != other && (one.ip().is_unspecified() || other.ip().is_unspecified())
+    same_port && (meet(one, other) || meet(plain(one), plain(other)))
 }
 
 /// `[::]` takes IPv4 too, as everywhere on Linux, unless a listener has that port on IPv4.
@@ -96,7 +111,7 @@ fn admin_in_the_way(
     let listen = this.listener.listen;
     let same_port = listen.port() == address.port() && listen.port() != 0;
     let both_families = |one: SocketAddr| one.is_ipv6() && one.ip().is_unspecified();
-    let meet = listen.ip() == address.ip()
+    let meet = plain(listen).ip() == plain(*address).ip()
         || (listen.is_ipv4() == address.is_ipv4() && (listen.ip().is_unspecified() || address.ip().is_unspecified()))
         || (both_families(listen) && !ipv4_apart)
         || both_families(*address);
@@ -194,6 +209,11 @@ mod tests {
                 let said = shown(&pair, "off");
                 assert!(said.contains(&format!("two listeners are to listen on {one}")), "{said}");
             }
+        }
+        for (one, other) in [("127.0.0.1:3389", "[::ffff:127.0.0.1]:3389"), ("0.0.0.0:3389", "[::ffff:10.0.0.5]:3389")]
+        {
+            let said = shown(&[(one, "rds07"), (other, "rds08")], "off");
+            assert!(said.contains("two listeners are to listen on [::ffff:"), "{said}");
         }
         assert_eq!(shown(&[("0.0.0.0:3389", "rds07"), ("10.0.0.5:3390", "rds08")], "off"), "");
         assert_eq!(shown(&[("0.0.0.0:3389", "rds07"), ("[::1]:3389", "rds08")], "off"), "");

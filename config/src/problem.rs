@@ -155,6 +155,18 @@ impl Fault {
         self
     }
 
+    /// The same with a help that `read` takes: what it suggests, or what is suggested for that, or else `usual`.
+    pub(crate) fn checked<T>(mut self, read: impl Fn(&str) -> Result<T, Fault>, usual: &str) -> Self {
+        let Some(first) = self.instead.take() else { return self };
+        let second = read(&first).err().map(|fault| fault.instead);
+        let candidates = match second {
+            None => [Some(first), None],
+            Some(second) => [second, Some(usual.to_owned()).filter(|usual| !usual.is_empty())],
+        };
+        self.instead = candidates.into_iter().flatten().find(|text| read(text).is_ok());
+        self
+    }
+
     /// The problem this is, with the value of `key` at `at`.
     pub(crate) fn problem(self, place: Place, key: &str, at: Range<usize>) -> Problem {
         let write = |value: String| match place {

@@ -109,7 +109,7 @@ fn read(text: &str, thing: &str, usual: &str, units: &[(&str, u64)]) -> Result<u
         let fault = Fault::new("has a unit that is not known", format!("unit `{unit}`"));
         return Err(fault.instead(format!("{number}{name}")).note(known()));
     };
-    let too_large = || Fault::new("is too large", "this number does not fit");
+    let too_large = || Fault::new("is too large", "this number does not fit").instead(format!("10{usual}"));
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor)).ok_or_else(too_large)
 }
 

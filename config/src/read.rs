@@ -101,6 +101,9 @@ pub fn parse(origin: &str, text: &str) -> Result<Settings, Errors> {
 /// What stands before the path of a socket.
 pub(crate) const UNIX: &str = "unix:";
 
+/// `sun_path` has 108 bytes, the last one for a NUL. unix(7)
+const LONGEST_SOCKET: usize = 107;
+
 /// Where events go, as `events.path` and `--event-log` name it.
 pub(crate) fn event_path(text: &str) -> Result<EventPath, Fault> {
     match text {
@@ -115,11 +118,18 @@ pub(crate) fn event_path(text: &str) -> Result<EventPath, Fault> {
         text if text == UNIX => {
             Err(Fault::new("names no socket", "nothing after `unix:`").instead("unix:/run/collector.sock"))
         }
-        text if text.contains('\0') => Err(Fault::new("names no file", "no file name has a NUL in it")),
-        text => Ok(match text.strip_prefix(UNIX) {
-            Some(socket) => EventPath::Socket(PathBuf::from(socket)),
-            None => EventPath::File(PathBuf::from(text)),
-        }),
+        text if text.contains('\0') => {
+            Err(Fault::new("names no file", "no file name has a NUL in it").instead(text.replace('\0', "")))
+        }
+        text => match text.strip_prefix(UNIX) {
+            Some(socket) if socket.len() > LONGEST_SOCKET => {
+                let fault = Fault::new("names a socket by too long a path", format!("{} bytes", socket.len()));
+                let note = format!("the path of a Unix socket has at most {LONGEST_SOCKET} bytes (unix(7))");
+                Err(fault.instead("unix:/run/collector.sock").note(note))
+            }
+            Some(socket) => Ok(EventPath::Socket(PathBuf::from(socket))),
+            None => Ok(EventPath::File(PathBuf::from(text))),
+        },
     }
 }
 
@@ -256,7 +266,10 @@ fn sized(text: &str, least: u64, most: u64) -> Result<u64, Fault> {
             let fault = Fault::new("is too small", format!("less than {}", write_size(least)));
             Err(fault.instead(write_size(least)))
         }
-        bytes if bytes > most => Err(Fault::new("is too large", format!("more than {}", write_size(most)))),
+        bytes if bytes > most => {
+            let most = write_size(most);
+            Err(Fault::new("is too large", format!("more than {most}")).note(format!("at most \"{most}\"")))
+        }
         bytes => Ok(bytes),
     }
 }

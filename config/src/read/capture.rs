@@ -84,7 +84,9 @@ pub(crate) fn directory(text: &str) -> Result<PathBuf, Fault> {
         text if text.trim().is_empty() => {
             Err(Fault::new("names no directory", "empty").instead("/var/lib/rdpscope/captures"))
         }
-        text if text.contains('\0') => Err(Fault::new("names no directory", "no file name has a NUL in it")),
+        text if text.contains('\0') => {
+            Err(Fault::new("names no directory", "no file name has a NUL in it").instead(text.replace('\0', "")))
+        }
         text => Ok(PathBuf::from(text)),
     }
 }

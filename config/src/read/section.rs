@@ -79,7 +79,7 @@ impl Reader {
         &mut self,
         section: &Section<'_>,
         name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Read<T> {
         let Some(value) = section.value(name) else { return Read::Absent };
         let at = value.span();
@@ -98,6 +98,7 @@ impl Reader {
         match result {
             Ok(value) => Read::Good(value, at),
             Err(fault) => {
+                let fault = fault.checked(&parse, example(section.table, name));
                 self.problems.push(fault.problem(Place::File, name, at));
                 Read::Faulty
             }
