@@ -72,3 +72,30 @@ fn a_certificate_that_would_stop_a_bridge_is_found_by_check_already() {
     }
     assert!(out(&check).is_empty());
 }
+
+#[test]
+fn a_place_where_nothing_can_be_written_is_found_by_check_and_stops_a_start() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let taken = file("no-directory", "a file");
+    let taken = taken.to_str().expect("UTF-8");
+    for (key, value, code, says) in [
+        ("events.path", directory.to_owned(), 2, ": a directory: name a file in it"),
+        ("events.path", format!("{taken}/events.jsonl"), 2, "no-directory is no directory"),
+        ("capture.directory", taken.to_owned(), 2, ": no directory: captures are files of their own in one"),
+        ("events.path", format!("{directory}/absent/events.jsonl"), 0, "absent is not there; `run` does not make it"),
+        ("capture.directory", format!("{directory}/absent/captures"), 0, "absent is not there; `run` does not make it"),
+    ] {
+        let text = format!(
+            "{key} = '{value}'\nadmin.listen = 'off'\n[[listener]]\nlisten = '127.0.0.1:0'\nupstream = 'rds07'\n"
+        );
+        let path = file("place.toml", &text);
+        let path = path.to_str().expect("UTF-8");
+        let check = rdpscope(&["check", "--config", path]);
+        let said = err(&check);
+        assert_eq!(check.status.code(), Some(code), "{said}");
+        assert!(said.contains(key) && said.contains(says), "{said}");
+        assert!(!std::path::Path::new(directory).join("absent").exists(), "check makes nothing");
+        let run = rdpscope(&["run", "--config", path]);
+        assert!(run.status.code().is_some_and(|code| code > 0) && !err(&run).is_empty(), "{key} = {value}");
+    }
+}

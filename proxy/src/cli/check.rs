@@ -20,7 +20,8 @@ static HELP: LazyLock<String> = LazyLock::new(|| {
 ///
 /// Reads the file as `run` would, shows everything that is wrong with it at once, and otherwise prints the whole
 /// effective configuration as TOML: defaults are marked, and so is what this build does not have. Certificates and keys of
-/// bridges are read too. It listens on nothing, connects to nothing and makes no file.
+/// bridges are read too, and the places of events and captures are looked at; a directory that is still to be made (by
+/// systemd, say) is a warning. It listens on nothing, connects to nothing and makes no file.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = HELP.as_str())]
 pub(super) struct Check {
@@ -39,6 +40,9 @@ impl Check {
                 }
                 for file in &files.unread {
                     complain(format_args!("warning: {file}: not checked, this user may not read it"));
+                }
+                for missing in &files.missing {
+                    complain(format_args!("warning: {missing}"));
                 }
                 config::warnings(&settings).iter().for_each(|warning| complain(format_args!("warning: {warning}")));
                 let version = env!("CARGO_PKG_VERSION");

@@ -1,8 +1,9 @@
-//! What `rdpscope check` says of the files that bridges need: a start or a reload would stop at them.
+//! What `rdpscope check` says of the files that bridges need, and of the places where events and captures go: a start or a
+//! reload would stop at them.
 
 use super::RunError;
 use crate::bridge;
-use config::{BridgeMode, BridgeRules, Settings};
+use config::{BridgeMode, BridgeRules, EventPath, Settings};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,8 +11,10 @@ use std::path::Path;
 /// See [`files`].
 #[derive(Debug, Default)]
 pub struct FilesChecked {
-    /// Listener, file, and what is wrong with it.
+    /// Listener or key, file, and what is wrong with it.
     pub wrong: Vec<String>,
+    /// Directories that are not there. Whoever starts the service may make them (systemd's StateDirectory does).
+    pub missing: Vec<String>,
     /// Files that this user may not read, so that nothing is known of them: the service's user may.
     pub unread: Vec<String>,
 }
@@ -33,9 +36,43 @@ pub fn files(settings: &Settings) -> FilesChecked {
             checked.wrong.push(error.to_string());
         }
     }
+    if let EventPath::File(path) = &settings.events.path {
+        let is_wrong = path.is_dir().then_some("a directory: name a file in it, such as events.jsonl");
+        checked.place("events.path", path, is_wrong);
+    }
+    if let Some(capture) = &settings.capture {
+        let path = &capture.directory;
+        let is_wrong =
+            (path.exists() && !path.is_dir()).then_some("no directory: captures are files of their own in one");
+        checked.place("capture.directory", path, is_wrong);
+    }
     checked.unread.sort();
     checked.unread.dedup();
     checked
+}
+
+impl FilesChecked {
+    /// Something of ours is to be made at `path`. The directory it lies in is for others to make.
+    fn place(&mut self, key: &str, path: &Path, is_wrong: Option<&str>) {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match (is_wrong, parent) {
+            (Some(why), _) => self.wrong.push(format!("{key}: {}: {why}", path.display())),
+            (None, Some(parent)) if parent.exists() && !parent.is_dir() => {
+                self.wrong.push(format!("{key}: {}: {} is no directory", path.display(), parent.display()));
+            }
+            (None, Some(parent)) if is_missing(parent) => self.missing.push(format!(
+                "{key}: {}: the directory {} is not there; `run` does not make it and would not start",
+                path.display(),
+                parent.display()
+            )),
+            _ => {}
+        }
+    }
+}
+
+/// One that this user may not look into may be there.
+fn is_missing(path: &Path) -> bool {
+    path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 fn named(rules: &BridgeRules) -> Vec<&Path> {
