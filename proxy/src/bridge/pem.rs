@@ -12,15 +12,15 @@ const MAX_FILE: u64 = 4 << 20;
 
 /// The certificates of a file, in its order.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = read(path)?;
+    let bytes = text(path)?;
     let certificates: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
-    certificates.map_err(|error| format!("{}: not PEM: {error}", path.display()))
+    certificates.map_err(|error| format!("{}: {}", path.display(), words(&error)))
 }
 
 /// The private key of a file that others cannot read.
 pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     keep_secret(path)?;
-    let bytes = read(path)?;
+    let bytes = text(path)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
         pem::Error::NoItemsFound if find(&bytes, b"ENCRYPTED PRIVATE KEY") => format!(
             "{}: the key is encrypted; decrypt it (`openssl pkey -in FILE -out FILE`) and let only the service read it",
@@ -29,8 +29,20 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String>
         pem::Error::NoItemsFound => {
             format!("{}: no private key in it; a PEM block `BEGIN PRIVATE KEY` is expected", path.display())
         }
-        error => format!("{}: not PEM: {error}", path.display()),
+        error => format!("{}: {}", path.display(), words(&error)),
     })
+}
+
+/// What the reader of PEM shows as bytes.
+fn words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            let what = String::from_utf8_lossy(end_marker).replace(char::is_control, "\u{fffd}");
+            format!("it is cut off: the line `-----END {what}-----` is missing")
+        }
+        pem::Error::IllegalSectionStart { .. } => "not PEM: a line `-----BEGIN` does not end in `-----`".to_owned(),
+        error => format!("not PEM: {error}"),
+    }
 }
 
 /// A secret that everybody on the machine can read is none.
@@ -46,6 +58,16 @@ pub(crate) fn keep_secret(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// The text of a file, without the mark that some editors of Windows put before it.
+fn text(path: &Path) -> Result<Vec<u8>, String> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let mut bytes = read(path)?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(bytes)
+}
+
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
@@ -58,4 +80,21 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 fn find(bytes: &[u8], words: &[u8]) -> bool {
     bytes.windows(words.len()).any(|window| window == words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_a_file_that_is_cut_off_is_told_so() {
+        let path = std::env::temp_dir().join(format!("rdpscope-pem-{}.pem", std::process::id()));
+        let whole = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        std::fs::write(&path, format!("\u{feff}{whole}")).expect("written");
+        assert_eq!(certificates(&path).expect("PEM").len(), 1);
+        std::fs::write(&path, &whole[..40]).expect("written");
+        let why = certificates(&path).expect_err("cut off");
+        assert!(why.ends_with(".pem: it is cut off: the line `-----END CERTIFICATE-----` is missing"), "{why}");
+        std::fs::remove_file(&path).expect("removed");
+    }
 }
