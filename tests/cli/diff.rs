@@ -1,6 +1,6 @@
 //! `rdpscope diff` with a client out of a capture, or of an event log.
 
-use crate::{capture, err, file, rdpscope};
+use crate::{capture, err, file, out, rdpscope};
 use std::path::PathBuf;
 
 /// `rdpscope diff` of two hosts that nobody listens at, with such a client.
@@ -77,4 +77,23 @@ fn an_event_log_that_cannot_be_read_is_a_failure_and_one_without_the_session_is_
     let (code, said) = diff_of(&["--session", "0193", "--event-log", &other.display().to_string()]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("holds no session `0193`"), "{said}");
+}
+
+#[test]
+fn json_is_a_document_also_for_a_host_that_cannot_be_reached_and_for_the_list_of_clients() {
+    let output = rdpscope(&["diff", "127.0.0.1:1", "127.0.0.1:1", "--timeout", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_str(&out(&output)).expect("a document");
+    assert_eq!((&document["second"]["completeness"], &document["differences"]), (&"unreachable".into(), &().into()));
+    let output = rdpscope(&["diff", "--client", "list", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let document: serde_json::Value = serde_json::from_str(&out(&output)).expect("a document");
+    assert!(document["windows"].as_array().is_some_and(|rows| rows.iter().any(|row| row["id"] == "win7")));
+}
+
+#[test]
+fn a_name_for_tls_that_is_no_dns_name_is_bad_usage() {
+    let output = rdpscope(&["probe", "127.0.0.1:1", "--sni", "a b"]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(err(&output).contains("--sni takes a DNS name"), "{}", err(&output));
 }

@@ -44,7 +44,7 @@ Examples:
 Without a client, every Windows version that reaches one host and not the other is named.
 
 Exit codes: 0 compared, 1 a host could not be reached, or a capture or an event log not be read
-(standard error says which and why), 2 bad usage.")]
+(standard error says which and why; of a host also the document of --json), 2 bad usage.")]
 pub(super) struct Diff {
     /// The first host; port 3389 (443 with --gateway) if none is given
     #[arg(value_name = "HOST[:PORT]")]
@@ -90,7 +90,7 @@ struct Asked {
 impl Diff {
     pub(super) fn main(self) -> ExitCode {
         if self.client.as_deref() == Some("list") {
-            return print(&client::list());
+            return print(&if self.json { client::list_json() } else { client::list() });
         }
         let client = match self.chosen() {
             Ok(client) => client,
@@ -112,6 +112,9 @@ impl Diff {
         runtime.shutdown_background();
         let unreachable: Vec<String> = asked.iter().filter_map(unreachable).collect();
         if !unreachable.is_empty() {
+            if self.json {
+                print(&report::uncompared(&asked));
+            }
             return failure(RUN_TIME_FAILURE, unreachable.join("\n       "));
         }
         let report = report::Report::new(asked, client);

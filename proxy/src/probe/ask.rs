@@ -67,7 +67,9 @@ impl Ask {
 #[must_use]
 pub fn server_name(host: &str) -> Option<String> {
     let name = host.trim_end_matches('.');
-    let fits = !name.is_empty() && name.len() < 255 && name.is_ascii() && name.parse::<IpAddr>().is_err();
+    // Letters, digits and hyphens; Windows allows underscores.
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fits = !name.is_empty() && name.len() < 255 && name.bytes().all(is_name) && name.parse::<IpAddr>().is_err();
     fits.then(|| name.to_owned())
 }
 

@@ -132,6 +132,12 @@ pub(super) fn list() -> String {
     out
 }
 
+/// The same as a JSON document.
+pub(super) fn list_json() -> String {
+    let rows: Vec<Value> = WindowsVersion::all().iter().map(super::report::windows_json).collect();
+    format!("{:#}\n", serde_json::json!({ "schema": "1", "windows": rows }))
+}
+
 /// `tls.client` of an event.
 fn offer(client: &Value) -> Option<Offer> {
     let names =

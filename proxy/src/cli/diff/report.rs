@@ -215,7 +215,21 @@ fn host_json(asked: &Asked) -> Value {
     })
 }
 
-fn windows_json(row: &WindowsVersion) -> Value {
+/// The document where a host could not be reached: which one, and why.
+pub(super) fn uncompared(asked: &[Asked; 2]) -> String {
+    let [first, second] = asked.each_ref().map(host_json);
+    let document = json!({
+        "schema": "1",
+        "first": first,
+        "second": second,
+        "client": null,
+        "differences": null,
+        "windows_clients_told_apart": null,
+    });
+    format!("{document:#}\n")
+}
+
+pub(super) fn windows_json(row: &WindowsVersion) -> Value {
     json!({ "id": row.id, "name": row.name, "status": row.status, "source": row.source, "note": row.note })
 }
 
