@@ -106,7 +106,9 @@ impl Stage {
             }
         };
         within("all memory is given back", given_back).await;
-        recorded(path).expect("readable").expect("one of ours")
+        let read = recorded(path).expect("readable").expect("one of ours");
+        assert!(!read.altered, "all that was kept is in it");
+        read
     }
 
     /// Every wire is in the file as it was, but for what is masked.
