@@ -26,11 +26,13 @@ pub(crate) enum Kind {
     ClientNeverSendsItsHello,
     HostNeverAnswersTheHello,
     GatewaySendsAnAlert,
+    /// The host chose standard RDP security, and the client starts TLS all the same.
+    ClientStartsTlsUnasked,
     HostIsNotThere,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 13] = [
+    pub(crate) const ALL: [Kind; 14] = [
         Kind::HostSaysNothingAndCloses,
         Kind::HostResetsAtTheRequest,
         Kind::HostRefusesTheNegotiation,
@@ -43,6 +45,7 @@ impl Kind {
         Kind::ClientNeverSendsItsHello,
         Kind::HostNeverAnswersTheHello,
         Kind::GatewaySendsAnAlert,
+        Kind::ClientStartsTlsUnasked,
         Kind::HostIsNotThere,
     ];
 
@@ -91,6 +94,10 @@ impl Kind {
                 pass(&mut host, &mut client, &refusal).await;
             }
             Kind::GatewaySendsAnAlert | Kind::HostSaysNothingAndCloses | Kind::HostResetsAtTheRequest => {}
+            Kind::ClientStartsTlsUnasked => {
+                let standard = [3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0, 8, 0, 0, 0, 0, 0];
+                pass(&mut host, &mut client, &standard).await;
+            }
             _ => pass(&mut host, &mut client, &CONFIRM).await,
         }
         if self.has_a_hello() {

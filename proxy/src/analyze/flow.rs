@@ -11,6 +11,10 @@ use parser::session::Peer;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// [MS-RDPBCGR] 1.9
+const RDP: u16 = 3_389;
+/// From here on Linux gives ports to clients; others begin at 49152. RFC 6335 6
+const EPHEMERAL: u16 = 32_768;
 /// What one costs beside its own bytes: places in tables, and what an allocator adds.
 const PLACES: usize = 512;
 /// A SYN that was not answered, or a close that the other side did not answer, for so long will not be: systems send
@@ -57,7 +61,7 @@ enum Early {
 }
 
 impl<S: State> Flow<S> {
-    /// No SYN on record: who sends the first payload is the client, and until then who sent the first segment.
+    /// No SYN on record: the first payload tells who the client is, and until then it is who sent the first segment.
     pub(super) fn new(number: u64, key: Key, first: &Segment<'_>) -> Flow<S> {
         let reply = first.ack && (first.syn || first.rst);
         let (client, host) = if reply { (first.to, first.from) } else { (first.from, first.to) };
@@ -194,7 +198,7 @@ impl<S> Flow<S> {
         tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
     ) {
         if !segment.payload.is_empty() && self.early.is_some() {
-            self.settle(segment.from, tell);
+            self.settle(likely_client(segment), tell);
         }
         let peer = self.peer(segment.from);
         // One after the other, as a relay would have seen it: clocks are set back, and some are coarse.
@@ -337,6 +341,14 @@ impl<S> Flow<S> {
             tell(&self.stream, &mut self.state, at, event);
         }
     }
+}
+
+/// Who opened a connection of which the first payload on record is this, and no SYN: its sender, but for one that sends from
+/// RDP's port, or from a lower one to one of those that systems give to clients (32768 and above).
+fn likely_client(first: &Segment<'_>) -> SocketAddr {
+    let (from, to) = (first.from.port(), first.to.port());
+    let by_host = if from == RDP || to == RDP { from == RDP && to != RDP } else { from < EPHEMERAL && to >= EPHEMERAL };
+    if by_host { first.to } else { first.from }
 }
 
 fn event(peer: Peer, piece: Piece<'_>) -> Event<'_> {

@@ -378,6 +378,26 @@ pub(super) mod tests {
         let fin = Segment { fin: true, ..segment(HOST, 7, b"") };
         assert_eq!(Heard::of(&[fin, segment(CLIENT, 9, b"x")]).1, ["0 host fin", "0 client x"]);
         assert_eq!(Heard::of(&[fin]).1, ["0 client fin"]);
+        // From the middle, where the host's turn may have come first.
+        assert_eq!(Heard::of(&[segment(HOST, 7, b"y"), segment(CLIENT, 9, b"x")]).1, ["0 host y", "0 client x"]);
+    }
+
+    #[test]
+    fn it_is_told_how_long_the_capture_went_on_after_a_connection_fell_silent() {
+        let mut streams = Streams::<()>::new(Duration::from_secs(2));
+        let mut until = Vec::new();
+        let mut tell = |stream: &Stream, (): &mut (), _, event: Event<'_>| {
+            if let Event::Ended(facts) = event {
+                until.push((stream.number, facts.until));
+            }
+        };
+        let elsewhere = SocketAddr::from(([127, 0, 0, 2], 9));
+        let later = Segment { at: Timestamp(41 * SECOND), from: elsewhere, ..syn(CLIENT, 5) };
+        for segment in [syn(CLIENT, 5), later] {
+            streams.packet(&Packet::Segment(segment), &mut tell);
+        }
+        streams.finish(&mut tell);
+        assert_eq!(until, [0, 1].map(|number| (number, Some(Timestamp(41 * SECOND)))));
     }
 
     #[test]

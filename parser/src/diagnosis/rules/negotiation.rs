@@ -72,7 +72,7 @@ fn offered(case: &Case<'_>, code: FailureCode) -> &'static str {
     match case.timeline.request.as_ref().map(|request| request.protocols) {
         Some(Some(asked)) if asked.contains(wanted) => OFFERED,
         Some(_) => ", which the client did not offer",
-        None if case.lacks(Peer::Client) => UNSEEN,
+        None if case.lacks(Peer::Client) || case.lacks_the_beginning() => UNSEEN,
         None => "",
     }
 }

@@ -138,14 +138,13 @@ pub(super) fn still_open(case: &Case<'_>) -> Finding {
 /// The same, unless it rests on the beginning of the connection, which is not on record: what looks like the first message may
 /// be one from the middle, as the ClientHello of an RDP connection looks like the first of a gateway's.
 pub(super) fn in_its_place(case: &Case<'_>, finding: Finding) -> Finding {
-    let Some(facts) = case.packets() else { return finding };
     let failed = finding.cause.outcome() == Outcome::Failure;
     if failed && !finding.is_proven() && case.lacks_the_host() {
         return incomplete(finding)
             .because("The client's first bytes are in the capture, and not one packet of the host.")
             .message(format!("{}; the capture has nothing of the host", case.closed()));
     }
-    if facts.syns > 0 || facts.syn_ack.is_some() || case.timeline.request.is_some() {
+    if !case.lacks_the_beginning() {
         return finding;
     }
     // What was said before is not known, and of a message from the middle even who is the client.
@@ -167,6 +166,12 @@ impl Case<'_> {
     /// Bytes of `peer` are not in the capture.
     pub(super) fn lacks(&self, peer: Peer) -> bool {
         self.packets().is_some_and(|facts| facts.sent[peer].missing > 0)
+    }
+
+    /// Neither SYN nor Connection Request was captured: what looks like the first message need not be.
+    pub(super) fn lacks_the_beginning(&self) -> bool {
+        let begun = |facts: &PacketFacts| facts.syns > 0 || facts.syn_ack.is_some();
+        self.packets().is_some_and(|facts| !begun(facts)) && self.timeline.request.is_none()
     }
 
     /// The client went on after its SYN, and no packet of the host is in the capture: neither its silence nor its answer.

@@ -253,6 +253,10 @@ fn whose_doing_a_refusal_is_needs_the_request() {
         assert_eq!(got, (cause, Side::Both, Confidence::Likely), "{}", verdict.message);
         assert!(verdict.message.contains("whether the client offered it is not in the capture"), "{}", verdict.message);
     }
+    let begun_before = Build::opened().connected(3389).answered(Answer::Failure(FailureCode(1)));
+    let begun_before = begun_before.sent(Peer::Client, 7, 20).client_left(30);
+    let verdict = diagnose(&begun_before.packets(|facts| facts.syns = 0).0);
+    assert_eq!((verdict.side, verdict.confidence), (Side::Both, Confidence::Likely), "{}", verdict.message);
     let own = refused(3, true);
     assert_eq!((own.cause, own.side, own.confidence), (Cause::NegSslCertMissing, Side::Host, Confidence::Proven));
 }
@@ -261,8 +265,12 @@ fn whose_doing_a_refusal_is_needs_the_request() {
 fn a_host_whose_client_is_not_in_the_capture_did_not_speak_first() {
     let build = Build::opened().sent(Peer::Host, 300, 5).host_left(30);
     let build = build.with(|t| t.gave_up = Some((GiveUp::Gap, at(4))));
-    let verdict = diagnose(&build.packets(|facts| facts.sent.client.missing = 36).0);
-    assert_eq!(verdict.cause, Cause::CaptureIncomplete, "{}", verdict.message);
+    let build = build.packets(|facts| (facts.syn_ack, facts.sent.client.missing) = (Some(at(0)), 36));
+    let stranger = build.clone().with(|t| t.answer = Some(Answer::NotRdp(vec![22, 3, 3, 0, 90])));
+    for build in [build, stranger] {
+        let verdict = diagnose(&build.0);
+        assert_eq!(verdict.cause, Cause::CaptureIncomplete, "{}", verdict.message);
+    }
 }
 
 #[test]
