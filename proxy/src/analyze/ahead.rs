@@ -105,6 +105,8 @@ mod tests {
         for order in [[asks, agrees, says], [agrees, asks, says], [asks, says, agrees], [agrees, says, asks]] {
             assert_eq!(Heard::of(&order).1, right);
         }
+        let answers = taking(12, segment(HOST, 21, b"b"));
+        assert_eq!(Heard::of(&[asks, says, answers]).1, ["0 syn", "0 client a", "0 host b"], "the SYN ACK is lost");
     }
 
     #[test]

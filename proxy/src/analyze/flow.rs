@@ -130,6 +130,10 @@ impl<S> Flow<S> {
         tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
     ) {
         self.stream.last = self.stream.last.max(segment.at);
+        if !segment.syn && !segment.rst && self.seen_syn == [true, false] && self.peer(segment.from) == Peer::Host {
+            // Its SYN ACK is lost: nothing waits for that any more.
+            self.seen_syn[1] = true;
+        }
         self.let_go(segment.at, held, tell);
         // Only one end's segments wait: the other one's are what they wait for. A reset stays behind them.
         let waits = match self.ahead.sender() {
