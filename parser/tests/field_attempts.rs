@@ -78,7 +78,7 @@ const MSTSC: &[u16] = &[0x1302, 0x1301, 0xc02c, 0xc02b];
 const FREERDP: &[u16] = &[0x1302, 0x1303, 0x1301];
 
 #[test]
-fn the_prompt_of_a_named_user_is_proven_by_the_same_user_only() {
+fn the_prompt_of_a_named_user_is_told_by_the_same_name_only_and_never_proven() {
     let alice = Who(Some("alice"), MSTSC);
     let mut address = Address::new();
     address.leaves_at_prompt(1, alice, Phase::Credssp, 0);
@@ -88,7 +88,7 @@ fn the_prompt_of_a_named_user_is_proven_by_the_same_user_only() {
         revisions.iter().map(|r| (r.session, r.verdict.cause)).collect::<Vec<_>>(),
         [(1, Cause::ClientPromptProbe)]
     );
-    assert_eq!(revisions[0].verdict.confidence, Confidence::Proven);
+    assert_eq!(revisions[0].verdict.confidence, Confidence::Likely);
 
     let mut address = Address::new();
     address.leaves_at_prompt(1, alice, Phase::Credssp, 0);
@@ -97,20 +97,21 @@ fn the_prompt_of_a_named_user_is_proven_by_the_same_user_only() {
 }
 
 #[test]
-fn without_a_name_a_prompt_is_never_proven() {
+fn without_a_name_a_prompt_is_no_more_than_possible() {
     for (first, second) in [(None, None), (Some("alice"), None), (None, Some("bob"))] {
         let mut address = Address::new();
         address.leaves_at_prompt(1, Who(first, MSTSC), Phase::Credssp, 0);
         address.opens(2, 8_000);
         for revision in address.reaches(2, Who(second, MSTSC), Phase::Active, 9_000) {
-            assert!(revision.verdict.confidence < Confidence::Proven, "{first:?} {second:?} {revision:?}");
+            assert_eq!(revision.verdict.confidence, Confidence::Possible, "{first:?} {second:?} {revision:?}");
         }
     }
 }
 
 #[test]
 fn another_program_behind_the_address_explains_nothing() {
-    for (first, second) in [(None, None), (Some("alice"), None), (None, Some("bob"))] {
+    let both = (Some("alice"), Some("alice"));
+    for (first, second) in [(None, None), (Some("alice"), None), (None, Some("bob")), both] {
         let mut address = Address::new();
         address.leaves_at_prompt(1, Who(first, MSTSC), Phase::Credssp, 0);
         address.opens(2, 5_000);

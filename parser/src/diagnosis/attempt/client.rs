@@ -155,12 +155,11 @@ impl Client {
             let in_turn = ended.at.since(successor.opened) <= Attempts::OVERLAP;
             // Behind TLS at least: a scanner that asks one more question each time is at no prompt.
             let further = successor.phase > ended.phase && successor.phase >= Phase::Credssp;
-            if !in_time || !in_turn || !further || !member.marks.agrees(successor.marks) {
+            if !in_time || !in_turn || !further || !member.marks.may_go_on_as(successor.marks) {
                 continue;
             }
             let Some(before) = ended.revisable.take() else { continue };
-            let same_user = member.marks.same_user(successor.marks);
-            let verdict = revise::as_prompt(&before, successor, ended.at, same_user);
+            let verdict = revise::as_prompt(&before, member.marks, successor, ended.at);
             (ended.cause, ended.phase) = (verdict.cause, verdict.phase);
             revisions.push(Revision { session: member.session, successor: session, verdict });
         }

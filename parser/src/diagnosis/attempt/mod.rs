@@ -43,8 +43,8 @@ mod revise;
 use super::{Cause, Outcome, Verdict};
 use crate::Timestamp;
 use crate::session::{Phase, Timeline};
-use crate::wire::HelloShape;
 use crate::wire::tls::{hash_codes, is_grease};
+use crate::wire::{HelloShape, Protocols};
 use client::{Client, Member};
 use core::hash::{BuildHasher, Hash, Hasher};
 use core::time::Duration;
@@ -67,6 +67,8 @@ pub const MOST_CONNECTIONS: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     user: Option<u64>,
+    /// What it asked for, once it has asked: security protocols, or none by name.
+    asked: Option<Option<Protocols>>,
     fingerprint: Option<u64>,
     certificate: Option<u64>,
     half: Option<Half>,
@@ -77,9 +79,10 @@ impl Marks {
     #[must_use]
     pub fn of(timeline: &Timeline) -> Marks {
         let user = timeline.request.as_ref().and_then(|request| request.cookie.as_deref()).map(hash);
+        let asked = timeline.request.as_ref().map(|request| request.protocols);
         let fingerprint = timeline.client_hello.as_deref().map(program);
         let certificate = timeline.certificate.as_ref().map(|c| hash_of(&c.sha256));
-        Marks { user, fingerprint, certificate, half: Half::of(timeline) }
+        Marks { user, asked, fingerprint, certificate, half: Half::of(timeline) }
     }
 
     /// What tells clients apart.
@@ -91,24 +94,46 @@ impl Marks {
     fn agrees(self, other: Marks) -> bool {
         // A client that retries with another security layer shows another hello, or none: the user decides, where both
         // name one.
-        let same = |a: Option<u64>, b: Option<u64>| a.is_none() || b.is_none() || a == b;
         if self.user.is_some() && other.user.is_some() {
             return self.user == other.user;
         }
-        same(self.fingerprint, other.fingerprint)
+        at_one(self.fingerprint, other.fingerprint)
     }
 
-    /// Both name the same user.
+    /// Nothing that both show speaks against one and the same program with the same settings. Who comes with others may
+    /// be the same person, and does not show how the first connection would have gone on.
+    fn may_go_on_as(self, other: Marks) -> bool {
+        self.agrees(other) && at_one(self.asked, other.asked) && at_one(self.fingerprint, other.fingerprint)
+    }
+
+    /// Both show the same program: asked for the same, with the same hello.
+    fn same_program(self, other: Marks) -> bool {
+        self.fingerprint.is_some() && self.fingerprint == other.fingerprint && at_one(self.asked, other.asked)
+    }
+
+    /// Both name the same user. That is no proof of a person: mstsc cuts the name to nine characters, so that all of
+    /// `MYCOMPANY\…` look the same.
     fn same_user(self, other: Marks) -> bool {
         self.user.is_some() && self.user == other.user
     }
 
+    /// The name gave way to what a connection broker has told the client to say.
+    fn name_given_up(self, other: Marks) -> bool {
+        self.user.is_some() && other.user.is_none()
+    }
+
     fn merge(&mut self, newer: Marks) {
         self.user = newer.user.or(self.user);
+        self.asked = newer.asked.or(self.asked);
         self.fingerprint = newer.fingerprint.or(self.fingerprint);
         self.certificate = newer.certificate.or(self.certificate);
         self.half = newer.half.or(self.half);
     }
+}
+
+/// Equal, where both are known.
+fn at_one<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
+    a.is_none() || b.is_none() || a == b
 }
 
 /// What one program offers every time. Extensions are left out: some stacks shuffle them, and a client that comes back

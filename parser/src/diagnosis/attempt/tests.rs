@@ -1,6 +1,7 @@
 use super::*;
 use crate::diagnosis::{Confidence, End, Missing, Side};
 use crate::session::{CertificateFacts, Close, CloseKind, Closer, Opening, Peer, Progress, RequestFacts, Traffic};
+use crate::wire::CipherSuite;
 
 const TARGET: &str = "rds07.example.net:3389";
 
@@ -37,6 +38,14 @@ fn of_user(name: &str) -> Timeline {
     Timeline { request: Some(request), ..Timeline::default() }
 }
 
+/// The same with what it asks for, and a hello.
+fn asking(name: &str, protocols: u32, suite: u16) -> Timeline {
+    let mut timeline = of_user(name);
+    timeline.request.as_mut().unwrap().protocols = Some(Protocols(protocols));
+    let hello = HelloShape { suites: vec![CipherSuite(suite)], ..HelloShape::default() };
+    Timeline { client_hello: Some(hello.into()), ..timeline }
+}
+
 /// One connection from open to end.
 fn connection(
     attempts: &mut Attempts,
@@ -61,7 +70,7 @@ fn a_connection_dropped_at_a_prompt_is_revised_when_the_next_gets_further() {
     let revisions = attempts.reached(2, Phase::Mcs, Marks::default(), seconds(9));
     let [revision] = revisions.as_slice() else { panic!("{revisions:?}") };
     assert_eq!((revision.session, revision.successor), (1, 2));
-    assert_eq!((revision.verdict.cause, revision.verdict.confidence), (Cause::ClientPromptProbe, Confidence::Proven));
+    assert_eq!((revision.verdict.cause, revision.verdict.confidence), (Cause::ClientPromptProbe, Confidence::Possible));
     assert!(
         revision.verdict.evidence.iter().any(|e| e.contains("00000000-0000-0000-0000-000000000002")),
         "{revision:?}"
@@ -74,6 +83,49 @@ fn a_connection_dropped_at_a_prompt_is_revised_when_the_next_gets_further() {
     assert!(settled.sessions.is_empty(), "the first is final since its revision: {settled:?}");
     assert_eq!(settled.attempts, [Attempt { id: 1, cause: Cause::Ok, connections: 2 }]);
     assert_eq!(attempts.clients(), 0);
+}
+
+/// `first` leaves after the host's answer or at a prompt, `second` comes five seconds later and gets to its session.
+fn then(first: &Verdict, shown: &Timeline, second: &Timeline) -> Vec<Revision> {
+    let mut attempts = Attempts::new();
+    connection(&mut attempts, 1, 0, 1, first, shown);
+    attempts.opened(2, client(1), TARGET, seconds(6));
+    attempts.reached(2, Phase::Mcs, Marks::of(second), seconds(6))
+}
+
+#[test]
+fn one_with_other_settings_does_not_turn_a_failure_into_a_prompt() {
+    // An NLA-only client at a host without NLA; one of the same name that asks for TLS alone gets in.
+    let left = verdict(Cause::ClientClosedAfterCc, Phase::TlsHello, &[Cause::ClientPromptProbe]);
+    let nla_only = Timeline { client_hello: None, ..asking("administrator", 3, 0x1302) };
+    assert!(then(&left, &nla_only, &asking("administrator", 1, 0x1302)).is_empty(), "other protocols");
+    let prompt = left_at_prompt(Phase::Credssp);
+    assert!(then(&prompt, &asking("alice", 3, 0x1302), &asking("alice", 3, 0xc02f)).is_empty(), "another hello");
+}
+
+#[test]
+fn a_prompt_is_likely_by_name_and_program_and_possible_by_one_of_them() {
+    let left = left_at_prompt(Phase::Credssp);
+    let shown = asking("MYCOMPANY", 11, 0x1302);
+    let told = |shown: &Timeline, second: &Timeline| match then(&left, shown, second).as_slice() {
+        [revision] => {
+            let verdict = &revision.verdict;
+            assert_eq!(verdict.alternatives, [Cause::ClosedAfterTlsUnknown], "behind one address others look the same");
+            assert!(verdict.message.contains(if verdict.confidence == Confidence::Likely {
+                "left at"
+            } else {
+                "may have"
+            }));
+            verdict.confidence
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&shown, &shown), Confidence::Likely);
+    let unnamed = Timeline { request: None, ..shown.clone() };
+    assert_eq!(told(&unnamed, &unnamed), Confidence::Possible);
+    assert_eq!(told(&shown, &unnamed), Confidence::Possible);
+    let without_hello = Timeline { client_hello: None, ..shown.clone() };
+    assert_eq!(told(&without_hello, &shown), Confidence::Possible);
 }
 
 #[test]

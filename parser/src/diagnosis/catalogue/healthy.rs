@@ -29,7 +29,7 @@ pub(super) static OK_BRIDGED: Entry = Entry {
 
 pub(super) static CLIENT_PROMPT_PROBE: Entry = Entry {
     title: "The client dropped its first connection at a prompt and came back: not a failure",
-    sees: "The client closes after TLS or in CredSSP without any MCS byte, and connects again within seconds and gets further.",
+    sees: "The client closes after TLS or in CredSSP without any MCS byte; within seconds one that asks for the same, with the same TLS offer, connects from its address and gets further.",
     decided_by: &[Passthrough],
     side: Side::Client,
     phases: &[Phase::TlsHello, Phase::TlsFinish, Phase::Credssp, Phase::Rdstls, Phase::Mcs],
