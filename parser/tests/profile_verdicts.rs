@@ -314,7 +314,9 @@ fn a_host_that_minds_the_name_has_no_dead_key() {
     let other = diagnose_with(&alerted(hello(), 40), &host(&[], unrecognized_name()));
     assert_ne!(other.cause, Cause::CertPrivateKeyUnusable, "the probe asked by another name: {other:#?}");
     let dead = diagnose_with(&alerted(hello(), 40), &host(&[], alert(40)));
-    assert_eq!(dead.cause, Cause::CertPrivateKeyUnusable, "{dead:#?}");
+    assert_eq!((dead.cause, dead.confidence), (Cause::CertPrivateKeyUnusable, Confidence::Possible), "{dead:#?}");
+    // A certificate of a kind that none of the host's suites can use is answered in the same way.
+    assert!(dead.alternatives.contains(&Cause::TlsCertKeyTypeMismatch), "{dead:#?}");
 }
 
 #[test]

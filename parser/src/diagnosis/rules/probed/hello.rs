@@ -71,7 +71,10 @@ fn nothing_accepted(probed: &Probed<'_>, first: &Verdict) -> Option<Finding> {
     }
     let clear = probed.reactions().any(|reaction| matches!(reaction, Reaction::ClearDisconnect));
     let reset = probed.case.by_reset();
-    let finding = Finding::new(Cause::CertPrivateKeyUnusable, if count > 1 { Confidence::Likely } else { Confidence::Possible })
+    // Alert 40 is also what a host says whose certificate fits none of the suites that it is set to.
+    let misfit = probed.reactions().any(|reaction| *reaction == Reaction::Alert(AlertDescription::HANDSHAKE_FAILURE));
+    let likely = count > 1 && !misfit;
+    let finding = Finding::new(Cause::CertPrivateKeyUnusable, if likely { Confidence::Likely } else { Confidence::Possible })
         .side(Side::Host)
         .because(format!("The host refused every one of {count} different hellos: it is not this client's offer."))
         // The probe has asked with all that any build speaks.
@@ -79,6 +82,7 @@ fn nothing_accepted(probed: &Probed<'_>, first: &Verdict) -> Option<Finding> {
             !matches!(first.cause, Cause::TlsServerRefusedHelloSilently | Cause::BridgeNeedsLegacyBuild),
             &[first.cause],
         )
+        .rivals_if(misfit, &[Cause::TlsCertKeyTypeMismatch])
         .rivals_if(clear, &[Cause::TlsNoCommonCipher])
         .rivals_if(reset, &[Cause::RstByMiddlebox])
         .rivals_if(probed.case.alert_from(Peer::Host).is_some(), &[Cause::TlsInspectionMiddlebox])
