@@ -113,7 +113,7 @@ fn legs_that_die_by_themselves_name_the_network_of_that_leg() {
         assert_called(
             "laptop sleeps",
             &session().close(Closer::Client, CloseKind::Timeout),
-            (Cause::ClientSideNetworkLoss, Side::Network, Phase::Active, Confidence::Likely),
+            (Cause::ClientSideNetworkLoss, Side::Network, Phase::Active, Confidence::Possible),
         );
         assert_called(
             "host loses power",

@@ -148,7 +148,7 @@ pub(super) static MTU_BLACKHOLE: Entry = Entry {
 
 pub(super) static CLIENT_SIDE_NETWORK_LOSS: Entry = Entry {
     title: "The client's network went away",
-    sees: "The client leg dies by retransmission or keep-alive time-out while the host leg is healthy.",
+    sees: "The client leg dies by retransmission or keep-alive time-out; likely when the host went on sending meanwhile.",
     decided_by: &[Passthrough],
     side: Side::Network,
     phases: ANY,

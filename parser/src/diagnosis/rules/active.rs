@@ -19,6 +19,10 @@ const SHORTEST_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A session whose UDP side is blocked is reported to drop at about this age.
 const UDP_DROP: core::ops::RangeInclusive<u64> = 60..=75;
 
+/// What a host that answers no more may have met.
+const HOST_GONE: [Cause; 4] =
+    [Cause::ServerResetInSession, Cause::HostClosedActive, Cause::MtuBlackhole, Cause::IdleTimeoutFirewall];
+
 /// Client FIN or RST: its user closed the window, or the client was killed.
 pub(super) fn ended_by_client(case: &Case<'_>) -> Option<Finding> {
     if !case.was_active() || !case.closed_first(Closer::Client) || case.by_timeout() {
@@ -40,7 +44,14 @@ pub(super) fn ended_by_client(case: &Case<'_>) -> Option<Finding> {
         End::ClientGone => sentence!("Session of {} ended: the client went away", case.age()),
         _ => sentence!("Session of {} ended by the client", case.age()),
     };
-    Some(ok(case, Confidence::Likely).end(end).side(Side::Client).because(how).message(message))
+    let finding = ok(case, Confidence::Likely).end(end).side(Side::Client).because(how).message(message);
+    // Its user may have given up on a host that was gone.
+    let stuck = case.leg_is_stuck(Peer::Host);
+    Some(if stuck {
+        finding.weakened(Confidence::Possible).because_some(case.host_leg_sentence()).rivals(&HOST_GONE)
+    } else {
+        finding
+    })
 }
 
 /// Host FIN or RST after a goodbye of either side.
@@ -108,26 +119,37 @@ pub(super) fn lost(case: &Case<'_>) -> Option<Finding> {
     if !case.was_active() || !case.by_timeout() {
         return None;
     }
-    let silence = span(case.silence());
     if case.closed_first(Closer::Client) {
         return Some(
-            Finding::likely(Cause::ClientSideNetworkLoss)
+            client_lost(case)
                 .in_phase(Phase::Active)
-                .because(format!(
-                    "The client leg ended by a TCP time-out or a socket error after {silence} of silence."
-                ))
-                .because("The host leg was healthy until then.")
                 .message(format!("Session of {} lost: the client's network went away", case.age())),
         );
     }
     case.closed_first(Closer::Host).then(|| {
         Finding::possible(Cause::ServerResetInSession)
             .in_phase(Phase::Active)
-            .because(format!("The host leg ended by a TCP time-out or a socket error after {silence} of silence."))
+            .because(case.died_sentence(Peer::Host))
             .because_some(case.host_leg_sentence())
-            .rivals(&[Cause::HostClosedActive, Cause::MtuBlackhole, Cause::IdleTimeoutFirewall])
+            .rivals(&HOST_GONE[1..])
             .message(format!("Session of {} lost: the host stopped answering", case.age()))
     })
+}
+
+/// The client leg died by itself. Whose network that was is told by the host leg: this proxy's own takes both.
+pub(super) fn client_lost(case: &Case<'_>) -> Finding {
+    let went_on = case.host_went_on();
+    let finding = match went_on.is_some() {
+        true => Finding::likely(Cause::ClientSideNetworkLoss),
+        false => Finding::possible(Cause::ClientSideNetworkLoss).rivals(&[Cause::UnknownClose]),
+    };
+    finding
+        .because(case.died_sentence(Peer::Client))
+        .because_some(case.leg_sentence(Peer::Client))
+        .because_some(went_on.is_none().then(|| case.host_leg_sentence()).flatten())
+        .because(went_on.unwrap_or_else(|| {
+            "Nothing came from the host meanwhile either: this proxy's own network may have gone.".to_owned()
+        }))
 }
 
 /// Host FIN or RST out of the blue.
@@ -218,7 +240,10 @@ pub(super) fn ok(case: &Case<'_>, most: Confidence) -> Finding {
         .in_phase(if case.timeline.opening == Opening::TlsFirst { case.phase() } else { Phase::Active })
         .because(sentence!("The session was up for {}.", span(lifetime(case))))
         .because(case.volume());
-    finding.because_some((readable && by_size).then(|| "Standard RDP security: every message is readable.".to_owned()))
+    finding.because_some(
+        (readable && by_size)
+            .then(|| "Standard RDP security: headers are in clear, what is inside may be encrypted.".to_owned()),
+    )
 }
 
 fn lifetime(case: &Case<'_>) -> Duration {

@@ -9,6 +9,7 @@ use crate::session::{
 };
 use crate::wire::{AlertDescription, AlertLevel, PlaintextLen, Protocols, Sealing};
 use core::cell::OnceCell;
+use core::time::Duration;
 use std::net::SocketAddr;
 
 /// No opening, its certificate chain included, sends this many bytes to the client: what does is a session.
@@ -218,13 +219,47 @@ impl<'a> Case<'a> {
     }
 
     /// How long the connection had been silent when it ended.
-    pub(super) fn silence(&self) -> core::time::Duration {
-        let traffic = &self.timeline.traffic;
-        let bytes = [traffic.client.last, traffic.host.last].into_iter().flatten();
+    pub(super) fn silence(&self) -> Duration {
+        self.silence_of(Peer::Client).min(self.silence_of(Peer::Host))
+    }
+
+    /// How long one end had been silent when it ended.
+    pub(super) fn silence_of(&self, peer: Peer) -> Duration {
+        self.end().since(self.last_heard(peer).unwrap_or(self.timeline.opened))
+    }
+
+    /// When something last came from this end, before the end.
+    fn last_heard(&self, peer: Peer) -> Option<Timestamp> {
+        let traffic = &self.timeline.traffic[peer];
         // A peer may go on after the other has closed: then its last byte is no measure, but its last records still are.
-        let records = [Peer::Client, Peer::Host].into_iter().flat_map(|peer| self.timeline.tail[peer].shapes());
-        let last = bytes.chain(records.map(|shape| shape.at)).filter(|at| *at <= self.end()).max();
-        self.end().since(last.unwrap_or(self.timeline.opened))
+        let records = self.timeline.tail[peer].shapes().iter().map(|shape| shape.at);
+        records.chain([traffic.first, traffic.last].into_iter().flatten()).filter(|at| *at <= self.end()).max()
+    }
+
+    /// What shows that the host leg was alive long after the client had fallen silent. A leg on which nothing had to be
+    /// sent shows no loss, and was not tried either.
+    pub(super) fn host_went_on(&self) -> Option<String> {
+        let died =
+            |close: &Close| close.by == Closer::Host && matches!(close.kind, CloseKind::Timeout | CloseKind::Error);
+        if self.leg_is_stuck(Peer::Host) || self.timeline.closes.iter().any(died) {
+            return None;
+        }
+        let resent = self.packets().and_then(|facts| facts.sent.host.repeated);
+        if resent.is_some_and(|repeated| repeated.times >= 2) {
+            return Some("The host was still there: it sent again what the client did not acknowledge.".to_owned());
+        }
+        let (client, host) = (self.silence_of(Peer::Client), self.silence_of(Peer::Host));
+        let went_on = host.saturating_mul(2) <= client && client - host >= Duration::from_secs(1);
+        went_on.then(|| sentence!("The host went on sending for {} after the client's last byte.", span(client - host)))
+    }
+
+    /// How a leg died by itself, and after how long a silence of its peer.
+    pub(super) fn died_sentence(&self, peer: Peer) -> String {
+        let how = match self.close.map(|close| close.kind) {
+            Some(CloseKind::Error) => "a socket error",
+            _ => "a TCP time-out",
+        };
+        sentence!("The {} leg ended by {how} after {} of silence.", peer.name(), span(self.silence_of(peer)))
     }
 
     /// How long the connection was open.
@@ -304,13 +339,27 @@ impl<'a> Case<'a> {
 
     /// What the kernel knows of the host leg, when it points to lost packets.
     pub(super) fn host_leg_sentence(&self) -> Option<String> {
-        let tcp = self.timeline.tcp.host?;
-        (tcp.retransmits > 0 || tcp.unacked > 0).then(|| {
+        self.leg_sentence(Peer::Host)
+    }
+
+    /// What the kernel knows of a leg, when it points to lost packets.
+    pub(super) fn leg_sentence(&self, peer: Peer) -> Option<String> {
+        let tcp = self.timeline.tcp[peer]?;
+        // The kernel forgets what it has not sent out when it gives up, and still counts what it held for lost.
+        let open = tcp.unacked.max(tcp.lost);
+        (tcp.retransmits > 0 || open > 0).then(|| {
             format!(
-                "TCP to the host: {} segments retransmitted, {} not acknowledged, MSS {} bytes.",
-                tcp.retransmits, tcp.unacked, tcp.mss
+                "TCP to the {}: {} segments retransmitted, {open} not acknowledged, MSS {} bytes.",
+                peer.name(),
+                tcp.retransmits,
+                tcp.mss
             )
         })
+    }
+
+    /// What was sent to this end again was never acknowledged.
+    pub(super) fn leg_is_stuck(&self, peer: Peer) -> bool {
+        self.timeline.tcp[peer].is_some_and(|tcp| tcp.retransmits > 0 && (tcp.unacked > 0 || tcp.lost > 0))
     }
 }
 

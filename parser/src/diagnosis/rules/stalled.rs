@@ -1,20 +1,23 @@
 //! A leg that died by itself, before the session was up.
 
 use super::super::{Cause, Side};
+use super::active::client_lost;
 use super::case::Case;
 use super::finding::Finding;
-use crate::session::Closer;
+use crate::session::{Closer, Peer};
 
 /// The kernel gave up on the client: no FIN, no RST, nothing acknowledged.
 pub(super) fn client_leg_lost(case: &Case<'_>) -> Option<Finding> {
     if !case.closed_first(Closer::Client) || !case.by_timeout() {
         return None;
     }
-    let silence = super::words::span(case.silence());
+    let remedy = Cause::ClientSideNetworkLoss.entry().remedy;
     Some(
-        Finding::likely(Cause::ClientSideNetworkLoss)
-            .because(format!("The client leg ended by a TCP time-out or a socket error after {silence} of silence."))
+        client_lost(case)
             .because(case.volume())
+            .rivals_if(case.leg_is_stuck(Peer::Client), &[Cause::MtuBlackhole])
+            // The last one is about a session that lives on; there was none yet.
+            .instead_do(remedy.split_last().map_or(remedy, |(_, others)| others))
             .message(format!("The client's network went away in phase {}", case.phase())),
     )
 }
@@ -26,11 +29,10 @@ pub(super) fn host_leg_lost(case: &Case<'_>) -> Option<Finding> {
     if !case.closed_first(Closer::Host) || !case.by_timeout() || !answered {
         return None;
     }
-    let silence = super::words::span(case.silence());
     Some(
         Finding::possible(Cause::MtuBlackhole)
             .side(Side::Network)
-            .because(format!("The host leg ended by a TCP time-out or a socket error after {silence} of silence."))
+            .because(case.died_sentence(Peer::Host))
             .because_some(case.host_leg_sentence())
             .because(case.volume())
             .rivals(&[Cause::UnknownClose])

@@ -4,6 +4,7 @@ mod bridged;
 mod build;
 mod openings;
 mod packets;
+mod silence;
 mod table;
 
 use super::super::{Cause, Confidence, End, Observer, Outcome, Room, Side, diagnose};

@@ -196,7 +196,7 @@ fn after_tls() -> Vec<Picture> {
             nla().closed(Closer::Client, CloseKind::Timeout, 90_000),
             Cause::ClientSideNetworkLoss,
             Side::Network,
-            Likely,
+            Possible,
         ),
     ]
 }
@@ -211,7 +211,7 @@ fn active() -> Vec<Picture> {
             up().closed(Closer::Client, CloseKind::Timeout, 90_000),
             Cause::ClientSideNetworkLoss,
             Side::Network,
-            Likely,
+            Possible,
         ),
         (
             "host gone",
