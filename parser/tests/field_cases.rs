@@ -307,7 +307,7 @@ fn restricted_admin_is_blamed_only_when_the_client_left_on_the_answer() {
     assert_called(
         "never went on",
         &asked().wait(15).time_out(Awaiting::ClientHello),
-        (Cause::ClientHelloTimeout, Side::Client, Phase::TlsHello, Confidence::Likely),
+        (Cause::ClientHelloTimeout, Side::Client, Phase::TlsHello, Confidence::Possible),
     );
 }
 

@@ -10,7 +10,7 @@ const AFTER_CC: &[Phase] = &[Phase::X224, Phase::TlsHello];
 
 pub(super) static HALF_OPEN_AFTER_ACCEPT: Entry = Entry {
     title: "The host accepted the connection and never answered",
-    sees: "Connection Request forwarded, not one byte back until the time-out.",
+    sees: "Connection Request forwarded, not one byte back until the time-out, or until the client gave up after five seconds or more.",
     decided_by: &[Passthrough],
     side: Side::Host,
     phases: X224,

@@ -160,7 +160,7 @@ pub(super) static TLS_ALERT_OTHER: Entry = Entry {
 
 pub(super) static TLS_HANDSHAKE_TIMEOUT: Entry = Entry {
     title: "The host did not answer the ClientHello in time",
-    sees: "ClientHello forwarded, connection open, no ServerHello until the time-out.",
+    sees: "ClientHello forwarded, no ServerHello or only part of the host's flight until the time-out, or until the client gave up after five seconds or more.",
     decided_by: &[Passthrough, Probe],
     side: Side::Host,
     phases: BOTH,

@@ -6,7 +6,8 @@ use super::certificate::{self, Objection};
 use super::credssp::HOST_PATIENCE;
 use super::finding::Finding;
 use super::hello::describe;
-use super::words::{list, sentence, version_name};
+use super::session::HOST_SILENCE;
+use super::words::{list, sentence, span, version_name};
 use crate::session::{ClearAlert, ClientHelloFacts, Closer, Peer, Phase, ServerHelloFacts};
 use crate::wire::TlsVersion;
 
@@ -177,7 +178,52 @@ pub(super) fn host_alert(case: &Case<'_>) -> Option<Finding> {
 /// The client left without a word.
 pub(super) fn client_left(case: &Case<'_>) -> Option<Finding> {
     let choice = unfinished(case)?;
-    case.client_left().then(|| left_silently(case, choice))
+    if !case.client_left() {
+        return None;
+    }
+    Some(flight_not_arrived(case, choice).unwrap_or_else(|| left_silently(case, choice)))
+}
+
+/// The client left, and has not had the host's flight: it was not sent whole, or never arrived. What is in it was not
+/// refused then.
+fn flight_not_arrived(case: &Case<'_>, choice: &ServerHelloFacts) -> Option<Finding> {
+    if case.alert_from(Peer::Client).is_some() || case.sealed_alert(Peer::Client) {
+        return None;
+    }
+    let answered = case.timeline.traffic.client.last.is_some_and(|at| at > choice.at && case.seen(Some(at)));
+    if case.leg_is_stuck(Peer::Client) && !answered {
+        return Some(
+            Finding::possible(Cause::MtuBlackhole)
+                .side(Side::Network)
+                .because(chose(choice))
+                .because_some(case.leg_sentence(Peer::Client))
+                .because(sentence!(
+                    "The client left {} after the ServerHello and had not acknowledged all of it.",
+                    case.after(choice.at)
+                ))
+                .rivals(&[Cause::ClientSideNetworkLoss, Cause::TlsClientClosedSilently])
+                .message("Host's TLS flight did not reach the client, which left: full-size packets may vanish on the client's path"),
+        );
+    }
+    let silence = case.silence_of(Peer::Host);
+    if !case.timeline.tls.partial_record.host || silence < HOST_SILENCE {
+        return None;
+    }
+    Some(
+        Finding::possible(Cause::TlsHandshakeTimeout)
+            .side(Side::Host)
+            .because(chose(choice))
+            .because(sentence!(
+                "The host had begun a record and sent nothing more for {}; then the client left.",
+                span(silence)
+            ))
+            .because_some(case.host_leg_sentence())
+            .rivals(&[Cause::MtuBlackhole, Cause::TlsClientClosedSilently])
+            .message(sentence!(
+                "Host stopped in the middle of its own TLS flight for {}; the client gave up",
+                span(silence)
+            )),
+    )
 }
 
 /// The host left without a word.
@@ -246,6 +292,7 @@ fn left_silently(case: &Case<'_>, choice: &ServerHelloFacts) -> Finding {
         .because_some(said.map(|said| format!("The client sent alert {said} first.")))
         .because_some(sealed.then(|| "The client's last record is alert-sized, and encrypted.".to_owned()))
         .rivals_if(!lowered.is_empty(), &[Cause::TlsNoCommonVersion])
+        .rivals_if(case.timeline.tls.partial_record.host, &[Cause::TlsHandshakeTimeout])
         .rivals(&seen)
         .rivals_if(certificate::readable(case).is_none(), REFUSALS)
         .rivals(&[Cause::ClientPromptProbe])

@@ -4,6 +4,7 @@ use super::super::{Cause, Confidence, Missing, Side};
 use super::case::Case;
 use super::finding::Finding;
 use super::negotiation::{CLIENT_PATIENCE, wants_negotiation};
+use super::session::HOST_SILENCE;
 use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, list, span, version_name, web_server};
 use crate::session::{Answer, Awaiting, ClearAlert, ClientHelloFacts, Closer, Opening, Peer, ProxyAct};
 use crate::wire::{TPKT_VERSION, TlsVersion};
@@ -186,7 +187,9 @@ pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
     }
     let ours = case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ServerHello));
     let host_leg_died = case.closed_first(Closer::Host) && case.by_timeout();
-    let patient = case.closed_first(Closer::Client) && waited >= CLIENT_PATIENCE;
+    // After a HelloRetryRequest it is the client's turn.
+    let patience = if retried(case) { CLIENT_PATIENCE } else { HOST_SILENCE };
+    let patient = case.closed_first(Closer::Client) && waited >= patience;
     if !(ours || host_leg_died || patient) {
         return None;
     }
@@ -214,6 +217,7 @@ pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
             .rivals_if(part, &[Cause::NotRdp, Cause::TlsInspectionMiddlebox])
             .because_some(case.host_leg_sentence())
             .rivals(rivals)
+            .rivals_if(patient && waited < CLIENT_PATIENCE, &[Cause::ClientLeftBeforeServerHello])
             .message(format!("Host did not answer the ClientHello for {}", span(waited))),
     )
 }

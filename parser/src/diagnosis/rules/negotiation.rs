@@ -5,6 +5,7 @@ use super::case::Case;
 use super::finding::Finding;
 use super::hello::describe;
 use super::opening::lower;
+use super::session::HOST_SILENCE;
 use super::words::{XRDP_CANNOT_START_TLS, bytes, foreign, span, web_server};
 use crate::session::{Answer, Awaiting, Closer, Opening, Peer, Phase, ProxyAct, Upstream};
 use crate::wire::{FailureCode, Protocols, RequestFlags, ResponseFlags};
@@ -152,12 +153,18 @@ pub(super) fn unanswered(case: &Case<'_>) -> Option<Finding> {
     let waited = waiting_for_answer(case)?;
     let ours = case.our_act() == Some(ProxyAct::TimedOut(Awaiting::ConnectionConfirm));
     let host_leg_died = case.closed_first(Closer::Host) && case.by_timeout();
-    let patient = case.closed_first(Closer::Client) && waited >= CLIENT_PATIENCE;
-    if !(ours || host_leg_died || patient) {
+    let left = case.closed_first(Closer::Client);
+    let patient = left && waited >= CLIENT_PATIENCE;
+    // Whether the host would have answered yet is not known, but whose silence it was is.
+    let connected = !matches!(case.timeline.upstream, Upstream::Resolving | Upstream::Connecting(_));
+    let silent = left && !patient && waited >= HOST_SILENCE && connected;
+    if !(ours || host_leg_died || patient || silent) {
         return None;
     }
+    let base = if silent { Finding::possible } else { Finding::likely };
     Some(
-        Finding::likely(Cause::HalfOpenAfterAccept)
+        base(Cause::HalfOpenAfterAccept)
+            .rivals_if(silent, &[Cause::ClientClosedBeforeCc])
             .in_phase(Phase::X224)
             .because(format!("The Connection Request was unanswered for {}; {}.", span(waited), came_back(case)))
             .rivals_if(part_came(case), &[Cause::NotRdp])
@@ -267,12 +274,14 @@ pub(super) fn hello_never_came(case: &Case<'_>) -> Option<Finding> {
     let waited = case.timeline.phases.entered(Phase::TlsHello).map(|at| case.after(at));
     let waited = waited.unwrap_or_else(|| span(case.silence()));
     let begun = hello_begun(case);
+    // A hello of more than one segment that is lost on its way here looks like one that was never sent.
     Some(
-        Finding::likely(Cause::ClientHelloTimeout)
+        Finding::possible(Cause::ClientHelloTimeout)
             .because(format!("The host chose {chosen}; no complete ClientHello came for {waited}."))
             .rivals_if(begun.is_some(), &[Cause::LargeClienthelloLost, Cause::MtuBlackhole])
             .because_some(begun)
-            .rivals(&[Cause::ClientPromptProbe])
+            .rivals(&[Cause::ClientPromptProbe, Cause::LargeClienthelloLost, Cause::MtuBlackhole])
+            .rivals(&[Cause::ClientSideNetworkLoss])
             .message(format!("Client did not start TLS for {waited} after the host's answer")),
     )
 }

@@ -10,8 +10,8 @@ use crate::session::{Peer, Phase};
 use crate::wire::Protocols;
 use core::time::Duration;
 
-/// A host answers MCS Connect Initial at once; a client that leaves after this long has given up on it.
-const HOST_SILENCE: Duration = Duration::from_secs(5);
+/// A host answers every step of the opening at once; a client that leaves after this long has given up on it.
+pub(super) const HOST_SILENCE: Duration = Duration::from_secs(5);
 
 /// Set Error Info sized, nine bytes, end: the host gave a reason that only a bridge can read.
 pub(super) fn denied(case: &Case<'_>) -> Option<Finding> {
@@ -35,10 +35,15 @@ pub(super) fn activation_broke_off(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     if client_left(case) && case.seen(progress.demand_active) && !case.seen(progress.confirm_active) {
-        return Some(redirected(case, &[Cause::ActivationFailed]));
+        return Some(
+            gave_up(case, Cause::ActivationFailed).unwrap_or_else(|| redirected(case, Cause::ActivationFailed)),
+        );
     }
     if !case.seen(progress.demand_active) && !case.is_read() {
         return Some(ended_on_licence(case));
+    }
+    if let Some(finding) = gave_up(case, Cause::ActivationFailed) {
+        return Some(finding);
     }
     let step = match case.seen(progress.confirm_active) {
         false if !case.seen(progress.demand_active) => "after the licence grant, before Demand Active",
@@ -82,7 +87,10 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
     // Where the licence or Demand Active is due, a connection broker's host sends the client somewhere else.
     let unanswered = case.last_records(Peer::Client).next().is_some_and(|shape| Some(shape.at) <= progress.licensing);
     if client_left(case) && case.seen(progress.licensing) && unanswered {
-        return Some(redirected(case, &[Cause::LicenseFailure]));
+        return Some(gave_up(case, Cause::LicenseFailure).unwrap_or_else(|| redirected(case, Cause::LicenseFailure)));
+    }
+    if let Some(finding) = gave_up(case, Cause::LicenseFailure) {
+        return Some(finding);
     }
     if client_left(case) {
         return Some(
@@ -94,6 +102,9 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
         );
     }
     let begun = case.seen(progress.licensing);
+    if !begun && case.selected() == Some(Protocols::RDP) && case.server_hello().is_none() {
+        return Some(ended_on_first_encrypted(case));
+    }
     let base = if begun && !unanswered && !case.by_reset() { Confidence::Likely } else { Confidence::Possible };
     Some(
         Finding::new(Cause::LicenseFailure, base)
@@ -112,15 +123,69 @@ pub(super) fn licensing_broke_off(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
+/// Standard RDP security: the host hung up on the client's first messages that may be encrypted. Whether it could read
+/// the Client Info is not known, so nothing points to licensing yet.
+fn ended_on_first_encrypted(case: &Case<'_>) -> Finding {
+    let offered = case.timeline.request.as_ref().and_then(|request| request.protocols);
+    let fell_back = offered.is_some_and(|protocols| protocols != Protocols::RDP);
+    Finding::possible(Cause::UnknownClose)
+        .side(Side::Host)
+        .because_some(case.choice_sentence())
+        .because("After the channel joins the client sent its first message that may be encrypted (Security Exchange, Client Info); the host answered none.")
+        .because_some(reached(case))
+        .rivals_if(fell_back, &[Cause::ServerSelectedWeaker])
+        .rivals(&[Cause::ServerClosedInMcs, Cause::FipsMismatch, Cause::ServerDenied0x7, Cause::LicenseFailure])
+        .rivals_if(case.by_reset(), &[Cause::RstByMiddlebox])
+        .first_do(if fell_back {
+            "See why the host did not choose TLS, which the client offered: in xrdp.ini check `certificate=` and `key_file=`, and that `security_layer=` is not `rdp`."
+        } else {
+            "Let both sides use TLS: standard RDP security fails where their encryption levels or methods differ (xrdp.ini `security_layer=tls`; a client that offers TLS)."
+        })
+        .message(format!("{} on the client's first encrypted messages in standard RDP security", case.closed()))
+}
+
 /// MCS was answered; the channels were being joined.
 pub(super) fn channels_broke_off(case: &Case<'_>) -> Option<Finding> {
     let progress = &case.timeline.progress;
     if !case.seen(progress.connect_response) {
         return None;
     }
+    let finding = match gave_up(case, Cause::ServerClosedInMcs) {
+        Some(finding) => finding.in_phase(Phase::Mcs),
+        None => in_mcs(case, "while channels were being joined"),
+    };
+    Some(finding.because(format!("{} channel joins were confirmed.", progress.joins)))
+}
+
+/// The client left a host that had been silent for long. Whose turn it was is told by who spoke last, as far as a message
+/// of the host may not have come whole.
+fn gave_up(case: &Case<'_>, rival: Cause) -> Option<Finding> {
+    let silence = case.silence_of(Peer::Host);
+    if !client_left(case) || silence < HOST_SILENCE {
+        return None;
+    }
+    let at = |peer| case.last_records(peer).next().map(|shape| shape.at);
+    let owed = at(Peer::Client).is_some() && at(Peer::Client) >= at(Peer::Host);
     Some(
-        in_mcs(case, "while channels were being joined")
-            .because(format!("{} channel joins were confirmed.", progress.joins)),
+        Finding::possible(Cause::UnknownClose)
+            .side(if owed { Side::Host } else { Side::Both })
+            .because_some(reached(case))
+            .because(if owed {
+                format!(
+                    "The host left the client's last message unanswered for {}; then the client left.",
+                    span(silence)
+                )
+            } else {
+                format!("Nothing more came from the host for {}; then the client left.", span(silence))
+            })
+            .because_some(case.host_leg_sentence())
+            .because_some(case.leg_sentence(Peer::Client))
+            .rivals(&[rival, Cause::MtuBlackhole, Cause::ClientSideNetworkLoss])
+            .message(format!(
+                "Client gave up in phase {}: the host had been silent for {}",
+                case.phase(),
+                span(silence)
+            )),
     )
 }
 
@@ -213,13 +278,11 @@ fn in_mcs(case: &Case<'_>, step: &str) -> Finding {
 
 /// The client left on one big message of the host, without an answer: a Server Redirection PDU looks like that, and
 /// its client comes back on a new connection, through us or past us. [MS-RDPBCGR] 1.3.8
-fn redirected(case: &Case<'_>, rivals: &[Cause]) -> Finding {
+fn redirected(case: &Case<'_>, rival: Cause) -> Finding {
     Finding::possible(Cause::RedirectBypassesProxy)
         .because_some(reached(case))
         .because("The client left on a large message of the host without answering it.")
-        .rivals(&[Cause::ClientPromptProbe])
-        .rivals(rivals)
-        .rivals(&[Cause::UnknownClose])
+        .rivals(&[Cause::ClientPromptProbe, rival, Cause::ClientSideNetworkLoss, Cause::UnknownClose])
         .message(format!(
             "{} on the host's message where activation is due: a connection broker may have sent it elsewhere",
             case.closed()

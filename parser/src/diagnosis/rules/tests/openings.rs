@@ -145,7 +145,7 @@ pub(super) fn negotiation() -> Vec<Picture> {
             timed_out(Build::agreed(1), Awaiting::ClientHello),
             Cause::ClientHelloTimeout,
             Side::Client,
-            Likely,
+            Possible,
         ),
         ("client leaves after CC", Build::agreed(1).client_left(9), Cause::ClientClosedAfterCc, Side::Client, Likely),
         (
