@@ -120,11 +120,9 @@ pub(super) fn lost(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     if case.closed_first(Closer::Client) {
-        return Some(
-            client_lost(case)
-                .in_phase(Phase::Active)
-                .message(format!("Session of {} lost: the client's network went away", case.age())),
-        );
+        let finding = client_lost(case).in_phase(Phase::Active);
+        let what = network_gone(&finding);
+        return Some(finding.message(format!("Session of {} lost: {what}", case.age())));
     }
     case.closed_first(Closer::Host).then(|| {
         Finding::possible(Cause::ServerResetInSession)
@@ -134,6 +132,11 @@ pub(super) fn lost(case: &Case<'_>) -> Option<Finding> {
             .rivals(&HOST_GONE[1..])
             .message(format!("Session of {} lost: the host stopped answering", case.age()))
     })
+}
+
+/// What went away, with the sureness that `finding` has.
+pub(super) fn network_gone(finding: &Finding) -> &'static str {
+    if finding.is_a_guess() { "the way to the client died" } else { "the client's network went away" }
 }
 
 /// The client leg died by itself. Whose network that was is told by the host leg: this proxy's own takes both.

@@ -1,7 +1,7 @@
 //! A leg that died by itself, before the session was up.
 
 use super::super::{Cause, Side};
-use super::active::client_lost;
+use super::active::{client_lost, network_gone};
 use super::case::Case;
 use super::finding::Finding;
 use crate::session::{Closer, Peer};
@@ -12,13 +12,15 @@ pub(super) fn client_leg_lost(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let remedy = Cause::ClientSideNetworkLoss.entry().remedy;
+    let finding = client_lost(case);
+    let what = network_gone(&finding);
     Some(
-        client_lost(case)
+        finding
             .because(case.volume())
             .rivals_if(case.leg_is_stuck(Peer::Client), &[Cause::MtuBlackhole])
             // The last one is about a session that lives on; there was none yet.
             .instead_do(remedy.split_last().map_or(remedy, |(_, others)| others))
-            .message(format!("The client's network went away in phase {}", case.phase())),
+            .message(format!("In phase {} {what}", case.phase())),
     )
 }
 

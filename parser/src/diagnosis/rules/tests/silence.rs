@@ -77,9 +77,11 @@ fn a_dead_client_leg_is_the_clients_network_only_when_the_host_went_on() {
     let both = lost(Build::active(), CloseKind::Timeout);
     assert_eq!((both.cause, both.confidence), (Cause::ClientSideNetworkLoss, Confidence::Possible));
     assert!(!says(&both, "healthy") && both.alternatives == [Cause::UnknownClose], "{both:#?}");
+    assert!(both.message.ends_with("lost: the way to the client died"), "{}", both.message);
     let drawing = || Build::active().record(Peer::Client, 23, 9, 30_000).record(Peer::Host, 23, 700, 85_000);
     let went_on = lost(drawing(), CloseKind::Timeout);
     assert_eq!(went_on.confidence, Confidence::Likely, "{went_on:#?}");
+    assert!(went_on.message.ends_with("lost: the client's network went away"), "{}", went_on.message);
     assert!(says(&went_on, "for 55.0 s after the client's last byte") && says(&went_on, "after 1 min 0 s of silence"));
     let aborted = lost(drawing(), CloseKind::Error);
     assert!(says(&aborted, "ended by a socket error") && !says(&aborted, "time-out"), "{aborted:#?}");
