@@ -8,12 +8,11 @@ use super::direction::{LATE, PIECES};
 use super::packet::Segment;
 use parser::Timestamp;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 /// What keeping a segment costs beside its bytes.
 const SEGMENT: usize = size_of::<Waiting>();
 
-/// The segments of one end that wait, in the order of the capture. Only one end's can: the other one's are what they wait for.
+/// Segments that wait, in the order of the capture; of both ends, for what comes behind one that waits may wait too.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     waiting: VecDeque<Waiting>,
@@ -35,19 +34,19 @@ impl Ahead {
             .push_back(Waiting { segment: Segment { payload: &[], ..*segment }, payload: segment.payload.into() });
     }
 
-    /// Whose segments wait.
-    pub(super) fn sender(&self) -> Option<SocketAddr> {
-        self.waiting.front().map(|first| first.segment.from)
+    /// Nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
-    /// All of them, without their bytes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment<'static>> {
-        self.waiting.iter().map(|waiting| &waiting.segment)
+    /// All of them without their bytes, and how many bytes each has.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Segment<'static>, usize)> {
+        self.waiting.iter().map(|waiting| (&waiting.segment, waiting.payload.len()))
     }
 
     /// What the first one waits for is not late any more, but lost.
     pub(super) fn for_too_long(&self, now: Timestamp) -> bool {
-        let since = self.iter().next().map_or(now, |first| first.at);
+        let since = self.waiting.front().map_or(now, |first| first.segment.at);
         now.since(since) >= LATE || self.waiting.len() >= PIECES
     }
 
@@ -66,8 +65,11 @@ impl Ahead {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packet::Packet;
     use super::super::streams::tests::{CLIENT, HOST, Heard, segment, syn};
+    use super::super::streams::{Event, Streams};
     use super::*;
+    use std::time::Duration;
 
     const NEVER_CAME: [&str; 4] = ["0 syn", "0 client a", "0 host lacks 4", "0 client b"];
 
@@ -130,14 +132,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_is_told_in_its_place_between_all_that_came() {
+        // The client has seen "bc" when it says "d", and the host that when it says "e"; "b" is lost.
+        let all = [
+            taking(22, segment(CLIENT, 11, b"a")),
+            taking(12, segment(HOST, 22, b"c")),
+            taking(23, segment(CLIENT, 12, b"d")),
+            taking(13, segment(HOST, 23, b"e")),
+            Segment { fin: true, ..taking(24, segment(CLIENT, 13, b"")) },
+            Segment { fin: true, ..taking(14, segment(HOST, 24, b"")) },
+        ];
+        let right = ["host lacks 1", "client a", "host c", "client d", "host e", "client fin", "host fin"];
+        assert_eq!(told(&all), right.map(|line| format!("0 {line}")));
+    }
+
+    #[test]
     fn segments_that_wait_are_bounded_and_given_back() {
-        let mut all = vec![syn(CLIENT, 10), taking(11, syn(HOST, 20))];
         static PAYLOAD: [u8; 1_000] = [7; 1_000];
-        all.extend((0..500).map(|n| taking(1_000 + n, segment(CLIENT, 11 + 1_000 * n, &PAYLOAD))));
-        let (streams, heard) = Heard::of(&all);
-        assert_eq!(streams.count(), 1);
-        let bytes: usize = heard.iter().filter_map(|line| line.strip_prefix("0 client ")).map(str::len).sum();
-        assert_eq!(bytes, 500_000);
+        let mut streams = Streams::<()>::new(Duration::from_secs(2));
+        let (mut told, mut most) = (0, 0);
+        let begin = [syn(CLIENT, 10), taking(11, syn(HOST, 20))];
+        let rest = (0..500).map(|n| taking(1_000 + n, segment(CLIENT, 11 + 1_000 * n, &PAYLOAD)));
+        for segment in begin.into_iter().chain(rest) {
+            streams.packet(&Packet::Segment(segment), &mut |_, (), _, event| {
+                if let Event::Data(_, bytes) = event {
+                    told += bytes.len();
+                }
+            });
+            most = most.max(streams.memory());
+        }
+        assert!((50_000..100_000).contains(&most), "{most}");
+        assert!(told > 400_000, "what does not come is given up: {told}");
     }
 
     #[test]

@@ -63,7 +63,8 @@ enum Early {
 impl<S: State> Flow<S> {
     /// No SYN on record: the first payload tells who the client is, and until then it is who sent the first segment.
     pub(super) fn new(number: u64, key: Key, first: &Segment<'_>) -> Flow<S> {
-        let reply = first.ack && (first.syn || first.rst);
+        let refusal = first.rst && first.ack && likely_client(first) == first.to;
+        let reply = first.syn && first.ack || refusal;
         let (client, host) = if reply { (first.to, first.from) } else { (first.from, first.to) };
         Flow {
             stream: Stream { number, client, host, opened: first.at, last: first.at },
@@ -114,9 +115,10 @@ impl<S> Flow<S> {
     /// When it is to be let go, if nothing more is heard of it.
     pub(super) fn due(&self, linger: Duration) -> Timestamp {
         let unanswered = self.seen_syn == [true, false] && self.directions[1].delivered == 0;
+        let waits = |what: fn(&Segment<'_>) -> bool| self.ahead.iter().any(|(segment, _)| what(segment));
         let patience = match () {
-            () if self.is_over() => linger,
-            () if unanswered || self.seen_fin.contains(&true) => UNANSWERED,
+            () if self.is_over() || waits(|segment| segment.rst) => linger,
+            () if unanswered || self.seen_fin.contains(&true) || waits(|segment| segment.fin) => UNANSWERED,
             () => SILENT,
         };
         self.stream.last.plus(patience)
@@ -135,16 +137,21 @@ impl<S> Flow<S> {
             self.seen_syn[1] = true;
         }
         self.let_go(segment.at, held, tell);
-        // Only one end's segments wait: the other one's are what they wait for. A reset stays behind them.
-        let waits = match self.ahead.sender() {
-            Some(sender) => sender == segment.from && (segment.rst || self.is_ahead(segment)),
-            None => self.is_ahead(segment),
-        };
-        match waits {
+        match self.waits(segment) {
             true => self.ahead.keep(segment),
             false => self.take(segment, held, tell),
         }
         self.let_go(segment.at, held, tell);
+    }
+
+    /// It comes after something that has not come, or that waits itself.
+    fn waits(&self, segment: &Segment<'_>) -> bool {
+        let Some((first, _)) = self.ahead.iter().next() else { return self.is_ahead(segment) };
+        let own = &self.directions[self.peer(segment.from) as usize];
+        let place = own.place(segment.sequence).map_or(0, |place| place - own.delivered);
+        // What fills a gap of the other end is what the first one waits for, whatever it acknowledges when it is sent again.
+        let fills = first.from != segment.from && place <= 0 && !segment.payload.is_empty();
+        segment.rst || place > 0 || !fills && self.is_ahead(segment)
     }
 
     /// Takes what does not need to wait any more, and what has waited for long enough.
@@ -154,15 +161,26 @@ impl<S> Flow<S> {
         held: &mut Held,
         tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
     ) {
-        while let Some(sender) = self.ahead.sender() {
-            let may_go =
-                |(place, segment): (usize, &Segment<'_>)| !self.is_ahead(segment) && (place == 0 || !segment.rst);
-            let ready = self.ahead.iter().enumerate().position(may_go);
-            let torn = self.directions[self.peer(sender).other() as usize].is_torn();
-            let lost = (self.ahead.for_too_long(now) || torn).then_some(0);
-            let Some(place) = ready.or(lost) else { return };
-            self.take_waiting(place, held, tell);
+        while !self.ahead.is_empty() {
+            if let Some(place) = self.ready() {
+                self.take_waiting(place, held, tell);
+                continue;
+            }
+            let torn = self.directions.iter().any(Direction::is_torn);
+            if !torn && !self.ahead.for_too_long(now) {
+                return;
+            }
+            self.give_up_waiting(held, tell);
         }
+    }
+
+    /// The first one that waits for nothing any more. A reset stays behind all others.
+    fn ready(&self) -> Option<usize> {
+        self.ahead.iter().enumerate().position(|(place, (segment, _))| {
+            let own = &self.directions[self.peer(segment.from) as usize];
+            let gap = own.place(segment.sequence).is_some_and(|place| place > own.delivered);
+            !self.is_ahead(segment) && !gap && (place == 0 || !segment.rst)
+        })
     }
 
     /// What it comes after has not come yet.
@@ -175,24 +193,45 @@ impl<S> Flow<S> {
             || segment.rst && own.lacks(segment.sequence)
     }
 
-    /// Takes a segment that waits; what it acknowledges and has not come is a gap.
+    /// What the first segment acknowledges and has not come is a gap, as far as nothing of it waits too. If there is none,
+    /// the segment has waited for long enough.
+    fn give_up_waiting(&mut self, held: &mut Held, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
+        let Some((&first, _)) = self.ahead.iter().next() else { return };
+        let (at, others) = (first.at.max(self.told.0), self.peer(first.from).other());
+        if first.ack && self.directions[others as usize].lacks(first.acknowledgment) {
+            let acknowledgment = self.come_so_far(others, first.acknowledgment);
+            let Flow { stream, directions, state, .. } = self;
+            let lacking = &mut directions[others as usize];
+            let before = lacking.delivered;
+            lacking.acknowledge(acknowledgment, at, held, &mut |piece| tell(stream, state, at, event(others, piece)));
+            lacking.close_gaps(held, &mut |piece| tell(stream, state, at, event(others, piece)));
+            if lacking.delivered > before {
+                return;
+            }
+        }
+        self.take_waiting(0, held, tell);
+    }
+
+    /// An acknowledgment, but not of what still waits of `sender`.
+    fn come_so_far(&self, sender: Peer, acknowledgment: u32) -> u32 {
+        let direction = &self.directions[sender as usize];
+        let holds = |segment: &Segment<'_>, bytes: usize| {
+            self.peer(segment.from) == sender && !segment.rst && (bytes > 0 || segment.fin)
+        };
+        let waiting = self.ahead.iter().filter(|(segment, bytes)| holds(segment, *bytes));
+        let sequences = waiting.map(|(segment, _)| segment.sequence).chain([acknowledgment]);
+        sequences.min_by_key(|sequence| direction.place(*sequence)).unwrap_or(acknowledgment)
+    }
+
     fn take_waiting(
         &mut self,
         place: usize,
         held: &mut Held,
         tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
     ) {
-        let Some((segment, payload)) = self.ahead.take(place) else { return };
-        let (at, others) = (segment.at.max(self.told.0), self.peer(segment.from).other());
-        if segment.ack && !segment.rst {
-            let Flow { stream, directions, state, .. } = self;
-            let lacking = &mut directions[others as usize];
-            lacking.acknowledge(segment.acknowledgment, at, held, &mut |piece| {
-                tell(stream, state, at, event(others, piece));
-            });
-            lacking.close_gaps(held, &mut |piece| tell(stream, state, at, event(others, piece)));
+        if let Some((segment, payload)) = self.ahead.take(place) {
+            self.take(&Segment { payload: &payload, ..segment }, held, tell);
         }
-        self.take(&Segment { payload: &payload, ..segment }, held, tell);
     }
 
     fn take(
@@ -237,7 +276,9 @@ impl<S> Flow<S> {
         }
         if segment.ack && !segment.rst {
             let other = peer.other();
-            directions[other as usize].acknowledge(segment.acknowledgment, at, held, &mut |piece| {
+            let acknowledgment = self.come_so_far(other, segment.acknowledgment);
+            let Flow { stream, directions, state, .. } = self;
+            directions[other as usize].acknowledge(acknowledgment, at, held, &mut |piece| {
                 tell(stream, state, at, event(other, piece));
             });
             self.goes_on(other, at, tell);
@@ -263,7 +304,7 @@ impl<S> Flow<S> {
     fn can_reset(&self, segment: &Segment<'_>, peer: Peer) -> bool {
         let direction = &self.directions[peer as usize];
         let place = direction.place(segment.sequence);
-        place.is_none_or(|place| place.abs_diff(direction.delivered) <= FAR)
+        place.is_none_or(|place| place.abs_diff(direction.delivered.max(direction.acknowledged())) <= FAR)
     }
 
     /// A reset of `peer` did nothing if the other end takes new bytes of it long after: that end never got it, or saw that it
@@ -312,8 +353,11 @@ impl<S> Flow<S> {
         held: &mut Held,
         tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>),
     ) {
-        while self.ahead.sender().is_some() {
-            self.take_waiting(0, held, tell);
+        while !self.ahead.is_empty() {
+            match self.ready() {
+                Some(place) => self.take_waiting(place, held, tell),
+                None => self.give_up_waiting(held, tell),
+            }
         }
         let last = self.stream.last.max(self.told.0);
         self.close_gaps(last, held, tell);

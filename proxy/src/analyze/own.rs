@@ -25,6 +25,8 @@ use std::sync::Arc;
 /// No capture of ours is larger: 16 MiB of an opening at the most, in segments of 536 bytes or more. Of several in one file
 /// no more is read either.
 const LARGEST: u64 = 64 << 20;
+/// Sessions that are read of one file: what each comes to is kept until all are read.
+const SESSIONS: usize = 4_096;
 
 /// What a capture turns out to be.
 #[derive(Debug)]
@@ -94,15 +96,27 @@ pub fn open(mut source: Source) -> Opened {
     let file = &bytes[..bytes.len().min(LARGEST as usize)];
     let (sections, whole) = pcapng::sections(file);
     let (mut own, mut at) = (Own::default(), 0);
+    let (mut foreign, mut first_foreign) = (0, 0);
     for section in sections {
+        if own.sessions.len() == SESSIONS {
+            own.complaints.push(format!("only its first {SESSIONS} sessions are read, up to byte {at}"));
+            break;
+        }
         match read(section) {
             Some(session) => own.sessions.push(session),
-            None => own.complaints.push(format!(
-                "at byte {at} another capture begins, which the proxy did not write: it is not read; give it as a file of \
-                 its own"
-            )),
+            None => {
+                first_foreign = if foreign == 0 { at } else { first_foreign };
+                foreign += 1;
+            }
         }
         at += section.len();
+    }
+    if foreign > 0 {
+        let more = if foreign > 1 { format!(" (and {} more behind it)", foreign - 1) } else { String::new() };
+        own.complaints.push(format!(
+            "at byte {first_foreign} another capture begins{more}, which the proxy did not write: it is not read; give it as \
+             a file of its own"
+        ));
     }
     if let Some(failure) = failure {
         own.complaints.push(format!("it cannot be read further: {failure}"));

@@ -216,6 +216,12 @@ impl<S: State> Streams<S> {
         }
     }
 
+    /// Bytes that all connections take which are followed now.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// Connections so far.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -33,7 +33,9 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
             .message("The bridge does not trust the host: its certificate is not the one configured"),
         // The bridge's own hello came to what the client's had come to, and the host has shown what that is.
         BridgeOutcome::LegFailed { leg: Peer::Host, .. } if shown_by_the_host(case, facts) => return None,
-        BridgeOutcome::LegFailed { leg: Peer::Host, alert: Some(CERTIFICATE_REQUIRED), .. } => client_certificate(),
+        BridgeOutcome::LegFailed { leg: Peer::Host, alert: Some(CERTIFICATE_REQUIRED), .. } => {
+            client_certificate(facts.reason)
+        }
         BridgeOutcome::LegFailed { leg, words, exhausted, alert } => {
             let failed = format!("TLS between the bridge and the {} failed: {words}.", leg.name());
             leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed)
@@ -48,12 +50,20 @@ fn shown_by_the_host(case: &Case<'_>, facts: &BridgeFacts) -> bool {
 }
 
 /// The host wants a client certificate, and only the client could show one. RFC 8446 4.3.2
-fn client_certificate() -> Finding {
+fn client_certificate(reason: BridgeReason) -> Finding {
+    let first = match reason {
+        BridgeReason::Always => {
+            "Do not bridge this host (`mode = \"off\"` on its listener): the bridge cannot show a certificate that only the client holds."
+        }
+        _ => {
+            "Let client and host meet in TLS without the bridge (`rdpscope probe` shows what the host accepts), or do not require client certificates there: the bridge cannot show what only the client holds."
+        }
+    };
     Finding::likely(Cause::NegUserCertRequired)
         .side(Side::Both)
         .rivals(&[Cause::BridgeLegFailed])
         .because("The host refused the bridge for the want of a client certificate (alert certificate_required).")
-        .first_do("Do not bridge this host (`mode = \"off\"` on its listener): the bridge cannot show a certificate that only the client holds.")
+        .first_do(first)
         .message("The host requires a client certificate, which the bridge cannot show")
 }
 
@@ -172,7 +182,8 @@ fn by_alert(case: &Case<'_>, finding: Finding, leg: Peer, alert: AlertDescriptio
     let name = leg.name();
     let unexplained = matches!(finding.cause, Cause::UnknownClose | Cause::ClosedAfterTlsUnknown);
     let finding = if unexplained && (leg, alert) == (Peer::Host, CERTIFICATE_REQUIRED) {
-        client_certificate().in_phase(case.phase())
+        let reason = case.timeline.bridge.as_deref().map_or(BridgeReason::Always, |facts| facts.reason);
+        client_certificate(reason).in_phase(case.phase())
     } else if unexplained {
         Finding::likely(Cause::BridgeLegFailed)
             .in_phase(case.phase())

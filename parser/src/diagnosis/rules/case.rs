@@ -357,9 +357,10 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// What was sent to this end again was never acknowledged.
+    /// What was sent to this end again has not been acknowledged. That something was sent again once is of the whole
+    /// connection, and no sign.
     pub(super) fn leg_is_stuck(&self, peer: Peer) -> bool {
-        self.timeline.tcp[peer].is_some_and(|tcp| tcp.retransmits > 0 && (tcp.unacked > 0 || tcp.lost > 0))
+        self.timeline.tcp[peer].is_some_and(|tcp| tcp.lost > 0 || tcp.backoff > 0 && tcp.unacked > 0)
     }
 }
 

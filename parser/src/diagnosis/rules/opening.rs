@@ -60,7 +60,7 @@ pub(super) fn client_silent(case: &Case<'_>) -> Option<Finding> {
         _ => format!(
             "Client connected and sent nothing; {} after {}",
             lower(&case.closed()),
-            span(case.watched().unwrap_or(age))
+            span(case.watched().filter(|_| case.close.is_none()).unwrap_or(age))
         ),
     };
     // Whether the way to the host was seen (live) or not (a capture) is no matter.
