@@ -302,8 +302,9 @@ fn analyze_of_packets_that_are_cut_short_blames_nobody_and_says_once_how_to_take
 /// `analyze -` that has read a capture and told of its failure, and its end of the pipe.
 fn in_the_middle_of_a_pipe() -> (std::process::Child, std::process::ChildStdin, BufReader<std::process::ChildStdout>) {
     use std::io::Write;
-    let mut command = Command::new(PROGRAM);
-    command.args(["analyze", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // A run in the background of a script ignores SIGINT, and hands that down.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", PROGRAM, "analyze", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("started");
     let mut input = child.stdin.take().expect("a pipe");
     let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
