@@ -44,9 +44,11 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
     Some(finding.because(why(case, facts)))
 }
 
-/// The host answered the client's own hello with a clear disconnect: it cannot start TLS, whoever asks.
+/// The host answered the client's own hello with a clear disconnect and no alert: it cannot start TLS, whoever asks. (xrdp sends
+/// the disconnect behind an alert too, and then the alert is the answer.)
 fn shown_by_the_host(case: &Case<'_>, facts: &BridgeFacts) -> bool {
-    facts.reason != BridgeReason::Always && case.seen(case.timeline.tls.clear_ultimatum)
+    let rescue = facts.reason == BridgeReason::Rescue && facts.refused_with.is_none();
+    rescue && case.alert_from(Peer::Host).is_none() && case.seen(case.timeline.tls.clear_ultimatum)
 }
 
 /// The host wants a client certificate, and only the client could show one. RFC 8446 4.3.2
@@ -200,7 +202,7 @@ fn why(case: &Case<'_>, facts: &BridgeFacts) -> String {
         (BridgeReason::Always, _) => String::new(),
         (BridgeReason::Profile, _) => "A probe of the host shows that it has no answer to this hello.".to_owned(),
         (BridgeReason::Rescue, Some(alert)) => format!("The host refused the client's own hello with {alert}."),
-        (BridgeReason::Rescue, None) if case.seen(case.timeline.tls.clear_ultimatum) => {
+        (BridgeReason::Rescue, None) if shown_by_the_host(case, facts) => {
             "The host answered the client's own hello with a clear disconnect.".to_owned()
         }
         (BridgeReason::Rescue, None) => "The host refused the client's own hello by closing.".to_owned(),

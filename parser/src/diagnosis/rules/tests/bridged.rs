@@ -41,4 +41,10 @@ fn a_host_that_hangs_up_on_every_hello_is_told_as_without_a_bridge() {
         assert!(verdict.alternatives.contains(&rival), "{:?}", verdict.alternatives);
     }
     assert!(verdict.evidence.iter().any(|line| line.contains("no answer")), "{:?}", verdict.evidence);
+    // Behind an alert the disconnect says nothing more.
+    let alert = Build::agreed(1).hello(&[0x0303], 310).alert(Peer::Host, 70, 14);
+    let refused = alert.with(|t| t.tls.clear_ultimatum = Some(at(15)));
+    let failed = host_failed(Some(AlertDescription::PROTOCOL_VERSION), true);
+    let verdict = diagnose(&bridged(refused, BridgeReason::Rescue, failed, None).host_left(20).0);
+    assert_eq!(verdict.cause, Cause::BridgeNeedsLegacyBuild, "{verdict:?}");
 }
