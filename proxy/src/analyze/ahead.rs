@@ -39,9 +39,9 @@ impl Ahead {
         self.waiting.is_empty()
     }
 
-    /// All of them without their bytes, and how many bytes each has.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Segment<'static>, usize)> {
-        self.waiting.iter().map(|waiting| (&waiting.segment, waiting.payload.len()))
+    /// All of them, without their bytes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment<'static>> {
+        self.waiting.iter().map(|waiting| &waiting.segment)
     }
 
     /// What the first one waits for is not late any more, but lost.
@@ -69,6 +69,7 @@ mod tests {
     use super::super::streams::tests::{CLIENT, HOST, Heard, segment, syn};
     use super::super::streams::{Event, Streams};
     use super::*;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     const NEVER_CAME: [&str; 4] = ["0 syn", "0 client a", "0 host lacks 4", "0 client b"];
@@ -144,6 +145,31 @@ mod tests {
         ];
         let right = ["host lacks 1", "client a", "host c", "client d", "host e", "client fin", "host fin"];
         assert_eq!(told(&all), right.map(|line| format!("0 {line}")));
+    }
+
+    #[test]
+    fn what_came_late_is_not_told_as_lost_with_what_did_not_come() {
+        // The client has seen "bc"; "b" is lost, and "c" is late.
+        let all = [taking(23, segment(CLIENT, 11, b"a")), taking(11, segment(HOST, 22, b"c"))];
+        assert_eq!(told(&all), ["0 host lacks 1", "0 host c", "0 client a"]);
+    }
+
+    #[test]
+    fn a_connection_whose_reset_waits_is_over_in_time() {
+        let lacking = taking(25, segment(CLIENT, 11, b"a"));
+        let rst = Segment { rst: true, ..taking(25, segment(CLIENT, 12, b"")) };
+        let at = Timestamp(rst.at.0 + 10_000_000_000);
+        let elsewhere = Segment { at, to: SocketAddr::from(([127, 0, 0, 9], HOST)), ..syn(CLIENT, 1) };
+        let mut streams = Streams::<()>::new(Duration::from_secs(2));
+        let mut ended = Vec::new();
+        for segment in [syn(CLIENT, 10), taking(11, syn(HOST, 20)), lacking, rst, elsewhere] {
+            streams.packet(&Packet::Segment(segment), &mut |stream, (), _, event| {
+                if let Event::Ended(_) = event {
+                    ended.push(stream.number);
+                }
+            });
+        }
+        assert_eq!(ended, [0]);
     }
 
     #[test]

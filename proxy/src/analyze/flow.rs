@@ -115,7 +115,7 @@ impl<S> Flow<S> {
     /// When it is to be let go, if nothing more is heard of it.
     pub(super) fn due(&self, linger: Duration) -> Timestamp {
         let unanswered = self.seen_syn == [true, false] && self.directions[1].delivered == 0;
-        let waits = |what: fn(&Segment<'_>) -> bool| self.ahead.iter().any(|(segment, _)| what(segment));
+        let waits = |what: fn(&Segment<'_>) -> bool| self.ahead.iter().any(|segment| what(segment));
         let patience = match () {
             () if self.is_over() || waits(|segment| segment.rst) => linger,
             () if unanswered || self.seen_fin.contains(&true) || waits(|segment| segment.fin) => UNANSWERED,
@@ -146,12 +146,12 @@ impl<S> Flow<S> {
 
     /// It comes after something that has not come, or that waits itself.
     fn waits(&self, segment: &Segment<'_>) -> bool {
-        let Some((first, _)) = self.ahead.iter().next() else { return self.is_ahead(segment) };
+        let Some(first) = self.ahead.iter().next() else { return self.is_ahead(segment) };
         let own = &self.directions[self.peer(segment.from) as usize];
-        let place = own.place(segment.sequence).map_or(0, |place| place - own.delivered);
         // What fills a gap of the other end is what the first one waits for, whatever it acknowledges when it is sent again.
-        let fills = first.from != segment.from && place <= 0 && !segment.payload.is_empty();
-        segment.rst || place > 0 || !fills && self.is_ahead(segment)
+        let fills =
+            !segment.payload.is_empty() && own.place(segment.sequence).is_none_or(|place| place <= own.delivered);
+        segment.rst || self.is_ahead(segment) && !(fills && first.from != segment.from)
     }
 
     /// Takes what does not need to wait any more, and what has waited for long enough.
@@ -176,11 +176,8 @@ impl<S> Flow<S> {
 
     /// The first one that waits for nothing any more. A reset stays behind all others.
     fn ready(&self) -> Option<usize> {
-        self.ahead.iter().enumerate().position(|(place, (segment, _))| {
-            let own = &self.directions[self.peer(segment.from) as usize];
-            let gap = own.place(segment.sequence).is_some_and(|place| place > own.delivered);
-            !self.is_ahead(segment) && !gap && (place == 0 || !segment.rst)
-        })
+        let may_go = |(place, segment): (usize, &Segment<'_>)| !self.is_ahead(segment) && (place == 0 || !segment.rst);
+        self.ahead.iter().enumerate().position(may_go)
     }
 
     /// What it comes after has not come yet.
@@ -193,34 +190,23 @@ impl<S> Flow<S> {
             || segment.rst && own.lacks(segment.sequence)
     }
 
-    /// What the first segment acknowledges and has not come is a gap, as far as nothing of it waits too. If there is none,
-    /// the segment has waited for long enough.
+    /// What the first segment acknowledges and has not come is a gap. If there is none, the segment has waited for long enough.
     fn give_up_waiting(&mut self, held: &mut Held, tell: &mut impl FnMut(&Stream, &mut S, Timestamp, Event<'_>)) {
-        let Some((&first, _)) = self.ahead.iter().next() else { return };
+        let Some(&first) = self.ahead.iter().next() else { return };
         let (at, others) = (first.at.max(self.told.0), self.peer(first.from).other());
         if first.ack && self.directions[others as usize].lacks(first.acknowledgment) {
-            let acknowledgment = self.come_so_far(others, first.acknowledgment);
             let Flow { stream, directions, state, .. } = self;
             let lacking = &mut directions[others as usize];
             let before = lacking.delivered;
-            lacking.acknowledge(acknowledgment, at, held, &mut |piece| tell(stream, state, at, event(others, piece)));
+            lacking.acknowledge(first.acknowledgment, at, held, &mut |piece| {
+                tell(stream, state, at, event(others, piece))
+            });
             lacking.close_gaps(held, &mut |piece| tell(stream, state, at, event(others, piece)));
             if lacking.delivered > before {
                 return;
             }
         }
         self.take_waiting(0, held, tell);
-    }
-
-    /// An acknowledgment, but not of what still waits of `sender`.
-    fn come_so_far(&self, sender: Peer, acknowledgment: u32) -> u32 {
-        let direction = &self.directions[sender as usize];
-        let holds = |segment: &Segment<'_>, bytes: usize| {
-            self.peer(segment.from) == sender && !segment.rst && (bytes > 0 || segment.fin)
-        };
-        let waiting = self.ahead.iter().filter(|(segment, bytes)| holds(segment, *bytes));
-        let sequences = waiting.map(|(segment, _)| segment.sequence).chain([acknowledgment]);
-        sequences.min_by_key(|sequence| direction.place(*sequence)).unwrap_or(acknowledgment)
     }
 
     fn take_waiting(
@@ -276,9 +262,7 @@ impl<S> Flow<S> {
         }
         if segment.ack && !segment.rst {
             let other = peer.other();
-            let acknowledgment = self.come_so_far(other, segment.acknowledgment);
-            let Flow { stream, directions, state, .. } = self;
-            directions[other as usize].acknowledge(acknowledgment, at, held, &mut |piece| {
+            directions[other as usize].acknowledge(segment.acknowledgment, at, held, &mut |piece| {
                 tell(stream, state, at, event(other, piece));
             });
             self.goes_on(other, at, tell);

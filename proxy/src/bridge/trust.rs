@@ -130,3 +130,25 @@ fn roots(path: &Path) -> Result<RootCertStore, String> {
         _ => Ok(roots),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `openssl req -x509` makes: a host's own certificate that may issue others.
+    #[test]
+    fn a_certificate_of_a_ca_is_no_hosts_and_the_words_say_how_to_name_it() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut parameters = rcgen::CertificateParams::new(["rds07.example.net".to_owned()]).expect("a name");
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let own = parameters.self_signed(&key).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(own.der().clone()).expect("a root");
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), crate::tls_provider::provider()).build();
+        let trust = Trust::Issuers(verifier.expect("a verifier"));
+        let name = ServerName::try_from("rds07.example.net").expect("a name");
+        let why = trust.judge(own.der(), &[], &name).expect_err("refused");
+        assert!(why.to_string().contains("name it by `pin`"), "{why}");
+    }
+}

@@ -100,10 +100,12 @@ impl Marks {
         at_one(self.fingerprint, other.fingerprint)
     }
 
-    /// Nothing that both show speaks against one and the same program with the same settings. Who comes with others may
-    /// be the same person, and does not show how the first connection would have gone on.
+    /// The name or the program is the same, and nothing that both show speaks against one and the same program with the
+    /// same settings. Who comes with others may be the same person, and does not show how the first connection would have
+    /// gone on; who shows neither may be anybody behind that address.
     fn may_go_on_as(self, other: Marks) -> bool {
-        self.agrees(other) && at_one(self.asked, other.asked) && at_one(self.fingerprint, other.fingerprint)
+        let alike = self.same_user(other) || self.same_program(other);
+        alike && self.agrees(other) && at_one(self.asked, other.asked) && at_one(self.fingerprint, other.fingerprint)
     }
 
     /// Both show the same program: asked for the same, with the same hello.

@@ -40,8 +40,7 @@ pub(super) fn as_prompt(before: &Verdict, marks: Marks, successor: &Member, ende
     let like = match (named, program) {
         (true, true) => "with the same name and the same TLS offer",
         (true, false) => "with the same name",
-        (false, true) => "with the same TLS offer",
-        (false, false) => "with nothing that tells whose it is",
+        (false, _) => "with the same TLS offer",
     };
     let mut evidence = before.evidence.clone();
     evidence.push(format!(

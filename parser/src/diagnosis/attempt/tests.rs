@@ -126,6 +126,8 @@ fn a_prompt_is_likely_by_name_and_program_and_possible_by_one_of_them() {
     assert_eq!(told(&shown, &unnamed), Confidence::Possible);
     let without_hello = Timeline { client_hello: None, ..shown.clone() };
     assert_eq!(told(&without_hello, &shown), Confidence::Possible);
+    let nothing = Timeline { request: None, ..without_hello };
+    assert!(then(&left, &nothing, &shown).is_empty() && then(&left, &nothing, &nothing).is_empty(), "anybody");
 }
 
 #[test]
