@@ -92,6 +92,46 @@ fn a_dead_key_is_named() {
 }
 
 #[test]
+fn of_a_dead_host_and_a_healthy_one_behind_one_address_neither_is_described() {
+    if !peers_wanted() {
+        return;
+    }
+    let versions = "ssl_protocols=TLSv1.2, TLSv1.3";
+    let hosts = [Host::xrdp(("rsa", "garbage"), versions), Host::xrdp(("rsa", "rsa"), versions)];
+    let farm = Host::in_turn(&hosts);
+    let report = text(farm, &[]);
+    assert!(
+        report.contains("It does not answer alike, so nothing is said of its TLS: the same ClientHello"),
+        "{report}"
+    );
+    assert!(report.contains("probe each host behind it by its own address"), "{report}");
+    for of_one in ["cert_private_key_unusable", "tls13_middlebox_intolerance", "tls_no_common"] {
+        assert!(!report.contains(of_one), "{report}");
+    }
+    let document: Value = serde_json::from_str(&text(farm, &["--json"])).expect("one document");
+    assert_eq!((&document["mixed"], &document["complete"]), (&Value::Bool(true), &Value::Bool(false)));
+    assert_eq!(document["versions"], serde_json::json!([]));
+    let address = farm.to_string();
+    let diff = rdpscope(&["diff", &address, &hosts[1].address.to_string()]);
+    let diff = String::from_utf8_lossy(&diff.stdout);
+    assert!(diff.contains("more than one host seems to answer: the same ClientHello"), "{diff}");
+    assert!(!diff.contains("stopped accepting") && !diff.contains("refused"), "{diff}");
+}
+
+#[test]
+fn members_of_a_farm_with_a_certificate_each_are_told_to_be_several() {
+    if !peers_wanted() {
+        return;
+    }
+    let farm = [Host::openssl("rsa", &[]), Host::openssl("sha1", &[])];
+    let report = text(Host::in_turn(&farm), &[]);
+    assert!(report.contains("two certificates with RSA keys were shown"), "{report}");
+    assert!(report.contains("cert_changed_mid_session"), "{report}");
+    // In all else they are alike, and so is what is said of them.
+    assert!(report.contains("TLS 1.3        3 suites") && report.contains("TLS 1.2"), "{report}");
+}
+
+#[test]
 fn a_gateway_is_asked_over_http_too() {
     if !peers_wanted() {
         return;

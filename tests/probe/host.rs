@@ -128,6 +128,19 @@ impl Host {
         Host { address, connections, process, _screen: None }
     }
 
+    /// Both in turn, as a load balancer without a memory gives them out.
+    pub(crate) fn in_turn(hosts: &[Host; 2]) -> SocketAddr {
+        let addresses = hosts.each_ref().map(|host| host.address);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            for (client, host) in listener.incoming().flatten().zip(addresses.into_iter().cycle()) {
+                std::thread::spawn(move || to_and_fro(client, TcpStream::connect(host).ok()?));
+            }
+        });
+        address
+    }
+
     /// It has not ended.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.process.0.try_wait(), Ok(None))
@@ -154,7 +167,10 @@ fn front(mut client: TcpStream, port: u16) -> Option<()> {
         // SSL_REQUIRED_BY_SERVER
         _ => return client.write_all(&confirm([3, 0, 8, 0, 1, 0, 0, 0])).ok(),
     }
-    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    to_and_fro(client, TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?)
+}
+
+fn to_and_fro(client: TcpStream, server: TcpStream) -> Option<()> {
     let (from_client, to_server) = (client.try_clone().ok()?, server.try_clone().ok()?);
     std::thread::spawn(move || pass(from_client, to_server));
     pass(server, client);

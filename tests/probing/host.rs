@@ -49,6 +49,8 @@ pub(crate) enum Manner {
     ResetsFirst(usize),
     /// Every hello is reset: a key that cannot be used.
     Dead,
+    /// Every second one is: a dead host and a healthy one behind a balancer that takes them in turn.
+    HalfDead,
 }
 
 /// A host.
@@ -161,6 +163,7 @@ async fn serve(
                 let number = hellos.fetch_add(1, SeqCst);
                 let refused = match manner {
                     Manner::Dead => true,
+                    Manner::HalfDead => number.is_multiple_of(2),
                     Manner::ResetsFirst(count) => number < count,
                     Manner::Silent => false,
                 };

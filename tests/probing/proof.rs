@@ -86,6 +86,21 @@ async fn a_host_that_takes_no_hello_at_all_has_lost_its_key() {
 }
 
 #[tokio::test]
+async fn of_a_dead_host_and_a_healthy_one_behind_one_address_nothing_is_proven() {
+    let host = Host::new(ALL, Key::Rsa, Manner::HalfDead).await;
+    let (bench, _, verdict) = judged(&host, ALL).await;
+    let rdpscope = &verdict["rdpscope"];
+    assert_eq!(rdpscope["confidence"], "possible", "{verdict:#}");
+    assert_eq!(rdpscope["probe"]["versions"], serde_json::json!([]), "{verdict:#}");
+    let evidence = rdpscope["evidence"].as_array().unwrap();
+    let said = |words: &str| evidence.iter().any(|sentence| sentence.as_str().unwrap().contains(words));
+    assert!(said("more than one host seems to have answered") && said("The client's own hello again"), "{verdict:#}");
+    let remedy = rdpscope["remedy"][0].as_str().unwrap();
+    assert!(remedy.contains("behind one address there may be several hosts"), "{verdict:#}");
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_pair_that_fits_is_cleared_of_a_mismatch() {
     let host = Host::new(ALL, Key::Rsa, Manner::ResetsFirst(1)).await;
     let (bench, end, verdict) = judged(&host, ALL).await;

@@ -64,7 +64,7 @@ pub struct HostProfile {
     pub signature_schemes: Vec<SignatureScheme>,
     /// The certificate: what a version up to TLS 1.2 shows in clear, or, of a host that has TLS 1.3 alone, what is inside.
     pub certificate: Option<CertificateFacts>,
-    /// The certificate of another key type, when the host has two.
+    /// Another certificate, when two were shown: of another key type, or of another host ([`Completeness::Mixed`]).
     pub second_certificate: Option<CertificateFacts>,
     /// CredSSP and NTLM target information; only asked for when that is switched on.
     pub credssp: Option<CredsspFacts>,
@@ -82,8 +82,22 @@ pub enum Completeness {
     Complete,
     /// Stopped early: the bound on handshakes or time, or the host stopped answering. The payload says which.
     Partial(String),
+    /// More than one host seems to have answered, and how that showed. What they would say together of TLS holds of none
+    /// of them and is left out, unless they differ in their certificates alone.
+    Mixed(String),
     /// Nothing was learned, and why.
     Unreachable(String),
+}
+
+impl Completeness {
+    /// Why not every answer is there; `None` when it is.
+    #[must_use]
+    pub fn lacking(&self) -> Option<&str> {
+        match self {
+            Completeness::Complete => None,
+            Completeness::Partial(why) | Completeness::Mixed(why) | Completeness::Unreachable(why) => Some(why),
+        }
+    }
 }
 
 /// What came back for one Connection Request.

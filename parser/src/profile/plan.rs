@@ -99,6 +99,8 @@ pub struct Plan {
     /// The host has sent a HelloRetryRequest for an empty list of shares.
     retries: bool,
     unanswered: u8,
+    /// A refusal about which the host is being asked once more.
+    doubted: Option<Reaction>,
     stopped: bool,
 }
 
@@ -118,6 +120,7 @@ impl Plan {
             answered: false,
             retries: false,
             unanswered: 0,
+            doubted: None,
             stopped: false,
         }
     }
@@ -163,7 +166,12 @@ impl Plan {
             return;
         }
         if let Some(reaction) = reply.reaction {
-            self.judge(reaction, news);
+            match self.doubted.take() {
+                None if self.is_doubtful(&reaction) => self.doubted = Some(reaction),
+                None => self.judge(reaction, news),
+                Some(refusal) if reaction.accepted() => self.mixed(&refusal),
+                Some(refusal) => self.judge(refusal, news),
+            }
         } else if matches!(self.step, Step::Plain(_)) {
             self.step = self.after();
         }
@@ -274,7 +282,7 @@ impl Plan {
         if let Some(certificate) = &reply.certificate {
             match &self.profile.certificate {
                 None => self.profile.certificate = Some(certificate.clone()),
-                Some(first) if first.key_algorithm != certificate.key_algorithm => {
+                Some(first) if first.sha256 != certificate.sha256 => {
                     self.profile.second_certificate.get_or_insert_with(|| certificate.clone());
                 }
                 Some(_) => {}

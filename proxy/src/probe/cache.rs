@@ -368,10 +368,11 @@ fn contradicts(timeline: &Timeline, profile: &HostProfile) -> bool {
             (ability.complete || ability.suites.is_empty()) && !ability.suites.contains(&hello.suite)
         })
     });
-    // A host may have a certificate of each kind of key.
-    let mut known = profile.certificate.iter().chain(&profile.second_certificate);
+    // A host may have a certificate of each kind of key, and an address more than one host.
+    let known = || profile.certificate.iter().chain(&profile.second_certificate);
     let shown = timeline.certificate.as_ref().is_some_and(|seen| {
-        known.any(|known| known.key_algorithm == seen.key_algorithm && known.sha256 != seen.sha256)
+        known().any(|known| known.key_algorithm == seen.key_algorithm)
+            && !known().any(|known| known.sha256 == seen.sha256)
     });
     chose || shown
 }

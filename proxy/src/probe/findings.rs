@@ -61,6 +61,7 @@ pub fn findings(profile: &HostProfile, host: &str, gateway: &GatewayAnswers, now
         return Vec::new();
     }
     let mut all = Vec::new();
+    mixed(profile, &mut all);
     negotiation(profile, &mut all);
     versions(profile, host, &mut all);
     for certificate in profile.certificate.iter().chain(&profile.second_certificate) {
@@ -81,6 +82,27 @@ fn finding(severity: Severity, what: impl Into<String>, remedy: impl Into<String
 fn of(severity: Severity, what: impl Into<String>, cause: Cause) -> Finding {
     let remedy = cause.entry().remedy.first().copied().unwrap_or_default();
     finding(severity, what, remedy, Some(cause))
+}
+
+/// More than one host behind one address.
+fn mixed(profile: &HostProfile, all: &mut Vec<Finding>) {
+    let Completeness::Mixed(why) = &profile.completeness else { return };
+    all.push(match profile.versions.is_empty() {
+        true => finding(
+            Severity::Broken,
+            format!("It does not answer alike, so nothing is said of its TLS: {why}"),
+            "If a load balancer stands there, probe each host behind it by its own address: one of them refuses what \
+             the others take, or has something else switched on. If there is one host alone, something on the way cuts \
+             connections: probe again, and from another place",
+            None,
+        ),
+        false => finding(
+            Severity::Weak,
+            format!("More than one host answers at this address: {why}"),
+            Cause::CertChangedMidSession.entry().remedy.first().copied().unwrap_or_default(),
+            Some(Cause::CertChangedMidSession),
+        ),
+    });
 }
 
 fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {

@@ -11,10 +11,6 @@ use serde_json::{Value, json};
 /// The whole profile. Every list is in the order of the profile.
 #[must_use]
 pub fn profile_json(profile: &HostProfile) -> Value {
-    let (complete, incomplete) = match &profile.completeness {
-        Completeness::Complete => (true, None),
-        Completeness::Partial(why) | Completeness::Unreachable(why) => (false, Some(why)),
-    };
     let protocols = |mask: &Option<Protocols>| mask.map_or_else(|| vec!["none".into()], |mask| mask.names());
     let negotiation = profile.negotiation.iter();
     let negotiation = negotiation.map(|(mask, got)| json!({ "requested": protocols(mask), "answer": answer(got) }));
@@ -34,9 +30,10 @@ pub fn profile_json(profile: &HostProfile) -> Value {
         "begun": rfc3339(profile.begun),
         "ended": rfc3339(profile.ended),
         "handshakes": profile.handshakes,
-        "complete": complete,
+        "complete": profile.completeness == Completeness::Complete,
         "unreachable": matches!(profile.completeness, Completeness::Unreachable(_)),
-        "incomplete": incomplete,
+        "mixed": matches!(profile.completeness, Completeness::Mixed(_)),
+        "incomplete": profile.completeness.lacking(),
         "tls_first": profile.tls_first,
         "negotiation": negotiation.collect::<Vec<_>>(),
         "versions": profile.versions.iter().map(ability).collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
 //! What an answer means for the step that asked.
 
 use super::super::known::suites_of;
-use super::super::{LadderChange, LadderStep, Reaction, VersionAbility};
+use super::super::{Completeness, HostProfile, LadderChange, LadderStep, Reaction, VersionAbility};
 use super::steps::{Enumeration, Step};
 use super::{Plan, SIZE_ORDER};
 use crate::wire::{NamedGroup, SignatureScheme};
@@ -14,6 +14,36 @@ pub(super) struct News {
 }
 
 impl Plan {
+    /// A refusal on which much rests, and that a second host behind the same address would explain as well: how far one of
+    /// the two newest versions goes, and what all of them together get.
+    pub(super) fn is_doubtful(&self, reaction: &Reaction) -> bool {
+        let rests = match &self.step {
+            Step::Version(suites) => suites.at < 2,
+            Step::Together => true,
+            _ => false,
+        };
+        rests && refused(reaction)
+    }
+
+    /// One hello got `refusal` and was taken when it was sent again. What the answers say together holds of no host then.
+    pub(super) fn mixed(&mut self, refusal: &Reaction) {
+        let topic = self.step.topic();
+        let why = format!("the same ClientHello ({topic}) got {} and then a ServerHello", refusal_words(refusal));
+        self.stopped = true;
+        let mut told = std::mem::take(&mut self.profile);
+        // That one of them takes a client's own hello stays true.
+        told.ladder.retain(|step| step.change == LadderChange::AsSent && step.reaction.accepted());
+        self.profile = HostProfile {
+            completeness: Completeness::Mixed(why),
+            versions: Vec::new(),
+            refused_groups: Vec::new(),
+            signature_schemes: Vec::new(),
+            ..told
+        };
+        (self.groups13, self.groups12) = (Vec::new(), Vec::new());
+        self.step = Step::Done;
+    }
+
     /// Takes the answer to the current step's hello, and goes on to the next step when this one is settled.
     pub(super) fn judge(&mut self, reaction: Reaction, news: News) {
         let settled = match std::mem::replace(&mut self.step, Step::Done) {
@@ -72,6 +102,11 @@ impl Plan {
 
     fn other(&mut self, reaction: Reaction, news: News) -> bool {
         match self.step {
+            // Each of these suites was chosen before.
+            Step::Order(_) if refused(&reaction) => {
+                self.mixed(&reaction);
+                true
+            }
             Step::Order(at) => {
                 if let Some(ability) = self.profile.versions.get_mut(at) {
                     let first = ability.suites.first().copied();
@@ -165,6 +200,13 @@ impl Plan {
         let groups = &self.profile.groups;
         self.profile.refused_groups.retain(|group| !groups.contains(group));
         self.profile.hello_sizes.sort_by_key(|(size, _)| *size);
+        let certificates = (&self.profile.certificate, &self.profile.second_certificate);
+        if let ((Some(first), Some(second)), Completeness::Complete) = (certificates, &self.profile.completeness)
+            && first.key_algorithm == second.key_algorithm
+        {
+            let why = format!("two certificates with {} keys were shown", first.key_algorithm);
+            self.profile.completeness = Completeness::Mixed(why);
+        }
     }
 }
 
@@ -172,6 +214,15 @@ fn suite(reaction: &Reaction) -> Option<crate::wire::CipherSuite> {
     match reaction {
         Reaction::Hello { suite, .. } | Reaction::Retry { suite, .. } => Some(*suite),
         _ => None,
+    }
+}
+
+fn refusal_words(reaction: &Reaction) -> String {
+    match reaction {
+        Reaction::Alert(description) => format!("alert {description}"),
+        Reaction::Closed(kind) => format!("a close ({})", kind.name()),
+        Reaction::ClearDisconnect => "a disconnect in clear".to_owned(),
+        _ => "no ServerHello".to_owned(),
     }
 }
 

@@ -204,6 +204,7 @@ fn host_json(asked: &Asked) -> Value {
     let (completeness, reason) = match &asked.profile.completeness {
         Completeness::Complete => ("complete", None),
         Completeness::Partial(why) => ("partial", Some(why)),
+        Completeness::Mixed(why) => ("mixed", Some(why)),
         Completeness::Unreachable(why) => ("unreachable", Some(why)),
     };
     json!({
@@ -294,6 +295,7 @@ fn words(mismatch: Mismatch) -> &'static str {
 fn doubt(profile: &HostProfile) -> String {
     match &profile.completeness {
         Completeness::Partial(why) => format!("; incomplete: {}", plain(why)),
+        Completeness::Mixed(why) => format!("; more than one host seems to answer: {}", plain(why)),
         _ => String::new(),
     }
 }

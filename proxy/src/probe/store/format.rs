@@ -58,6 +58,7 @@ enum Changed {
 enum Extent {
     Whole,
     Partial(String),
+    Mixed(String),
     Unreachable(String),
 }
 
@@ -137,6 +138,7 @@ impl Host {
             extent: match &profile.completeness {
                 Completeness::Complete => Extent::Whole,
                 Completeness::Partial(why) => Extent::Partial(why.clone()),
+                Completeness::Mixed(why) => Extent::Mixed(why.clone()),
                 Completeness::Unreachable(why) => Extent::Unreachable(why.clone()),
             },
             negotiation: profile.negotiation.iter().map(|(mask, got)| (mask.map(|m| m.0), negotiated(got))).collect(),
@@ -179,6 +181,7 @@ impl Host {
             completeness: match self.extent {
                 Extent::Whole => Completeness::Complete,
                 Extent::Partial(why) => Completeness::Partial(why),
+                Extent::Mixed(why) => Completeness::Mixed(why),
                 Extent::Unreachable(why) => Completeness::Unreachable(why),
             },
             tls_first: self.tls_first,

@@ -18,7 +18,7 @@ impl<'a> Event<'a> {
         let profile = &*probed.profile;
         let outcome = match profile.completeness {
             Completeness::Complete => "success",
-            Completeness::Partial(_) => "unknown",
+            Completeness::Partial(_) | Completeness::Mixed(_) => "unknown",
             Completeness::Unreachable(_) => "failure",
         };
         let mut event = Event::of_host(Action::Probe, &probed.upstream, probed.target.address, at);
@@ -106,10 +106,7 @@ impl Probe {
             ciphers: suites(profile).into_iter().take(LIST).map(suite).collect(),
             handshakes: profile.handshakes,
             complete: profile.completeness == Completeness::Complete,
-            incomplete: match &profile.completeness {
-                Completeness::Complete => None,
-                Completeness::Partial(why) | Completeness::Unreachable(why) => Some(why.clone()),
-            },
+            incomplete: profile.completeness.lacking().map(str::to_owned),
             asked: None,
         }
     }
@@ -134,6 +131,7 @@ pub(super) fn words(profile: &HostProfile) -> String {
     let took = profile.ended.since(profile.begun).as_millis();
     let stopped = match &profile.completeness {
         Completeness::Partial(why) => format!("; incomplete: {why}"),
+        Completeness::Mixed(why) => format!("; more than one host seems to answer: {why}"),
         _ => String::new(),
     };
     format!("{what} ({} connections, {took} ms){stopped}", profile.handshakes)

@@ -18,10 +18,12 @@ pub(super) fn probe(probed: &Probed<'_>) -> String {
     let whole = match &profile.completeness {
         Completeness::Complete => "every question answered".to_owned(),
         Completeness::Partial(why) => format!("incomplete: {why}"),
+        Completeness::Mixed(why) => format!("more than one host seems to have answered: {why}"),
         Completeness::Unreachable(why) => format!("nothing learned: {why}"),
     };
     let accepted = Ability::of(profile).map(|host| host.versions).unwrap_or_default();
     let found = match accepted.as_slice() {
+        [] if matches!(profile.completeness, Completeness::Mixed(_)) => "what it accepts is not known".to_owned(),
         [] if probed.reactions().next().is_none() => "no ClientHello could be sent".to_owned(),
         [] if probed.reactions().any(Reaction::accepted) => "some hello is accepted".to_owned(),
         [] => "no ClientHello is accepted".to_owned(),
