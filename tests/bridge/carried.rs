@@ -2,7 +2,7 @@
 
 use crate::ends::{BOTH, Bench, Host, Identity, TLS12, TLS13, bridged, connect, connect_saying, noise, within};
 use config::{BridgeMode, BridgeRules};
-use parser::diagnosis::Cause;
+use parser::diagnosis::{Cause, Confidence};
 use parser::session::{BridgeBlock, BridgeOutcome, BridgeReason, CloseKind, Closer};
 use parser::wire::TlsVersion;
 use std::io::Write;
@@ -195,8 +195,14 @@ async fn a_rescue_that_failed_is_not_tried_again_for_a_while() {
         let (client, ()) = tokio::join!(connect(bench.front, TLS12), host_side);
         let error = client.expect_err("the host's own refusal").to_string();
         assert!(error.contains("ProtocolVersion"), "{error}");
-        outcomes.push(bench.record().await.timeline.bridge.clone().map(|facts| facts.outcome));
+        let record = bench.record().await;
+        // The pin is at fault for the second client too.
+        assert_eq!(record.verdict.cause, Cause::BridgeHostUntrusted);
+        assert!(record.verdict.evidence.iter().any(|line| line.contains(&identity.pin().to_string())));
+        outcomes.push((record.verdict.confidence, record.timeline.bridge.clone().expect("told").outcome));
     }
-    assert!(matches!(outcomes[0], Some(BridgeOutcome::HostUntrusted(_))), "{outcomes:?}");
-    assert_eq!(outcomes[1], Some(BridgeOutcome::Blocked(BridgeBlock::FailedBefore)));
+    let [(Confidence::Proven, first), (Confidence::Likely, BridgeOutcome::FailedBefore(second))] = &outcomes[..] else {
+        panic!("{outcomes:?}");
+    };
+    assert!(matches!(first, BridgeOutcome::HostUntrusted(_)) && **second == *first, "{outcomes:?}");
 }

@@ -66,8 +66,6 @@ pub enum BridgeBlock {
     LegacyBuild(Peer),
     /// The client offers nothing that the versions configured for it allow.
     ClientWindow,
-    /// The same rescue failed within the last ten minutes.
-    FailedBefore,
 }
 
 impl BridgeBlock {
@@ -82,7 +80,6 @@ impl BridgeBlock {
             BridgeBlock::Gateway => "gateway",
             BridgeBlock::LegacyBuild(_) => "legacy_build",
             BridgeBlock::ClientWindow => "client_window",
-            BridgeBlock::FailedBefore => "failed_before",
         }
     }
 }
@@ -94,6 +91,8 @@ pub enum BridgeOutcome {
     Carried,
     /// It stood aside.
     Blocked(BridgeBlock),
+    /// It stood aside: within the last ten minutes it did not come up for such a client and this host, and this is how.
+    FailedBefore(Box<BridgeOutcome>),
     /// The host is not the one that the configuration names; the words say who it is instead.
     HostUntrusted(String),
     /// A leg did not come up.
@@ -115,7 +114,7 @@ impl BridgeOutcome {
     pub fn name(&self) -> &'static str {
         match self {
             BridgeOutcome::Carried => "carried",
-            BridgeOutcome::Blocked(_) => "blocked",
+            BridgeOutcome::Blocked(_) | BridgeOutcome::FailedBefore(_) => "blocked",
             BridgeOutcome::HostUntrusted(_) => "host_untrusted",
             BridgeOutcome::LegFailed { leg: Peer::Client, .. } => "client_leg_failed",
             BridgeOutcome::LegFailed { leg: Peer::Host, .. } => "host_leg_failed",

@@ -3,7 +3,7 @@
 //! Nothing else is learned from them: not what the host can do, not what the client can.
 
 use crate::record::shape_told;
-use parser::session::ClientHelloFacts;
+use parser::session::{BridgeOutcome, ClientHelloFacts};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 /// Pairs remembered; the oldest one goes first.
 const PAIRS: usize = 1024;
 
-/// What failed, and when.
+/// What failed, when, and how.
 #[derive(Debug, Default)]
-pub(super) struct FailedRescues(HashMap<Pair, Instant>);
+pub(super) struct FailedRescues(HashMap<Pair, (Instant, BridgeOutcome)>);
 
 /// A host, and a hello as far as its fate may depend on it.
 type Pair = (SocketAddr, String, u32);
@@ -25,22 +25,23 @@ fn pair(host: SocketAddr, hello: &ClientHelloFacts) -> Pair {
 }
 
 impl FailedRescues {
-    /// It has failed within the last ten minutes.
-    pub(super) fn remembers(&self, host: SocketAddr, hello: &ClientHelloFacts, now: Instant) -> bool {
-        self.0.get(&pair(host, hello)).is_some_and(|at| now.duration_since(*at) < REMEMBERED)
+    /// How it failed within the last ten minutes.
+    pub(super) fn remembers(&self, host: SocketAddr, hello: &ClientHelloFacts, now: Instant) -> Option<BridgeOutcome> {
+        let (at, how) = self.0.get(&pair(host, hello))?;
+        (now.duration_since(*at) < REMEMBERED).then(|| how.clone())
     }
 
     /// It has failed now.
-    pub(super) fn note(&mut self, host: SocketAddr, hello: &ClientHelloFacts, now: Instant) {
+    pub(super) fn note(&mut self, host: SocketAddr, hello: &ClientHelloFacts, how: BridgeOutcome, now: Instant) {
         if self.0.len() >= PAIRS {
-            self.0.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+            self.0.retain(|_, (at, _)| now.duration_since(*at) < REMEMBERED);
         }
         if self.0.len() >= PAIRS
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, at)| **at).map(|(pair, _)| pair.clone())
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, (at, _))| *at).map(|(pair, _)| pair.clone())
         {
             self.0.remove(&oldest);
         }
-        self.0.insert(pair(host, hello), now);
+        self.0.insert(pair(host, hello), (now, how));
     }
 }
 
@@ -55,10 +56,11 @@ mod tests {
         let hello = ClientHelloFacts { length: 300, ..ClientHelloFacts::default() };
         let longer = ClientHelloFacts { length: 301, ..ClientHelloFacts::default() };
         let mut failed = FailedRescues::default();
-        failed.note(one, &hello, now);
-        assert!(failed.remembers(one, &hello, now + Duration::from_secs(599)));
-        assert!(!failed.remembers(one, &hello, now + Duration::from_secs(600)));
-        assert!(!failed.remembers(other, &hello, now) && !failed.remembers(one, &longer, now));
+        let how = BridgeOutcome::HostUntrusted("no pin is its".to_owned());
+        failed.note(one, &hello, how.clone(), now);
+        assert_eq!(failed.remembers(one, &hello, now + Duration::from_secs(599)), Some(how));
+        assert_eq!(failed.remembers(one, &hello, now + Duration::from_secs(600)), None);
+        assert_eq!((failed.remembers(other, &hello, now), failed.remembers(one, &longer, now)), (None, None));
     }
 
     #[test]
@@ -68,10 +70,11 @@ mod tests {
             failed.note(
                 ([127, 0, 0, 1], port).into(),
                 &ClientHelloFacts::default(),
+                BridgeOutcome::HostUntrusted(String::new()),
                 now + Duration::from_millis(port.into()),
             );
         }
         assert_eq!(failed.0.len(), PAIRS);
-        assert!(failed.remembers(([127, 0, 0, 1], 2999).into(), &ClientHelloFacts::default(), now));
+        assert!(failed.remembers(([127, 0, 0, 1], 2999).into(), &ClientHelloFacts::default(), now).is_some());
     }
 }

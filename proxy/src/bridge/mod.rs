@@ -30,7 +30,7 @@ use certificate::Pair;
 use config::{BridgeMode, BridgeRules, Upstream};
 use libraries::Libraries;
 use memory::FailedRescues;
-use parser::session::ClientHelloFacts;
+use parser::session::{BridgeOutcome, ClientHelloFacts};
 use parser::wire::TlsVersion;
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
@@ -176,12 +176,12 @@ impl Bridge {
         }
     }
 
-    fn failed_before(&self, host: SocketAddr, hello: &ClientHelloFacts) -> bool {
+    fn failed_before(&self, host: SocketAddr, hello: &ClientHelloFacts) -> Option<BridgeOutcome> {
         self.failed().remembers(host, hello, Instant::now())
     }
 
-    fn note_failure(&self, host: SocketAddr, hello: &ClientHelloFacts) {
-        self.failed().note(host, hello, Instant::now());
+    fn note_failure(&self, host: SocketAddr, hello: &ClientHelloFacts, how: BridgeOutcome) {
+        self.failed().note(host, hello, how, Instant::now());
     }
 
     fn failed(&self) -> MutexGuard<'_, FailedRescues> {

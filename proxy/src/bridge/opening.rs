@@ -126,17 +126,19 @@ impl<'a> Opening<'a> {
             (false, None) => self.by_refusal().await?,
         };
         let Need::Bridge { reason, refused_with } = need else { return Ok(self.pass()) };
-        let remembered = reason != BridgeReason::Always && self.bridge.failed_before(target.address, &hello);
         let (libraries, rules) = (&self.shown.libraries, &self.bridge.rules);
         let for_client = libraries.for_client(&hello);
         let beyond = !LEGACY_TLS && ability.as_ref().is_some_and(is_beyond_modern);
         let out_of_reach = if LEGACY_TLS { BridgeBlock::ClientWindow } else { BridgeBlock::LegacyBuild(Peer::Client) };
         let block = block
             .or(for_client.is_none().then_some(out_of_reach))
-            .or(beyond.then_some(BridgeBlock::LegacyBuild(Peer::Host)))
-            .or_else(|| remembered.then_some(BridgeBlock::FailedBefore));
-        if let Some(by) = block {
-            self.tell(reason, refused_with, BridgeOutcome::Blocked(by));
+            .or(beyond.then_some(BridgeBlock::LegacyBuild(Peer::Host)));
+        let aside = block.map(BridgeOutcome::Blocked).or_else(|| {
+            let before = (!always).then(|| self.bridge.failed_before(target.address, &hello)).flatten();
+            before.map(|how| BridgeOutcome::FailedBefore(Box::new(how)))
+        });
+        if let Some(outcome) = aside {
+            self.tell(reason, refused_with, outcome);
             return Ok(self.pass());
         }
         let refused = (reason == BridgeReason::Rescue).then_some(&*hello);

@@ -17,8 +17,14 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
     if case.established() {
         return None;
     }
-    let finding = match &facts.outcome {
-        BridgeOutcome::Carried => return None,
+    let (outcome, before) = match &facts.outcome {
+        // A leg that would not come up explains less than what it was needed for.
+        BridgeOutcome::FailedBefore(before) if matches!(**before, BridgeOutcome::LegFailed { .. }) => return None,
+        BridgeOutcome::FailedBefore(before) => (&**before, true),
+        outcome => (outcome, false),
+    };
+    let finding = match outcome {
+        BridgeOutcome::Carried | BridgeOutcome::FailedBefore(_) => return None,
         // Always: nothing shows that the pair needed it.
         BridgeOutcome::Blocked(_) if facts.reason == BridgeReason::Always => return None,
         BridgeOutcome::Blocked(BridgeBlock::Nla) => Finding::proven(Cause::BridgeBlockedByNla)
@@ -41,7 +47,9 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
             leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed)
         }
     };
-    Some(finding.because(why(case, facts)))
+    let finding = finding.because(why(case, facts));
+    // What was found then may have been mended since.
+    Some(if before { finding.weakened(Confidence::Likely) } else { finding })
 }
 
 /// The host answered the client's own hello with a clear disconnect and no alert: it cannot start TLS, whoever asks. (xrdp sends
@@ -171,9 +179,15 @@ pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
         BridgeOutcome::LegFailed { leg: Peer::Host, words, .. } if shown_by_the_host(case, facts) => finding
             .because(format!("TLS between the bridge and the host failed as well: {words}."))
             .rivals(&[Cause::BridgeNeedsLegacyBuild]),
-        BridgeOutcome::Blocked(by) if facts.reason != BridgeReason::Always => {
-            let finding = finding.because(blocked(*by));
-            if *by == BridgeBlock::FailedBefore { finding.weakened(Confidence::Likely) } else { finding }
+        BridgeOutcome::Blocked(by) if facts.reason != BridgeReason::Always => finding.because(blocked(*by)),
+        BridgeOutcome::FailedBefore(before) => {
+            let how = match &**before {
+                BridgeOutcome::LegFailed { words, .. } => format!(" ({words})"),
+                _ => String::new(),
+            };
+            finding
+                .because(format!("The bridge stood aside: within the last ten minutes it did not come up for such a client and this host{how}."))
+                .weakened(Confidence::Likely)
         }
         _ => finding,
     }
@@ -217,7 +231,6 @@ fn blocked(by: BridgeBlock) -> String {
         BridgeBlock::RemoteCredentialGuard => "Remote Credential Guard binds the host",
         BridgeBlock::Gateway => "a gateway's sign-in binds its certificate, and the bridge has another one",
         BridgeBlock::ClientWindow => "the client offers nothing within `client_versions`",
-        BridgeBlock::FailedBefore => "the same rescue failed within the last ten minutes",
     };
     format!("The bridge stood aside: {words}.")
 }

@@ -264,10 +264,10 @@ impl Opening<'_> {
             BridgeOutcome::LegFailed { alert: Some(alert), .. } => *alert,
             _ => AlertDescription::HANDSHAKE_FAILURE,
         };
-        self.tell(reason, refused_with, outcome);
         if reason != BridgeReason::Always {
-            self.bridge.note_failure(target.address, hello);
+            self.bridge.note_failure(target.address, hello, outcome.clone());
         }
+        self.tell(reason, refused_with, outcome);
         if reason == BridgeReason::Rescue {
             if let Some((first, said)) = refusal {
                 Relay::hang_up(self.relay.exchange_host(first, self.witness), self.witness);
@@ -290,7 +290,7 @@ impl Opening<'_> {
     ) -> Result<Opened, Ending> {
         self.tell(reason, refused_with, BridgeOutcome::Blocked(by));
         if reason != BridgeReason::Always {
-            self.bridge.note_failure(target.address, hello);
+            self.bridge.note_failure(target.address, hello, BridgeOutcome::Blocked(by));
         }
         self.said.host.clear();
         if let Some((first, said)) = refusal {
@@ -341,6 +341,6 @@ fn host_failed(alert: Option<AlertDescription>, words: String) -> BridgeOutcome 
 fn words(outcome: &BridgeOutcome) -> &str {
     match outcome {
         BridgeOutcome::HostUntrusted(words) | BridgeOutcome::LegFailed { words, .. } => words,
-        BridgeOutcome::Carried | BridgeOutcome::Blocked(_) => outcome.name(),
+        BridgeOutcome::Carried | BridgeOutcome::Blocked(_) | BridgeOutcome::FailedBefore(_) => outcome.name(),
     }
 }

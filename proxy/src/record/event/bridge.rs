@@ -50,6 +50,7 @@ impl Bridge {
             rescued: carried && facts.reason == BridgeReason::Rescue,
             blocked: match &facts.outcome {
                 BridgeOutcome::Blocked(by) => Some(BridgeBlock::name(*by)),
+                BridgeOutcome::FailedBefore(_) => Some("failed_before"),
                 _ => None,
             },
             client_version: version(facts.client),

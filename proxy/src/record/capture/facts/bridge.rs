@@ -44,6 +44,7 @@ enum Outcome {
     Carried,
     /// By what, and for a build without the legacy leg which of both legs needs it.
     Blocked(String, Option<Side>),
+    FailedBefore(Box<Outcome>),
     HostUntrusted(String),
     LegFailed {
         leg: Side,
@@ -83,23 +84,9 @@ impl Bridge {
             BridgeReason::Profile => Reason::Profile,
             BridgeReason::Rescue => Reason::Rescue,
         };
-        let outcome = match &facts.outcome {
-            BridgeOutcome::Carried => Outcome::Carried,
-            BridgeOutcome::Blocked(by) => {
-                let leg = if let BridgeBlock::LegacyBuild(peer) = by { Some(Side::of(*peer)) } else { None };
-                Outcome::Blocked(by.name().to_owned(), leg)
-            }
-            BridgeOutcome::HostUntrusted(words) => Outcome::HostUntrusted(words.clone()),
-            BridgeOutcome::LegFailed { leg, alert, words, exhausted } => Outcome::LegFailed {
-                leg: Side::of(*leg),
-                alert: alert.map(|alert| alert.0),
-                words: words.clone(),
-                exhausted: *exhausted,
-            },
-        };
         Bridge {
             reason,
-            outcome,
+            outcome: Outcome::of(&facts.outcome),
             client: facts.client.map(Leg::of),
             host: facts.host.map(Leg::of),
             refused_with: facts.refused_with.map(|alert| alert.0),
@@ -119,20 +106,9 @@ impl Bridge {
             Reason::Profile => BridgeReason::Profile,
             Reason::Rescue => BridgeReason::Rescue,
         };
-        let outcome = match &self.outcome {
-            Outcome::Carried => BridgeOutcome::Carried,
-            Outcome::Blocked(by, leg) => BridgeOutcome::Blocked(block(by, *leg)?),
-            Outcome::HostUntrusted(words) => BridgeOutcome::HostUntrusted(words.clone()),
-            Outcome::LegFailed { leg, alert, words, exhausted } => BridgeOutcome::LegFailed {
-                leg: leg.peer(),
-                alert: alert.map(AlertDescription),
-                words: words.clone(),
-                exhausted: *exhausted,
-            },
-        };
         Some(BridgeFacts {
             reason,
-            outcome,
+            outcome: self.outcome.meant()?,
             client: self.client.map(Leg::meant),
             host: self.host.map(Leg::meant),
             refused_with: self.refused_with.map(AlertDescription),
@@ -146,6 +122,41 @@ impl Bridge {
     }
 }
 
+impl Outcome {
+    fn of(outcome: &BridgeOutcome) -> Outcome {
+        match outcome {
+            BridgeOutcome::Carried => Outcome::Carried,
+            BridgeOutcome::Blocked(by) => {
+                let leg = if let BridgeBlock::LegacyBuild(peer) = by { Some(Side::of(*peer)) } else { None };
+                Outcome::Blocked(by.name().to_owned(), leg)
+            }
+            BridgeOutcome::FailedBefore(before) => Outcome::FailedBefore(Box::new(Outcome::of(before))),
+            BridgeOutcome::HostUntrusted(words) => Outcome::HostUntrusted(words.clone()),
+            BridgeOutcome::LegFailed { leg, alert, words, exhausted } => Outcome::LegFailed {
+                leg: Side::of(*leg),
+                alert: alert.map(|alert| alert.0),
+                words: words.clone(),
+                exhausted: *exhausted,
+            },
+        }
+    }
+
+    fn meant(&self) -> Option<BridgeOutcome> {
+        Some(match self {
+            Outcome::Carried => BridgeOutcome::Carried,
+            Outcome::Blocked(by, leg) => BridgeOutcome::Blocked(block(by, *leg)?),
+            Outcome::FailedBefore(before) => BridgeOutcome::FailedBefore(Box::new(before.meant()?)),
+            Outcome::HostUntrusted(words) => BridgeOutcome::HostUntrusted(words.clone()),
+            Outcome::LegFailed { leg, alert, words, exhausted } => BridgeOutcome::LegFailed {
+                leg: leg.peer(),
+                alert: alert.map(AlertDescription),
+                words: words.clone(),
+                exhausted: *exhausted,
+            },
+        })
+    }
+}
+
 fn block(name: &str, leg: Option<Side>) -> Option<BridgeBlock> {
     let plain = [
         BridgeBlock::Nla,
@@ -154,7 +165,6 @@ fn block(name: &str, leg: Option<Side>) -> Option<BridgeBlock> {
         BridgeBlock::RemoteCredentialGuard,
         BridgeBlock::Gateway,
         BridgeBlock::ClientWindow,
-        BridgeBlock::FailedBefore,
     ];
     let of_build = leg.map(|leg| BridgeBlock::LegacyBuild(leg.peer()));
     plain.into_iter().chain(of_build).find(|block| block.name() == name)
@@ -214,15 +224,12 @@ mod tests {
             let words = "no answer".to_owned();
             BridgeOutcome::LegFailed { leg, alert, words, exhausted: true }
         };
-        let blocks = [
-            BridgeBlock::Nla,
-            BridgeBlock::LegacyBuild(Peer::Client),
-            BridgeBlock::LegacyBuild(Peer::Host),
-            BridgeBlock::FailedBefore,
-        ];
+        let blocks = [BridgeBlock::Nla, BridgeBlock::LegacyBuild(Peer::Client), BridgeBlock::LegacyBuild(Peer::Host)];
+        let untrusted = BridgeOutcome::HostUntrusted("sha256:00".to_owned());
         let outcomes = [
             BridgeOutcome::Carried,
-            BridgeOutcome::HostUntrusted("sha256:00".to_owned()),
+            BridgeOutcome::FailedBefore(Box::new(untrusted.clone())),
+            untrusted,
             failed(Peer::Host, Some(AlertDescription(40))),
             failed(Peer::Client, None),
         ];
