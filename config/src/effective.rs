@@ -282,7 +282,7 @@ mode = "on_failure"                             # default
 min_interval = "5m"                             # default
 interval = "1h"                                 # default
 timeout = "3s"                                  # default
-max_handshakes = 160                            # default
+max_handshakes = 200                            # default
 hold = "0s"                                     # default
 state = true                                    # default
 

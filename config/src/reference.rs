@@ -250,7 +250,7 @@ pub const KEYS: &[Key] = &[
         "with `schedule`, between two probes of a host, give or take a tenth",
     ),
     with_default(Table::Probe, "timeout", "\"3s\"", "one answer of the host, connect included"),
-    with_default(Table::Probe, "max_handshakes", "160", "connections of one probe at most; never two at once"),
+    with_default(Table::Probe, "max_handshakes", "200", "connections of one probe at most; never two at once"),
     with_default(
         Table::Probe,
         "hold",

@@ -213,7 +213,7 @@ impl Default for Probe {
             min_interval: Duration::from_secs(5 * 60),
             interval: Duration::from_secs(60 * 60),
             timeout: Duration::from_secs(3),
-            max_handshakes: 160,
+            max_handshakes: 200,
             hold: Duration::ZERO,
             state: true,
         }

@@ -92,6 +92,7 @@ async fn of_a_dead_host_and_a_healthy_one_behind_one_address_nothing_is_proven()
     let rdpscope = &verdict["rdpscope"];
     assert_eq!(rdpscope["confidence"], "possible", "{verdict:#}");
     assert_eq!(rdpscope["probe"]["versions"], serde_json::json!([]), "{verdict:#}");
+    assert_eq!(rdpscope["probe"]["mixed"], true, "{verdict:#}");
     let evidence = rdpscope["evidence"].as_array().unwrap();
     let said = |words: &str| evidence.iter().any(|sentence| sentence.as_str().unwrap().contains(words));
     assert!(said("more than one host seems to have answered") && said("The client's own hello again"), "{verdict:#}");

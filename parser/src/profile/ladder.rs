@@ -1,6 +1,6 @@
 //! Which replays of a client's hello are worth a connection: first the hello as sent, then everything that is known; where
-//! that helps, one thing at a time until one is enough, and where it does not, less. What helped is held against the hello
-//! as sent once more: where that is taken now, the change was not what helped.
+//! that helps, one thing at a time until one is enough, and where it does not, less. What helped, and the hello as sent, are
+//! then tried again: behind a balancer each answer may have been that of another host.
 
 use super::{LadderChange, LadderStep, Reaction, RecordedHello};
 use crate::wire::TlsVersion;
@@ -16,13 +16,13 @@ pub struct Ladder {
     left: Vec<LadderChange>,
     offers_13: bool,
     length: usize,
-    /// The hello as sent is being tried again.
+    /// What helped, and the hello as sent, are being tried again.
     doubting: bool,
     over: bool,
 }
 
 impl Ladder {
-    /// The ladder of one hello. It has eight steps at the most, and makes ten replays.
+    /// The ladder of one hello. It has eight steps at the most, of twelve replays.
     #[must_use]
     pub fn new(hello: &RecordedHello) -> Ladder {
         Ladder {
@@ -46,12 +46,7 @@ impl Ladder {
         let Some(change) = self.left.pop() else { return };
         let accepted = reaction.accepted();
         if self.doubting {
-            // Silence costs whoever waits a time-out each.
-            self.over = accepted || matches!(reaction, Reaction::Silence | Reaction::NotReached(_));
-            if accepted {
-                // Of the answers before, each may be that of another host.
-                self.steps = vec![LadderStep { change, reaction }];
-            }
+            self.doubt(LadderStep { change, reaction });
             return;
         }
         let unreached = matches!(reaction, Reaction::NotReached(_));
@@ -63,17 +58,32 @@ impl Ladder {
         }
         self.over = unreached;
         self.steps.push(LadderStep { change, reaction });
-        if self.left.is_empty() && self.is_to_be_doubted() {
+        if let (true, Some(helped)) = (self.left.is_empty(), self.helped()) {
             self.doubting = true;
-            // Twice: a balancer that takes two hosts in turn would give the one that refused it both times.
-            self.left = vec![LadderChange::AsSent; 2];
+            // Each twice: a balancer that takes two hosts in turn would give the same one to every second replay.
+            self.left = vec![LadderChange::AsSent, LadderChange::AsSent, helped.clone(), helped];
         }
     }
 
-    /// The hello as sent was refused, and something else was taken.
-    fn is_to_be_doubted(&self) -> bool {
-        let refused = self.steps.first().is_some_and(|step| !step.reaction.accepted());
-        refused && self.steps.iter().any(|step| step.reaction.accepted())
+    /// The last change that was taken where the hello as sent was refused. (Where it had no answer, every further one costs
+    /// a time-out.)
+    fn helped(&self) -> Option<LadderChange> {
+        let unanswered = |step: &LadderStep| step.reaction.accepted() || step.reaction == Reaction::Silence;
+        if self.steps.first().is_none_or(unanswered) {
+            return None;
+        }
+        let taken = self.steps.iter().rev().find(|step| step.reaction.accepted());
+        taken.map(|step| step.change.clone())
+    }
+
+    /// Another answer than before: nothing is told but that the hello as sent is taken, where it is.
+    fn doubt(&mut self, step: LadderStep) {
+        match (&step.change, step.reaction.accepted()) {
+            (LadderChange::AsSent, true) => self.steps = vec![step],
+            (LadderChange::AsSent, false) | (_, true) => return,
+            (_, false) => self.steps.clear(),
+        }
+        self.over = true;
     }
 
     /// The steps made.
@@ -133,28 +143,47 @@ mod tests {
         assert_eq!(climb(|change| *change == Everything).len(), 7);
     }
 
+    /// The steps that are told where a balancer takes the hosts of `farm` in turn, each of which takes this hello in every
+    /// form or in none.
+    fn in_turn(farm: &[bool], first: usize) -> Vec<LadderChange> {
+        let mut at = first;
+        climb(|_| {
+            at += 1;
+            farm[at % farm.len()]
+        })
+    }
+
     #[test]
     fn what_helped_only_because_another_host_answered_is_no_help() {
-        // A balancer takes a host that refuses every hello and one that takes this very one in turn.
-        for first in [0, 1] {
-            let mut at = first;
-            let steps = climb(|_| {
-                at += 1;
-                at % 2 == 0
-            });
-            assert_eq!(steps, [LadderChange::AsSent], "{first}");
+        for farm in [&[true, false][..], &[true, false, false], &[true, true, false], &[true, false, false, false]] {
+            for first in 0..farm.len() {
+                let steps = in_turn(farm, first);
+                assert!(steps.is_empty() || steps == [LadderChange::AsSent], "{farm:?} {first}: {steps:?}");
+            }
         }
     }
 
     #[test]
-    fn a_hello_that_got_no_answer_is_doubted_once() {
+    fn what_helped_is_tried_twice_more_and_so_is_the_hello_as_sent() {
+        let mut tried = Vec::new();
+        let steps = climb(|change| {
+            tried.push(change.clone());
+            matches!(change, LadderChange::Everything | LadderChange::AllSuites)
+        });
+        assert_eq!(steps.len(), 4);
+        let again = [LadderChange::AllSuites, LadderChange::AllSuites, LadderChange::AsSent, LadderChange::AsSent];
+        assert_eq!(tried[4..], again);
+    }
+
+    #[test]
+    fn a_hello_that_got_no_answer_is_not_doubted() {
         let hello = Reaction::Hello { version: TlsVersion::TLS12, suite: CipherSuite(0xc02f), group: None };
         let (mut ladder, mut replays) = (Ladder::new(&recorded()), 0);
         while let Some(change) = ladder.next_change() {
             replays += 1;
             ladder.answer(if change == LadderChange::Size(300) { hello.clone() } else { Reaction::Silence });
         }
-        // As sent, everything, without TLS 1.3, small, and as sent again.
-        assert_eq!((replays, ladder.finish().len()), (5, 4));
+        // As sent, everything, without TLS 1.3, small.
+        assert_eq!((replays, ladder.finish().len()), (4, 4));
     }
 }

@@ -64,7 +64,7 @@ pub struct HostProfile {
     pub signature_schemes: Vec<SignatureScheme>,
     /// The certificate: what a version up to TLS 1.2 shows in clear, or, of a host that has TLS 1.3 alone, what is inside.
     pub certificate: Option<CertificateFacts>,
-    /// Another certificate, when two were shown: of another key type, or of another host ([`Completeness::Mixed`]).
+    /// Another certificate, when two were shown: of another key type, or else of another host behind the same address.
     pub second_certificate: Option<CertificateFacts>,
     /// CredSSP and NTLM target information; only asked for when that is switched on.
     pub credssp: Option<CredsspFacts>,
@@ -82,8 +82,8 @@ pub enum Completeness {
     Complete,
     /// Stopped early: the bound on handshakes or time, or the host stopped answering. The payload says which.
     Partial(String),
-    /// More than one host seems to have answered, and how that showed. What they would say together of TLS holds of none
-    /// of them and is left out, unless they differ in their certificates alone.
+    /// The same question got one answer and then another, more than once, and how that showed: more than one host seems to
+    /// have answered. What the answers say together of TLS holds of none of them and is left out.
     Mixed(String),
     /// Nothing was learned, and why.
     Unreachable(String),

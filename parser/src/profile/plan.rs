@@ -46,9 +46,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 160 connections: a Windows host needs 60 to 90, and one that accepts all that OpenSSL has needs 140.
+    /// 200 connections: a Windows host needs 60 to 100, and one that accepts all that OpenSSL has, with two keys, 164.
     fn default() -> Options {
-        Options { tls_first: false, server_name: None, max_handshakes: 160 }
+        Options { tls_first: false, server_name: None, max_handshakes: 200 }
     }
 }
 
@@ -99,8 +99,14 @@ pub struct Plan {
     /// The host has sent a HelloRetryRequest for an empty list of shares.
     retries: bool,
     unanswered: u8,
+    /// What a request that had got TLS got instead, until the next answer.
+    turned_away: Option<String>,
+    /// The version that the hello of an ordinary client got, `None` inside for a refusal, once it was sent.
+    ordinary: Option<Option<TlsVersion>>,
     /// A refusal about which the host is being asked once more.
     doubted: Option<Reaction>,
+    /// Where the same question got one answer and then another. One may be a connection that was cut by chance.
+    contradictions: Vec<String>,
     stopped: bool,
 }
 
@@ -120,7 +126,10 @@ impl Plan {
             answered: false,
             retries: false,
             unanswered: 0,
+            turned_away: None,
+            ordinary: None,
             doubted: None,
+            contradictions: Vec::new(),
             stopped: false,
         }
     }
@@ -169,8 +178,11 @@ impl Plan {
             match self.doubted.take() {
                 None if self.is_doubtful(&reaction) => self.doubted = Some(reaction),
                 None => self.judge(reaction, news),
-                Some(refusal) if reaction.accepted() => self.mixed(&refusal),
-                Some(refusal) => self.judge(refusal, news),
+                Some(refusal) if reaction.accepted() => {
+                    self.contradicted(self.unlike_answers(&refusal));
+                    self.judge(reaction, news);
+                }
+                Some(refusal) => self.judge(refusal, News::default()),
             }
         } else if matches!(self.step, Step::Plain(_)) {
             self.step = self.after();
@@ -219,11 +231,16 @@ impl Plan {
             (None, Some(NegotiationAnswer::Silence)) => unanswered_words(&NegotiationAnswer::Silence),
             // It got TLS before: asking again may.
             (None, Some(answer)) if self.requests_known() => {
-                format!("{}, where it had selected TLS", answer_words(answer))
+                let words = format!("{}, where it had selected TLS", answer_words(answer));
+                self.turned_away = Some(format!("a Connection Request got {words}, and then TLS again"));
+                words
             }
             _ => {
                 self.unanswered = 0;
-                return false;
+                if let Some(words) = self.turned_away.take().filter(|_| reply.reaction.is_some()) {
+                    self.contradicted(words);
+                }
+                return self.stopped;
             }
         };
         self.unanswered += 1;
@@ -283,7 +300,12 @@ impl Plan {
             match &self.profile.certificate {
                 None => self.profile.certificate = Some(certificate.clone()),
                 Some(first) if first.sha256 != certificate.sha256 => {
-                    self.profile.second_certificate.get_or_insert_with(|| certificate.clone());
+                    let second = &mut self.profile.second_certificate;
+                    // One of another key type says more of what the host accepts.
+                    let of_first = |c: &CertificateFacts| c.key_algorithm == first.key_algorithm;
+                    if second.as_ref().is_none_or(of_first) {
+                        *second = Some(certificate.clone());
+                    }
                 }
                 Some(_) => {}
             }

@@ -11,6 +11,7 @@ use client::Client;
 use parser::profile::{Completeness, HostProfile};
 use rdpscope::probe;
 use rdpscope::probe::ask::{self, Ask, Progress};
+use rdpscope::probe::findings::UNLIKE;
 use rdpscope::upstream::Resolver;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ Examples:
 
 Without a client, every Windows version that reaches one host and not the other is named.
 
-Exit codes: 0 compared, 1 a host could not be reached, or a capture or an event log not be read
+Exit codes: 0 compared, 1 a host could not be reached or does not answer alike, or a capture or an event log not be read
 (standard error says which and why; of a host also the document of --json), 2 bad usage.")]
 pub(super) struct Diff {
     /// The first host; port 3389 (443 with --gateway) if none is given
@@ -110,12 +111,12 @@ impl Diff {
         };
         let asked = runtime.block_on(async { [self.ask(&first).await, self.ask(&second).await] });
         runtime.shutdown_background();
-        let unreachable: Vec<String> = asked.iter().filter_map(unreachable).collect();
-        if !unreachable.is_empty() {
+        let unknown: Vec<String> = asked.iter().filter_map(unknown).collect();
+        if !unknown.is_empty() {
             if self.json {
                 print(&report::uncompared(&asked));
             }
-            return failure(RUN_TIME_FAILURE, unreachable.join("\n       "));
+            return failure(RUN_TIME_FAILURE, unknown.join("\n       "));
         }
         let report = report::Report::new(asked, client);
         print(&if self.json { report.json() } else { report.text() })
@@ -163,10 +164,12 @@ impl Diff {
     }
 }
 
-fn unreachable(asked: &Asked) -> Option<String> {
+/// Why there is nothing to compare.
+fn unknown(asked: &Asked) -> Option<String> {
     match &asked.profile.completeness {
         Completeness::Unreachable(why) => Some(format!("{}: {why}", asked.shown)),
-        _ => None,
+        Completeness::Mixed(why) => Some(format!("{}: it does not answer alike: {why}. {UNLIKE}", asked.shown)),
+        Completeness::Complete | Completeness::Partial(_) => None,
     }
 }
 

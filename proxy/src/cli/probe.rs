@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// Ports where nothing is said: RDP's, and HTTPS for a gateway.
 const RDP_PORT: u16 = 3389;
 const HTTPS_PORT: u16 = 443;
-/// Most connections, and the longest time, that one probe takes. A host with all of OpenSSL switched on needs 140.
+/// Most connections, and the longest time, that one probe takes. A host with all of OpenSSL switched on and two keys needs 164.
 const CONNECTIONS: u16 = 250;
 const WITHIN: Duration = Duration::from_secs(120);
 
@@ -30,8 +30,11 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// groups and signature algorithms it takes, what its certificate says, and whether large hellos get through. It asks with
 /// hand-made ClientHellos, so it also finds what no TLS library contains any more: SSL 3.0, RC4, 3DES, export suites.
 ///
-/// One connection at a time, each closed in order; nothing is sent that could log anybody on. The host sees some 20 to 150
+/// One connection at a time, each closed in order; nothing is sent that could log anybody on. The host sees some 20 to 170
 /// connections that end after the first flight; Windows may log Schannel events 36874 and 36888 for those it refuses.
+///
+/// A refusal counts when it is given twice, and what an ordinary client gets is asked several times: of hosts behind a load
+/// balancer that do not answer alike, that is told, and none is described by the answers of another.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

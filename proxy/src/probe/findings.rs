@@ -15,6 +15,11 @@ const SKEW_MS: u64 = 300_000;
 /// The first version with the fix of CVE-2018-0886. [MS-CSSP] 2.2.1
 const CREDSSP_FIXED: u32 = 5;
 
+/// What to do about a host that does not answer alike.
+pub const UNLIKE: &str = "Behind a load balancer, ask each host by its own address: one of them refuses what the others take, \
+                          or has something else switched on. Where there is one host alone, something on the way cuts \
+                          connections: ask again, and from another place";
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -61,7 +66,7 @@ pub fn findings(profile: &HostProfile, host: &str, gateway: &GatewayAnswers, now
         return Vec::new();
     }
     let mut all = Vec::new();
-    mixed(profile, &mut all);
+    several(profile, &mut all);
     negotiation(profile, &mut all);
     versions(profile, host, &mut all);
     for certificate in profile.certificate.iter().chain(&profile.second_certificate) {
@@ -85,24 +90,17 @@ fn of(severity: Severity, what: impl Into<String>, cause: Cause) -> Finding {
 }
 
 /// More than one host behind one address.
-fn mixed(profile: &HostProfile, all: &mut Vec<Finding>) {
-    let Completeness::Mixed(why) = &profile.completeness else { return };
-    all.push(match profile.versions.is_empty() {
-        true => finding(
-            Severity::Broken,
-            format!("It does not answer alike, so nothing is said of its TLS: {why}"),
-            "If a load balancer stands there, probe each host behind it by its own address: one of them refuses what \
-             the others take, or has something else switched on. If there is one host alone, something on the way cuts \
-             connections: probe again, and from another place",
-            None,
-        ),
-        false => finding(
-            Severity::Weak,
-            format!("More than one host answers at this address: {why}"),
-            Cause::CertChangedMidSession.entry().remedy.first().copied().unwrap_or_default(),
-            Some(Cause::CertChangedMidSession),
-        ),
-    });
+fn several(profile: &HostProfile, all: &mut Vec<Finding>) {
+    if let Completeness::Mixed(why) = &profile.completeness {
+        all.push(finding(Severity::Broken, format!("It does not answer alike: {why}"), UNLIKE, None));
+    }
+    if let (Some(first), Some(second)) = (&profile.certificate, &profile.second_certificate)
+        && first.key_algorithm == second.key_algorithm
+    {
+        let what =
+            format!("It shows two certificates with {} keys: more than one host answers here", first.key_algorithm);
+        all.push(of(Severity::Weak, what, Cause::CertChangedMidSession));
+    }
 }
 
 fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {

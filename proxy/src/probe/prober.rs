@@ -254,11 +254,7 @@ impl Prober {
     /// All that a host accepts, if it was asked so lately that this is taken for true.
     pub(crate) fn fresh(&self, target: Target) -> Option<Arc<HostProfile>> {
         match self.lock().standing(target, None, clock::now(), self.settings().min_interval) {
-            Known::Fresh(profile)
-                if matches!(profile.completeness, Completeness::Complete | Completeness::Mixed(_)) =>
-            {
-                Some(profile)
-            }
+            Known::Fresh(profile) if profile.completeness == Completeness::Complete => Some(profile),
             _ => None,
         }
     }

@@ -18,9 +18,13 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (outcome, before) = match &facts.outcome {
-        // A leg that would not come up explains less than what it was needed for.
-        BridgeOutcome::FailedBefore(before) if matches!(**before, BridgeOutcome::LegFailed { .. }) => return None,
-        BridgeOutcome::FailedBefore(before) => (&**before, true),
+        BridgeOutcome::FailedBefore(before) => match &**before {
+            // A leg that would not come up, and no more is known, explains less than what it was needed for.
+            BridgeOutcome::LegFailed { alert, exhausted: false, .. } if *alert != Some(CERTIFICATE_REQUIRED) => {
+                return None;
+            }
+            before => (before, true),
+        },
         outcome => (outcome, false),
     };
     let finding = match outcome {
@@ -261,6 +265,24 @@ mod tests {
         let entra = blocked(BridgeBlock::Entra);
         assert!(entra.cause != Cause::BridgeBlockedByNla);
         assert!(entra.evidence.iter().any(|line| line.contains("Entra")), "{:?}", entra.evidence);
+    }
+
+    #[test]
+    fn what_kept_the_bridge_away_before_is_told_again_and_as_likely() {
+        let before = |outcome| verdict(BridgeReason::Rescue, BridgeOutcome::FailedBefore(Box::new(outcome)));
+        for (outcome, cause) in [
+            (BridgeOutcome::HostUntrusted("no pin is its".to_owned()), Cause::BridgeHostUntrusted),
+            (BridgeOutcome::Blocked(BridgeBlock::Nla), Cause::BridgeBlockedByNla),
+            (host_failed(Some(AlertDescription::PROTOCOL_VERSION), true), Cause::BridgeNeedsLegacyBuild),
+            (host_failed(Some(CERTIFICATE_REQUIRED), false), Cause::NegUserCertRequired),
+        ] {
+            let verdict = before(outcome);
+            assert_eq!((verdict.cause, verdict.confidence), (cause, Confidence::Likely));
+            assert!(verdict.evidence.iter().any(|line| line.contains("ten minutes")), "{:?}", verdict.evidence);
+        }
+        let leg = before(host_failed(None, false));
+        assert_ne!(leg.cause, Cause::BridgeLegFailed);
+        assert!(leg.evidence.iter().any(|line| line.contains("ten minutes") && line.contains("no answer")));
     }
 
     #[test]

@@ -4,7 +4,12 @@ use super::super::known::suites_of;
 use super::super::{Completeness, HostProfile, LadderChange, LadderStep, Reaction, VersionAbility};
 use super::steps::{Enumeration, Step};
 use super::{Plan, SIZE_ORDER};
-use crate::wire::{NamedGroup, SignatureScheme};
+use crate::wire::{NamedGroup, SignatureScheme, TlsVersion};
+
+/// Contradictions after which more than one host seems to answer.
+const CONTRADICTIONS: usize = 2;
+/// How often the hello of an ordinary client is sent: hosts that a balancer takes in turn show, up to as many of them.
+const CONTROLS: u8 = 6;
 
 /// What an answer showed for the first time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,30 +19,34 @@ pub(super) struct News {
 }
 
 impl Plan {
-    /// A refusal on which much rests, and that a second host behind the same address would explain as well: how far one of
-    /// the two newest versions goes, and what all of them together get.
+    /// Only a refusal that is given twice counts: one connection may be cut by chance. (Where schemes are tried one by one,
+    /// most are refused, and nothing rests on one.)
     pub(super) fn is_doubtful(&self, reaction: &Reaction) -> bool {
-        let rests = match &self.step {
-            Step::Version(suites) => suites.at < 2,
-            Step::Together => true,
-            _ => false,
-        };
-        rests && refused(reaction)
+        refused(reaction) && !matches!(self.step, Step::Schemes13(_))
     }
 
-    /// One hello got `refusal` and was taken when it was sent again. What the answers say together holds of no host then.
-    pub(super) fn mixed(&mut self, refusal: &Reaction) {
-        let topic = self.step.topic();
-        let why = format!("the same ClientHello ({topic}) got {} and then a ServerHello", refusal_words(refusal));
+    /// The same hello was refused and then taken.
+    pub(super) fn unlike_answers(&self, refusal: &Reaction) -> String {
+        format!("the same ClientHello ({}) got {} and then a ServerHello", self.step.topic(), refusal_words(refusal))
+    }
+
+    /// One question had one answer and then another. After the second time nothing that the answers say together is told:
+    /// it may hold of none of those who gave them.
+    pub(super) fn contradicted(&mut self, words: String) {
+        self.contradictions.push(words);
+        if self.contradictions.len() < CONTRADICTIONS || self.stopped {
+            return;
+        }
         self.stopped = true;
         let mut told = std::mem::take(&mut self.profile);
-        // That one of them takes a client's own hello stays true.
+        // That somebody there takes a client's own hello stays true.
         told.ladder.retain(|step| step.change == LadderChange::AsSent && step.reaction.accepted());
         self.profile = HostProfile {
-            completeness: Completeness::Mixed(why),
+            completeness: Completeness::Mixed(self.contradictions.swap_remove(0)),
             versions: Vec::new(),
             refused_groups: Vec::new(),
             signature_schemes: Vec::new(),
+            hello_sizes: Vec::new(),
             ..told
         };
         (self.groups13, self.groups12) = (Vec::new(), Vec::new());
@@ -53,7 +62,7 @@ impl Plan {
                 self.other(reaction, news)
             }
         };
-        if settled {
+        if settled && !self.stopped {
             self.step = self.after();
         }
     }
@@ -102,9 +111,10 @@ impl Plan {
 
     fn other(&mut self, reaction: Reaction, news: News) -> bool {
         match self.step {
-            // Each of these suites was chosen before.
             Step::Order(_) if refused(&reaction) => {
-                self.mixed(&reaction);
+                self.contradicted(
+                    "suites that were each chosen before were refused when they alone were offered".to_owned(),
+                );
                 true
             }
             Step::Order(at) => {
@@ -119,8 +129,24 @@ impl Plan {
                 true
             }
             Step::Together => {
+                self.ordinary = Some(version(&reaction));
                 self.profile.ladder.push(LadderStep { change: LadderChange::Everything, reaction });
+                if self.ordinary == Some(Some(TlsVersion::TLS13)) {
+                    self.contradicted("TLS 1.3 alone was refused and then chosen among all versions".to_owned());
+                }
                 true
+            }
+            Step::Control(times) => {
+                if reaction.accepted() || refused(&reaction) {
+                    let chosen = version(&reaction);
+                    let before = *self.ordinary.get_or_insert(chosen);
+                    if before != chosen {
+                        let [before, now] = [before, chosen].map(choice_words);
+                        self.contradicted(format!("the hello of an ordinary client got {before} and then {now}"));
+                    }
+                }
+                self.step = Step::Control(times + 1);
+                times + 1 >= if self.contradictions.len() == 1 { 2 * CONTROLS } else { CONTROLS }
             }
             Step::Groups13 => {
                 self.retries |= matches!(reaction, Reaction::Retry { .. });
@@ -164,7 +190,15 @@ impl Plan {
             Step::Sizes(at) => {
                 let size = SIZE_ORDER.get(at).copied().unwrap_or_default();
                 let accepted = reaction.accepted();
+                let unlike = |(other, got): &(u16, Reaction)| match accepted {
+                    true => *other < size && refused(got),
+                    false => *other > size && refused(&reaction) && got.accepted(),
+                };
+                let contradicts = self.profile.hello_sizes.iter().any(unlike);
                 self.profile.hello_sizes.push((size, reaction));
+                if contradicts {
+                    self.contradicted("a large ClientHello was taken and a smaller one refused".to_owned());
+                }
                 if at == 0 && accepted {
                     // Smaller ones were accepted before.
                     self.step = Step::Sizes(SIZE_ORDER.len());
@@ -200,13 +234,6 @@ impl Plan {
         let groups = &self.profile.groups;
         self.profile.refused_groups.retain(|group| !groups.contains(group));
         self.profile.hello_sizes.sort_by_key(|(size, _)| *size);
-        let certificates = (&self.profile.certificate, &self.profile.second_certificate);
-        if let ((Some(first), Some(second)), Completeness::Complete) = (certificates, &self.profile.completeness)
-            && first.key_algorithm == second.key_algorithm
-        {
-            let why = format!("two certificates with {} keys were shown", first.key_algorithm);
-            self.profile.completeness = Completeness::Mixed(why);
-        }
     }
 }
 
@@ -224,6 +251,18 @@ fn refusal_words(reaction: &Reaction) -> String {
         Reaction::ClearDisconnect => "a disconnect in clear".to_owned(),
         _ => "no ServerHello".to_owned(),
     }
+}
+
+fn version(reaction: &Reaction) -> Option<TlsVersion> {
+    match reaction {
+        Reaction::Hello { version, .. } => Some(*version),
+        Reaction::Retry { .. } => Some(TlsVersion::TLS13),
+        _ => None,
+    }
+}
+
+fn choice_words(version: Option<TlsVersion>) -> String {
+    version.map_or_else(|| "a refusal".to_owned(), |version| version.to_string())
 }
 
 /// The host said no, as opposed to nothing.

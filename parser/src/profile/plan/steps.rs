@@ -16,6 +16,8 @@ pub(super) enum Step {
     Order(usize),
     /// What an ordinary client of all versions at once gets, where TLS 1.3 alone was refused.
     Together,
+    /// What an ordinary client gets, several times: whether all who answer here answer alike.
+    Control(u8),
     /// Groups of TLS 1.3, by HelloRetryRequest: no share is sent, so the host signs nothing.
     Groups13,
     /// Whether the host sends a HelloRetryRequest at all.
@@ -73,6 +75,7 @@ impl Step {
             },
             Step::Order(at) => format!("{}: whose order", VERSIONS.get(*at).copied().map(short).unwrap_or_default()),
             Step::Together => "all versions at once".to_owned(),
+            Step::Control(_) => "whether it answers alike".to_owned(),
             Step::Groups13 | Step::EmptyShares | Step::Groups12 => "groups".to_owned(),
             Step::Schemes12 | Step::Schemes13(_) => "signature schemes".to_owned(),
             Step::Sizes(_) => "large hellos".to_owned(),
@@ -111,6 +114,7 @@ impl Plan {
                 let asked = !self.profile.ladder.is_empty();
                 (!asked && !self.accepts(TlsVersion::TLS13)).then(|| self.ordinary())
             }
+            Step::Control(_) => self.profile.versions.iter().any(VersionAbility::accepted).then(|| self.ordinary()),
             Step::Groups13 => {
                 let suites = self.suites(TlsVersion::TLS13)?;
                 let groups = self.unseen13();
@@ -157,7 +161,8 @@ impl Plan {
             Step::Version(suites) => Step::Order(suites.at),
             Step::Order(at) if at + 1 < VERSIONS.len() => Step::Version(Enumeration::new(at + 1)),
             Step::Order(_) => Step::Together,
-            Step::Together => Step::Groups13,
+            Step::Together => Step::Control(0),
+            Step::Control(_) => Step::Groups13,
             Step::Groups13 | Step::EmptyShares => Step::Groups12,
             Step::Groups12 => Step::Schemes12,
             Step::Schemes12 => Step::Schemes13(0),

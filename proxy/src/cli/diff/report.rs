@@ -295,7 +295,6 @@ fn words(mismatch: Mismatch) -> &'static str {
 fn doubt(profile: &HostProfile) -> String {
     match &profile.completeness {
         Completeness::Partial(why) => format!("; incomplete: {}", plain(why)),
-        Completeness::Mixed(why) => format!("; more than one host seems to answer: {}", plain(why)),
         _ => String::new(),
     }
 }

@@ -75,6 +75,9 @@ pub(super) struct Probe {
     ciphers: Vec<Cow<'static, str>>,
     handshakes: u16,
     complete: bool,
+    /// More than one host seems to have answered.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mixed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<String>,
     #[serde(flatten)]
@@ -106,6 +109,7 @@ impl Probe {
             ciphers: suites(profile).into_iter().take(LIST).map(suite).collect(),
             handshakes: profile.handshakes,
             complete: profile.completeness == Completeness::Complete,
+            mixed: matches!(profile.completeness, Completeness::Mixed(_)),
             incomplete: profile.completeness.lacking().map(str::to_owned),
             asked: None,
         }
@@ -131,7 +135,7 @@ pub(super) fn words(profile: &HostProfile) -> String {
     let took = profile.ended.since(profile.begun).as_millis();
     let stopped = match &profile.completeness {
         Completeness::Partial(why) => format!("; incomplete: {why}"),
-        Completeness::Mixed(why) => format!("; more than one host seems to answer: {why}"),
+        Completeness::Mixed(why) => format!("; it does not answer alike: {why}"),
         _ => String::new(),
     };
     format!("{what} ({} connections, {took} ms){stopped}", profile.handshakes)

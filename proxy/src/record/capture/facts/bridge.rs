@@ -144,6 +144,12 @@ impl Outcome {
     fn meant(&self) -> Option<BridgeOutcome> {
         Some(match self {
             Outcome::Carried => BridgeOutcome::Carried,
+            // Captures that do not tell how.
+            Outcome::Blocked(by, _) if by == "failed_before" => {
+                let words = "it is not recorded how".to_owned();
+                let leg = BridgeOutcome::LegFailed { leg: Peer::Host, alert: None, words, exhausted: false };
+                BridgeOutcome::FailedBefore(Box::new(leg))
+            }
             Outcome::Blocked(by, leg) => BridgeOutcome::Blocked(block(by, *leg)?),
             Outcome::FailedBefore(before) => BridgeOutcome::FailedBefore(Box::new(before.meant()?)),
             Outcome::HostUntrusted(words) => BridgeOutcome::HostUntrusted(words.clone()),
@@ -253,6 +259,9 @@ mod tests {
                 assert_eq!(read.meant(), Some(facts), "{text}");
             }
         }
+        let before = r#"{"reason":"rescue","outcome":{"blocked":["failed_before",null]}}"#;
+        let before = serde_json::from_str::<Bridge>(before).expect("read").meant().expect("known");
+        assert!(matches!(before.outcome, BridgeOutcome::FailedBefore(_)), "{before:?}");
         let later = r#"{"reason":"always","outcome":{"blocked":["something new",null]}}"#;
         assert_eq!(serde_json::from_str::<Bridge>(later).expect("read").meant(), None);
     }

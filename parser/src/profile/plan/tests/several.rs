@@ -1,0 +1,129 @@
+//! More than one host behind one address, and one host with a connection that is cut by chance.
+
+use super::*;
+use crate::profile::Ability;
+
+fn modern() -> Model {
+    let windows = Model::windows();
+    let of_13 = (TlsVersion::TLS13, vec![CipherSuite(0x1302), CipherSuite(0x1301)]);
+    let versions = [of_13].into_iter().chain(windows.versions.clone()).collect();
+    Model { versions, groups: GROUPS_OF_TLS13.to_vec(), ..windows }
+}
+
+fn dead() -> Model {
+    Model { versions: vec![], ..Model::windows() }
+}
+
+/// What comes of the hosts of `farm` when `choose` picks one for each connection.
+fn farm(farm: &[Model], mut choose: impl FnMut() -> usize) -> HostProfile {
+    probe(Options::default(), |question| farm[choose() % farm.len()].reply(question))
+}
+
+/// A balancer that takes them in turn.
+fn in_turn(members: &[Model], first: usize) -> HostProfile {
+    let mut at = first;
+    farm(members, || {
+        at += 1;
+        at
+    })
+}
+
+fn tells_nothing_of_tls(profile: &HostProfile) {
+    assert!(matches!(profile.completeness, Completeness::Mixed(_)), "{:?}", profile.completeness);
+    assert_eq!(Ability::of(profile), None);
+    assert!(profile.ladder.is_empty() && profile.hello_sizes.is_empty() && !profile.refuses_every_hello());
+    assert!(profile.groups.is_empty() && profile.refused_groups.is_empty() && profile.signature_schemes.is_empty());
+}
+
+#[test]
+fn of_hosts_that_are_taken_in_turn_and_differ_nothing_is_told_as_of_one() {
+    let (windows, modern, dead) = (Model::windows(), modern(), dead());
+    let old = Model { versions: windows.versions[1..].to_vec(), ..windows.clone() };
+    let plain = Model { selects: vec![], ..windows.clone() };
+    let farms = [
+        vec![windows.clone(), dead.clone()],
+        vec![modern.clone(), dead.clone()],
+        vec![modern.clone(), dead.clone(), dead.clone()],
+        vec![modern.clone(), modern.clone(), dead.clone()],
+        vec![windows.clone(), dead.clone(), dead.clone(), dead],
+        vec![modern.clone(), windows.clone()],
+        vec![modern.clone(), windows.clone(), windows.clone()],
+        vec![windows.clone(), old],
+        vec![windows.clone(), plain.clone()],
+        vec![modern, plain.clone(), plain],
+    ];
+    for (number, members) in farms.iter().enumerate() {
+        for first in 0..members.len() {
+            let profile = in_turn(members, first);
+            assert!(profile.handshakes <= 60, "{number}/{first}: {} connections", profile.handshakes);
+            tells_nothing_of_tls(&profile);
+        }
+    }
+}
+
+#[test]
+fn hosts_that_are_taken_at_random_hardly_ever_pass_for_one() {
+    for members in [vec![modern(), dead()], vec![Model::windows(), dead()], vec![modern(), Model::windows()]] {
+        let passed = (1..=300_u64).filter(|seed| {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let profile = farm(&members, || {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                usize::try_from(state >> 40).expect("24 bits")
+            });
+            profile.completeness == Completeness::Complete
+        });
+        let passed = passed.count();
+        assert!(passed <= 6, "{passed} of 300");
+    }
+}
+
+#[test]
+fn one_connection_that_is_cut_changes_nothing() {
+    for model in [Model::windows(), modern()] {
+        let undisturbed = probe(Options::default(), |question| model.reply(question));
+        for cut in 1..=undisturbed.handshakes {
+            let mut number = 0;
+            let mut profile = probe(Options::default(), |question| {
+                number += 1;
+                let mut reply = model.reply(question);
+                if number == cut && reply.reaction.is_some() {
+                    reply.reaction = Some(Reaction::Closed(CloseKind::Rst));
+                    reply.signature = None;
+                }
+                reply
+            });
+            profile.handshakes = undisturbed.handshakes;
+            assert_eq!(profile, undisturbed, "connection {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_second_certificate_is_kept_and_one_of_another_kind_of_key_sooner() {
+    let certificate = |serial: u8, algorithm: &str| CertificateFacts {
+        sha256: [serial; 32],
+        key_algorithm: algorithm.to_owned(),
+        ..CertificateFacts::default()
+    };
+    let shown = |certificates: &[CertificateFacts]| {
+        let (model, mut at) = (Model::windows(), 0);
+        let profile = probe(Options::default(), |question| {
+            let mut reply = model.reply(question);
+            if matches!(reply.reaction, Some(Reaction::Hello { .. })) {
+                reply.certificate = Some(certificates[at % certificates.len()].clone());
+                at += 1;
+            }
+            reply
+        });
+        // Their answers are alike: what they have in common is told.
+        assert_eq!(profile.completeness, Completeness::Complete);
+        assert!(Ability::of(&profile).is_some());
+        [profile.certificate, profile.second_certificate].map(|c| c.map(|c| c.sha256[0]))
+    };
+    let (one, other, ecdsa) = (certificate(1, "RSA"), certificate(2, "RSA"), certificate(3, "ECDSA"));
+    assert_eq!(shown(std::slice::from_ref(&one)), [Some(1), None]);
+    assert_eq!(shown(&[one.clone(), other.clone()]), [Some(1), Some(2)]);
+    assert_eq!(shown(&[one, other, ecdsa]), [Some(1), Some(3)]);
+}
