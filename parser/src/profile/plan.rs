@@ -17,7 +17,7 @@ use crate::Timestamp;
 use crate::session::{Answer, CertificateFacts};
 use crate::wire::tls::Offer;
 use crate::wire::{NamedGroup, Protocols, SignatureScheme, TlsVersion};
-use judge::News;
+use judge::{Choice, News};
 use steps::Step;
 
 /// Versions in the order in which they are asked about.
@@ -101,8 +101,10 @@ pub struct Plan {
     unanswered: u8,
     /// What a request that had got TLS got instead, until the next answer.
     turned_away: Option<String>,
-    /// The version that the hello of an ordinary client got, `None` inside for a refusal, once it was sent.
-    ordinary: Option<Option<TlsVersion>>,
+    /// TLS was refused to every request, and each is made once more.
+    begged: bool,
+    /// What the hello of an ordinary client got first: version, suite and group, or `None` inside for a refusal.
+    ordinary: Option<Option<Choice>>,
     /// A refusal about which the host is being asked once more.
     doubted: Option<Reaction>,
     /// Where the same question got one answer and then another. One may be a connection that was cut by chance.
@@ -127,6 +129,7 @@ impl Plan {
             retries: false,
             unanswered: 0,
             turned_away: None,
+            begged: false,
             ordinary: None,
             doubted: None,
             contradictions: Vec::new(),
@@ -182,7 +185,11 @@ impl Plan {
                     self.contradicted(self.unlike_answers(&refusal));
                     self.judge(reaction, news);
                 }
-                Some(refusal) => self.judge(refusal, News::default()),
+                Some(refusal) => {
+                    // Whether an alert comes before the close, and which kind of close it is, may be chance.
+                    let says_more = matches!(reaction, Reaction::Alert(_) | Reaction::ClearDisconnect);
+                    self.judge(if says_more { reaction } else { refusal }, News::default());
+                }
             }
         } else if matches!(self.step, Step::Plain(_)) {
             self.step = self.after();
@@ -275,12 +282,19 @@ impl Plan {
                 Answer::NotRdp(_) => {}
                 Answer::Selected { protocol, .. } if protocol.0 != 0 => {
                     self.answered = true;
+                    if self.begged && self.selecting.is_none() {
+                        self.contradicted("a Connection Request was refused and then got TLS".to_owned());
+                    }
                     self.selecting = self.selecting.or(request);
                 }
                 _ => self.answered = true,
             }
         }
         self.unrequested.retain(|protocols| Some(*protocols) != request);
+        if self.unrequested.is_empty() && self.selecting.is_none() && !self.begged {
+            self.begged = true;
+            self.unrequested = TLS_PROTOCOLS.to_vec();
+        }
         if !self.profile.negotiation.iter().any(|(asked, _)| *asked == request) {
             self.profile.negotiation.push((request, answer));
         }

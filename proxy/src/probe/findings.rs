@@ -104,7 +104,7 @@ fn several(profile: &HostProfile, all: &mut Vec<Finding>) {
 }
 
 fn negotiation(profile: &HostProfile, all: &mut Vec<Finding>) {
-    if profile.tls_first {
+    if profile.tls_first || matches!(profile.completeness, Completeness::Mixed(_)) {
         return;
     }
     let selected = |of: fn(u32) -> bool| {

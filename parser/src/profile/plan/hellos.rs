@@ -45,13 +45,14 @@ impl Plan {
         }
     }
 
-    /// The hello of an ordinary client that has all of TLS.
+    /// The hello of an ordinary client that has all of TLS: the same one whenever it is asked for.
     pub(super) fn ordinary(&self) -> Offer {
         let suites = ORDINARY.iter().map(|code| CipherSuite(*code)).collect();
         Offer {
             supported_versions: VERSIONS.into_iter().filter(|version| *version >= TlsVersion::TLS10).collect(),
             groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1],
             key_shares: Some(vec![NamedGroup::X25519]),
+            signature_schemes: SIGNATURE_SCHEMES.to_vec(),
             ..self.offer(TlsVersion::TLS13, suites)
         }
     }

@@ -4,7 +4,7 @@ use super::super::known::suites_of;
 use super::super::{Completeness, HostProfile, LadderChange, LadderStep, Reaction, VersionAbility};
 use super::steps::{Enumeration, Step};
 use super::{Plan, SIZE_ORDER};
-use crate::wire::{NamedGroup, SignatureScheme, TlsVersion};
+use crate::wire::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
 
 /// Contradictions after which more than one host seems to answer.
 const CONTRADICTIONS: usize = 2;
@@ -129,16 +129,17 @@ impl Plan {
                 true
             }
             Step::Together => {
-                self.ordinary = Some(version(&reaction));
+                let chosen = choice(&reaction);
+                self.ordinary = Some(chosen);
                 self.profile.ladder.push(LadderStep { change: LadderChange::Everything, reaction });
-                if self.ordinary == Some(Some(TlsVersion::TLS13)) {
+                if chosen.is_some_and(|(version, ..)| version.is_tls13()) {
                     self.contradicted("TLS 1.3 alone was refused and then chosen among all versions".to_owned());
                 }
                 true
             }
             Step::Control(times) => {
                 if reaction.accepted() || refused(&reaction) {
-                    let chosen = version(&reaction);
+                    let chosen = choice(&reaction);
                     let before = *self.ordinary.get_or_insert(chosen);
                     if before != chosen {
                         let [before, now] = [before, chosen].map(choice_words);
@@ -237,7 +238,7 @@ impl Plan {
     }
 }
 
-fn suite(reaction: &Reaction) -> Option<crate::wire::CipherSuite> {
+fn suite(reaction: &Reaction) -> Option<CipherSuite> {
     match reaction {
         Reaction::Hello { suite, .. } | Reaction::Retry { suite, .. } => Some(*suite),
         _ => None,
@@ -253,16 +254,25 @@ fn refusal_words(reaction: &Reaction) -> String {
     }
 }
 
-fn version(reaction: &Reaction) -> Option<TlsVersion> {
+/// What a host chose of a hello.
+pub(super) type Choice = (TlsVersion, CipherSuite, Option<NamedGroup>);
+
+fn choice(reaction: &Reaction) -> Option<Choice> {
     match reaction {
-        Reaction::Hello { version, .. } => Some(*version),
-        Reaction::Retry { .. } => Some(TlsVersion::TLS13),
+        Reaction::Hello { version, suite, group } => Some((*version, *suite, *group)),
+        Reaction::Retry { suite, group } => Some((TlsVersion::TLS13, *suite, *group)),
         _ => None,
     }
 }
 
-fn choice_words(version: Option<TlsVersion>) -> String {
-    version.map_or_else(|| "a refusal".to_owned(), |version| version.to_string())
+fn choice_words(choice: Option<Choice>) -> String {
+    choice.map_or_else(
+        || "a refusal".to_owned(),
+        |(version, suite, group)| {
+            let group = group.map_or_else(String::new, |group| format!(", {group}"));
+            format!("{version} with {suite}{group}")
+        },
+    )
 }
 
 /// The host said no, as opposed to nothing.

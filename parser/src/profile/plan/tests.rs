@@ -149,10 +149,10 @@ fn large_hellos_that_are_lost_show_in_the_sizes() {
 }
 
 #[test]
-fn a_host_without_tls_is_asked_five_times() {
+fn a_host_without_tls_is_asked_eight_times() {
     let model = Model { selects: vec![], ..Model::windows() };
     let profile = probe(Options::default(), |question| model.reply(question));
-    assert_eq!((profile.handshakes, profile.versions.len(), profile.completeness), (5, 0, Completeness::Complete));
+    assert_eq!((profile.handshakes, profile.versions.len(), profile.completeness), (8, 0, Completeness::Complete));
 }
 
 #[test]

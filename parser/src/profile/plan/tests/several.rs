@@ -63,7 +63,15 @@ fn of_hosts_that_are_taken_in_turn_and_differ_nothing_is_told_as_of_one() {
 
 #[test]
 fn hosts_that_are_taken_at_random_hardly_ever_pass_for_one() {
-    for members in [vec![modern(), dead()], vec![Model::windows(), dead()], vec![modern(), Model::windows()]] {
+    let plain = Model { selects: vec![], ..Model::windows() };
+    let few = Model { versions: vec![(TlsVersion::TLS12, vec![CipherSuite(0x002f)])], ..Model::windows() };
+    for members in [
+        vec![modern(), dead()],
+        vec![Model::windows(), dead()],
+        vec![modern(), Model::windows()],
+        vec![Model::windows(), few],
+        vec![modern(), plain],
+    ] {
         let passed = (1..=300_u64).filter(|seed| {
             let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let profile = farm(&members, || {
