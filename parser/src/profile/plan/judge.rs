@@ -141,7 +141,7 @@ impl Plan {
                 if reaction.accepted() || refused(&reaction) {
                     let chosen = choice(&reaction);
                     let before = *self.ordinary.get_or_insert(chosen);
-                    if before != chosen {
+                    if differ(before, chosen) {
                         let [before, now] = [before, chosen].map(choice_words);
                         self.contradicted(format!("the hello of an ordinary client got {before} and then {now}"));
                     }
@@ -262,6 +262,17 @@ fn choice(reaction: &Reaction) -> Option<Choice> {
         Reaction::Hello { version, suite, group } => Some((*version, *suite, *group)),
         Reaction::Retry { suite, group } => Some((TlsVersion::TLS13, *suite, *group)),
         _ => None,
+    }
+}
+
+/// The group may be missing where a flight ended early.
+fn differ(before: Option<Choice>, now: Option<Choice>) -> bool {
+    match (before, now) {
+        (Some((version, suite, group)), Some((other_version, other_suite, other_group))) => {
+            let groups = group.zip(other_group).is_some_and(|(one, other)| one != other);
+            (version, suite) != (other_version, other_suite) || groups
+        }
+        (before, now) => before.is_some() != now.is_some(),
     }
 }
 
