@@ -71,7 +71,7 @@ fn openssl_as_it_comes() {
             (certificate.key_algorithm.as_str(), certificate.key_bits, certificate.self_issued),
             ("RSA", 2048, true)
         );
-        assert!(profile.handshakes < 60, "{}", profile.handshakes);
+        assert!(profile.handshakes < 65, "{}", profile.handshakes);
         assert_eq!(profile.hello_sizes.len(), 1);
     }
 }
@@ -136,6 +136,27 @@ fn a_host_with_one_group() {
             profile.refused_groups.contains(&NamedGroup::X25519)
                 && profile.refused_groups.contains(&NamedGroup::SECP256R1)
         );
+    }
+}
+
+#[test]
+fn hosts_with_finite_field_groups_alone() {
+    if peers_wanted() {
+        let openssl = compared("openssl, ffdhe3072 alone", Host::openssl("rsa", &["-tls1_3", "-groups", "ffdhe3072"]));
+        assert_eq!(openssl.groups, [NamedGroup(0x0101)]);
+        let gnutls = compared("gnutls, ffdhe2048 alone", Host::gnutls("rsa", "NORMAL:-GROUP-ALL:+GROUP-FFDHE2048"));
+        assert_eq!(accepted(&gnutls)[0], "1.3");
+        assert_eq!(suites(&gnutls, TlsVersion::TLS13).len(), 4);
+    }
+}
+
+#[test]
+fn a_host_whom_ordinary_clients_do_not_suit_has_no_fault_for_that() {
+    if peers_wanted() {
+        let host = Host::openssl("rsa", &["-tls1_2", "-cipher", "ECDHE", "-groups", "X448"]);
+        let report = crate::command::text(host.address, &[]);
+        assert!(report.contains("all at once    refused: alert"), "{report}");
+        assert!(!report.contains("tls13_middlebox_intolerance"), "{report}");
     }
 }
 

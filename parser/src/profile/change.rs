@@ -93,7 +93,8 @@ pub fn changes(old: &HostProfile, new: &HostProfile) -> Vec<Change> {
 /// In what two profiles differ, certificate first.
 #[must_use]
 pub fn compare(first: &HostProfile, second: &HostProfile) -> Vec<Difference> {
-    let learned = |profile: &HostProfile| !matches!(profile.completeness, Completeness::Unreachable(_));
+    let learned =
+        |profile: &HostProfile| !matches!(profile.completeness, Completeness::Unreachable(_) | Completeness::Mixed(_));
     if !learned(first) || !learned(second) {
         return Vec::new();
     }

@@ -79,6 +79,8 @@ impl Ladder {
     /// Another answer than before: nothing is told but that the hello as sent is taken, where it is.
     fn doubt(&mut self, step: LadderStep) {
         match (&step.change, step.reaction.accepted()) {
+            // No answer says nothing.
+            _ if matches!(step.reaction, Reaction::Silence | Reaction::NotReached(_)) => return,
             (LadderChange::AsSent, true) => self.steps = vec![step],
             (LadderChange::AsSent, false) | (_, true) => return,
             (_, false) => self.steps.clear(),
@@ -86,10 +88,11 @@ impl Ladder {
         self.over = true;
     }
 
-    /// The steps made.
+    /// The steps made; none where what helped could not be tried again.
     #[must_use]
     pub fn finish(self) -> Vec<LadderStep> {
-        self.steps
+        let untold = self.doubting && !self.over && !self.left.is_empty();
+        if untold { Vec::new() } else { self.steps }
     }
 
     /// Everything was accepted: which one thing is enough?

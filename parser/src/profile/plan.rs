@@ -14,10 +14,10 @@ mod tests;
 
 use super::{Completeness, HostProfile, LadderStep, NegotiationAnswer, Reaction};
 use crate::Timestamp;
-use crate::session::{Answer, CertificateFacts};
+use crate::session::{Answer, CertificateFacts, CloseKind};
 use crate::wire::tls::Offer;
 use crate::wire::{NamedGroup, Protocols, SignatureScheme, TlsVersion};
-use judge::{Choice, News};
+use judge::{Choice, Contradiction, News};
 use steps::Step;
 
 /// Versions in the order in which they are asked about.
@@ -99,16 +99,16 @@ pub struct Plan {
     /// The host has sent a HelloRetryRequest for an empty list of shares.
     retries: bool,
     unanswered: u8,
-    /// What a request that had got TLS got instead, until the next answer.
-    turned_away: Option<String>,
+    /// A request that had got TLS got a close, until the next answer.
+    turned_away: Option<CloseKind>,
     /// TLS was refused to every request, and each is made once more.
     begged: bool,
     /// What the hello of an ordinary client got first: version, suite and group, or `None` inside for a refusal.
     ordinary: Option<Option<Choice>>,
     /// A refusal about which the host is being asked once more.
     doubted: Option<Reaction>,
-    /// Where the same question got one answer and then another. One may be a connection that was cut by chance.
-    contradictions: Vec<String>,
+    /// Where the same question got one answer and then another.
+    contradictions: Vec<Contradiction>,
     stopped: bool,
 }
 
@@ -182,11 +182,11 @@ impl Plan {
                 None if self.is_doubtful(&reaction) => self.doubted = Some(reaction),
                 None => self.judge(reaction, news),
                 Some(refusal) if reaction.accepted() => {
-                    self.contradicted(self.unlike_answers(&refusal));
+                    self.contradicted(self.refused_and_taken(&refusal));
                     self.judge(reaction, news);
                 }
                 Some(refusal) => {
-                    // Whether an alert comes before the close, and which kind of close it is, may be chance.
+                    // Whether an alert comes before the close may be chance.
                     let says_more = matches!(reaction, Reaction::Alert(_) | Reaction::ClearDisconnect);
                     self.judge(if says_more { reaction } else { refusal }, News::default());
                 }
@@ -238,14 +238,20 @@ impl Plan {
             (None, Some(NegotiationAnswer::Silence)) => unanswered_words(&NegotiationAnswer::Silence),
             // It got TLS before: asking again may.
             (None, Some(answer)) if self.requests_known() => {
-                let words = format!("{}, where it had selected TLS", answer_words(answer));
-                self.turned_away = Some(format!("a Connection Request got {words}, and then TLS again"));
-                words
+                let words = answer_words(answer);
+                match answer {
+                    NegotiationAnswer::Closed(kind) => self.turned_away = Some(*kind),
+                    _ => {
+                        self.contradicted(Contradiction::new(format!("a Connection Request got TLS and then {words}")))
+                    }
+                }
+                format!("{words}, where it had selected TLS")
             }
             _ => {
                 self.unanswered = 0;
-                if let Some(words) = self.turned_away.take().filter(|_| reply.reaction.is_some()) {
-                    self.contradicted(words);
+                if let Some(kind) = self.turned_away.take().filter(|_| reply.reaction.is_some()) {
+                    let words = format!("a Connection Request got TLS, then a close ({}), and then TLS", kind.name());
+                    self.contradicted(Contradiction::of_a_close(words));
                 }
                 return self.stopped;
             }
@@ -283,9 +289,13 @@ impl Plan {
                 Answer::Selected { protocol, .. } if protocol.0 != 0 => {
                     self.answered = true;
                     if self.begged && self.selecting.is_none() {
-                        self.contradicted("a Connection Request was refused and then got TLS".to_owned());
+                        self.contradicted(Contradiction::of_a_close(
+                            "a Connection Request got no TLS and then did".to_owned(),
+                        ));
                     }
                     self.selecting = self.selecting.or(request);
+                    // What was refused in the first round was not the host's answer.
+                    self.profile.negotiation.retain(|(asked, _)| *asked != request || !self.begged);
                 }
                 _ => self.answered = true,
             }
@@ -369,7 +379,7 @@ fn unanswered_words(answer: &NegotiationAnswer) -> String {
 fn answer_words(answer: &NegotiationAnswer) -> String {
     match answer {
         NegotiationAnswer::Answered(Answer::Failure(code)) => format!("negotiation failure {code}"),
-        NegotiationAnswer::Closed(kind) => format!("closed ({}) after the Connection Request", kind.name()),
+        NegotiationAnswer::Closed(kind) => format!("a close ({}) after the Connection Request", kind.name()),
         _ => "another answer to the Connection Request".to_owned(),
     }
 }

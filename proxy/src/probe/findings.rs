@@ -232,7 +232,7 @@ fn versions(profile: &HostProfile, host: &str, all: &mut Vec<Finding>) {
         .ladder
         .iter()
         .any(|step| step.change == parser::profile::LadderChange::Everything && !step.reaction.accepted());
-    if together && accepts(TlsVersion::TLS12) && !accepts(TlsVersion::TLS13) {
+    if together && profile.serves_ordinary_clients() && !accepts(TlsVersion::TLS13) {
         all.push(of(
             Severity::Broken,
             "TLS 1.2 alone works, but a hello that offers TLS 1.3 as well is refused: TLS 1.3 is half enabled, or a device in \

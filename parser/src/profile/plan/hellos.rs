@@ -1,5 +1,6 @@
 //! The hellos of a plan: what has not been seen yet comes first in every list.
 
+use super::super::HostProfile;
 use super::super::known::{GROUPS_OF_TLS12, GROUPS_OF_TLS13, SIGNATURE_SCHEMES};
 use super::{Plan, VERSIONS};
 use crate::wire::tls::Offer;
@@ -13,6 +14,23 @@ const ORDINARY: [u16; 26] = [
     0x1302, 0x1301, 0x1303, 0xc02c, 0xc030, 0xc02b, 0xc02f, 0x009f, 0x009e, 0xc024, 0xc028, 0xc023, 0xc027, 0xc00a,
     0xc014, 0xc009, 0xc013, 0x0039, 0x0033, 0x009d, 0x009c, 0x003d, 0x003c, 0x0035, 0x002f, 0x000a,
 ];
+
+/// The groups of that hello.
+const ORDINARY_GROUPS: [NamedGroup; 4] =
+    [NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1, NamedGroup::SECP521R1];
+
+impl HostProfile {
+    /// TLS 1.2 alone could be spoken with an ordinary client: there is a suite for it, and a curve where that needs one.
+    #[must_use]
+    pub fn serves_ordinary_clients(&self) -> bool {
+        let curve = self.groups.iter().any(|group| ORDINARY_GROUPS.contains(group));
+        let usable = |suite: &CipherSuite| {
+            let exchange = suite.info().map_or("", |suite| suite.key_exchange);
+            ORDINARY.contains(&suite.0) && (curve || exchange != "ECDHE")
+        };
+        self.ability(TlsVersion::TLS12).is_some_and(|ability| ability.suites.iter().any(usable))
+    }
+}
 
 impl Plan {
     /// A hello of one version with `suites`.
@@ -50,7 +68,7 @@ impl Plan {
         let suites = ORDINARY.iter().map(|code| CipherSuite(*code)).collect();
         Offer {
             supported_versions: VERSIONS.into_iter().filter(|version| *version >= TlsVersion::TLS10).collect(),
-            groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1],
+            groups: ORDINARY_GROUPS.to_vec(),
             key_shares: Some(vec![NamedGroup::X25519]),
             signature_schemes: SIGNATURE_SCHEMES.to_vec(),
             ..self.offer(TlsVersion::TLS13, suites)

@@ -2,14 +2,34 @@
 
 use super::super::known::suites_of;
 use super::super::{Completeness, HostProfile, LadderChange, LadderStep, Reaction, VersionAbility};
-use super::steps::{Enumeration, Step};
+use super::steps::{Enumeration, Step, short};
 use super::{Plan, SIZE_ORDER};
 use crate::wire::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
 
 /// Contradictions after which more than one host seems to answer.
 const CONTRADICTIONS: usize = 2;
+/// Connections of which a path may cut one by chance.
+const CUT_OF: usize = 10;
 /// How often the hello of an ordinary client is sent: hosts that a balancer takes in turn show, up to as many of them.
 const CONTROLS: u8 = 6;
+
+/// One question had one answer and then another.
+#[derive(Clone, Debug)]
+pub(super) struct Contradiction {
+    words: String,
+    /// One of the two was a close and nothing else: the connection may have been cut by chance.
+    by_close: bool,
+}
+
+impl Contradiction {
+    pub(super) fn new(words: String) -> Contradiction {
+        Contradiction { words, by_close: false }
+    }
+
+    pub(super) fn of_a_close(words: String) -> Contradiction {
+        Contradiction { words, by_close: true }
+    }
+}
 
 /// What an answer showed for the first time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,19 +42,30 @@ impl Plan {
     /// Only a refusal that is given twice counts: one connection may be cut by chance. (Where schemes are tried one by one,
     /// most are refused, and nothing rests on one.)
     pub(super) fn is_doubtful(&self, reaction: &Reaction) -> bool {
-        refused(reaction) && !matches!(self.step, Step::Schemes13(_))
+        let often = match self.step {
+            Step::Schemes13(_) => true,
+            Step::Control(_) => self.ordinary == Some(None),
+            _ => false,
+        };
+        refused(reaction) && !often
     }
 
-    /// The same hello was refused and then taken.
-    pub(super) fn unlike_answers(&self, refusal: &Reaction) -> String {
-        format!("the same ClientHello ({}) got {} and then a ServerHello", self.step.topic(), refusal_words(refusal))
+    pub(super) fn refused_and_taken(&self, refusal: &Reaction) -> Contradiction {
+        let of = match &self.step {
+            Step::Version(suites) => short(suites.version()),
+            step => step.topic(),
+        };
+        let words = format!("the same ClientHello ({of}) got {} and then a ServerHello", refusal_words(refusal));
+        Contradiction { words, by_close: matches!(refusal, Reaction::Closed(_)) }
     }
 
-    /// One question had one answer and then another. After the second time nothing that the answers say together is told:
-    /// it may hold of none of those who gave them.
-    pub(super) fn contradicted(&mut self, words: String) {
-        self.contradictions.push(words);
-        if self.contradictions.len() < CONTRADICTIONS || self.stopped {
+    /// After the second time nothing that the answers say together is told: it may hold of none of those who gave them.
+    pub(super) fn contradicted(&mut self, contradiction: Contradiction) {
+        self.contradictions.push(contradiction);
+        let times = self.contradictions.len();
+        let by_chance =
+            self.contradictions.iter().all(|one| one.by_close) && times * CUT_OF < usize::from(self.profile.handshakes);
+        if times < CONTRADICTIONS || by_chance || self.stopped {
             return;
         }
         self.stopped = true;
@@ -42,7 +73,7 @@ impl Plan {
         // That somebody there takes a client's own hello stays true.
         told.ladder.retain(|step| step.change == LadderChange::AsSent && step.reaction.accepted());
         self.profile = HostProfile {
-            completeness: Completeness::Mixed(self.contradictions.swap_remove(0)),
+            completeness: Completeness::Mixed(self.contradictions.swap_remove(0).words),
             versions: Vec::new(),
             refused_groups: Vec::new(),
             signature_schemes: Vec::new(),
@@ -112,9 +143,8 @@ impl Plan {
     fn other(&mut self, reaction: Reaction, news: News) -> bool {
         match self.step {
             Step::Order(_) if refused(&reaction) => {
-                self.contradicted(
-                    "suites that were each chosen before were refused when they alone were offered".to_owned(),
-                );
+                let words = "suites that were each chosen before were refused when they alone were offered";
+                self.contradicted(Contradiction::new(words.to_owned()));
                 true
             }
             Step::Order(at) => {
@@ -130,25 +160,16 @@ impl Plan {
             }
             Step::Together => {
                 let chosen = choice(&reaction);
-                self.ordinary = Some(chosen);
+                self.ordinary = (chosen.is_some() || refused(&reaction)).then_some(chosen);
                 self.profile.ladder.push(LadderStep { change: LadderChange::Everything, reaction });
-                if chosen.is_some_and(|(version, ..)| version.is_tls13()) {
-                    self.contradicted("TLS 1.3 alone was refused and then chosen among all versions".to_owned());
+                let alone = self.profile.ability(TlsVersion::TLS13).map(|ability| &ability.reaction);
+                if chosen.is_some_and(|(version, ..)| version.is_tls13()) && alone.is_some_and(refused) {
+                    let words = "TLS 1.3 was refused when it alone was offered, and chosen among all versions";
+                    self.contradicted(Contradiction::new(words.to_owned()));
                 }
                 true
             }
-            Step::Control(times) => {
-                if reaction.accepted() || refused(&reaction) {
-                    let chosen = choice(&reaction);
-                    let before = *self.ordinary.get_or_insert(chosen);
-                    if differ(before, chosen) {
-                        let [before, now] = [before, chosen].map(choice_words);
-                        self.contradicted(format!("the hello of an ordinary client got {before} and then {now}"));
-                    }
-                }
-                self.step = Step::Control(times + 1);
-                times + 1 >= if self.contradictions.len() == 1 { 2 * CONTROLS } else { CONTROLS }
-            }
+            Step::Control(times) => self.control(times, reaction),
             Step::Groups13 => {
                 self.retries |= matches!(reaction, Reaction::Retry { .. });
                 if refused(&reaction) && self.retries {
@@ -191,15 +212,7 @@ impl Plan {
             Step::Sizes(at) => {
                 let size = SIZE_ORDER.get(at).copied().unwrap_or_default();
                 let accepted = reaction.accepted();
-                let unlike = |(other, got): &(u16, Reaction)| match accepted {
-                    true => *other < size && refused(got),
-                    false => *other > size && refused(&reaction) && got.accepted(),
-                };
-                let contradicts = self.profile.hello_sizes.iter().any(unlike);
                 self.profile.hello_sizes.push((size, reaction));
-                if contradicts {
-                    self.contradicted("a large ClientHello was taken and a smaller one refused".to_owned());
-                }
                 if at == 0 && accepted {
                     // Smaller ones were accepted before.
                     self.step = Step::Sizes(SIZE_ORDER.len());
@@ -208,6 +221,33 @@ impl Plan {
             }
             Step::Version(_) | Step::Plain(_) | Step::Done => true,
         }
+    }
+
+    /// What an ordinary client got, for the so-many-th time. True when that was often enough.
+    fn control(&mut self, times: u8, reaction: Reaction) -> bool {
+        let chosen = choice(&reaction);
+        if chosen.is_none() && !refused(&reaction) {
+            // Each answer that does not come costs a time-out.
+            return true;
+        }
+        let before = *self.ordinary.get_or_insert(chosen);
+        if differ(before, chosen) {
+            let by_close = matches!(reaction, Reaction::Closed(_));
+            let [before, now] = [before, chosen].map(choice_words);
+            let words = format!("the hello of an ordinary client got {before} and then {now}");
+            self.contradicted(Contradiction { words, by_close });
+        }
+        if self.stopped {
+            return true;
+        }
+        // It had been lost when it was sent first.
+        let lost =
+            |step: &&mut LadderStep| step.change == LadderChange::Everything && step.reaction == Reaction::Silence;
+        if let (true, Some(step)) = (chosen.is_some(), self.profile.ladder.last_mut().filter(lost)) {
+            step.reaction = reaction;
+        }
+        self.step = Step::Control(times + 1);
+        times + 1 >= if self.contradictions.is_empty() { CONTROLS } else { 2 * CONTROLS }
     }
 
     fn refuse(&mut self, groups: Vec<NamedGroup>) {

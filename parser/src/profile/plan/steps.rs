@@ -161,7 +161,8 @@ impl Plan {
             Step::Version(suites) => Step::Order(suites.at),
             Step::Order(at) if at + 1 < VERSIONS.len() => Step::Version(Enumeration::new(at + 1)),
             Step::Order(_) => Step::Together,
-            Step::Together => Step::Control(0),
+            // It was the first time.
+            Step::Together => Step::Control(u8::from(self.ordinary.is_some())),
             Step::Control(_) => Step::Groups13,
             Step::Groups13 | Step::EmptyShares => Step::Groups12,
             Step::Groups12 => Step::Schemes12,
@@ -233,7 +234,7 @@ fn of_exchange(ability: &VersionAbility, exchanges: &[&str]) -> Vec<CipherSuite>
     ability.suites.iter().filter(fits).copied().collect()
 }
 
-fn short(version: TlsVersion) -> String {
+pub(super) fn short(version: TlsVersion) -> String {
     let long = version.to_string();
     long.split(" (").next().unwrap_or_default().to_owned()
 }

@@ -19,12 +19,11 @@ pub fn key_share(group: NamedGroup, seed: &[u8; 32]) -> Option<Vec<u8>> {
         0x0019 => P521.to_vec(),
         0x001d => x25519().collect(),
         0x001e => stream(seed).take(56).collect(),
-        // Any number below the prime, whose first bytes are all ones. RFC 7919 appendix A
-        0x0100 => finite_field(seed, 2048),
-        0x0101 => finite_field(seed, 3072),
-        0x0102 => finite_field(seed, 4096),
-        0x0103 => finite_field(seed, 6144),
-        0x0104 => finite_field(seed, 8192),
+        0x0100 => finite_field(2048),
+        0x0101 => finite_field(3072),
+        0x0102 => finite_field(4096),
+        0x0103 => finite_field(6144),
+        0x0104 => finite_field(8192),
         0x0200 => ml_kem(seed, 2),
         0x0201 => ml_kem(seed, 3),
         0x0202 => ml_kem(seed, 4),
@@ -37,9 +36,13 @@ pub fn key_share(group: NamedGroup, seed: &[u8; 32]) -> Option<Vec<u8>> {
     })
 }
 
-fn finite_field(seed: &[u8; 32], bits: usize) -> Vec<u8> {
-    // Above one and below the prime, whatever the stream holds.
-    core::iter::once(0x7f).chain(stream(seed)).take(bits / 8).collect()
+/// The number 4. Only squares are in the group, and hosts refuse the half of all numbers that are none. RFC 7919 3
+fn finite_field(bits: usize) -> Vec<u8> {
+    let mut share = vec![0; bits / 8];
+    if let Some(last) = share.last_mut() {
+        *last = 4;
+    }
+    share
 }
 
 /// An encapsulation key of `rank` polynomials: 256 coefficients of 12 bits each, then the seed of the matrix.

@@ -18,7 +18,7 @@ pub(super) fn probe(probed: &Probed<'_>) -> String {
     let whole = match &profile.completeness {
         Completeness::Complete => "every question answered".to_owned(),
         Completeness::Partial(why) => format!("incomplete: {why}"),
-        Completeness::Mixed(why) => format!("more than one host seems to have answered, for {why}"),
+        Completeness::Mixed(why) => format!("it did not answer alike: {why}"),
         Completeness::Unreachable(why) => format!("nothing learned: {why}"),
     };
     let accepted = Ability::of(profile).map(|host| host.versions).unwrap_or_default();

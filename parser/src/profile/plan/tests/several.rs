@@ -109,6 +109,63 @@ fn one_connection_that_is_cut_changes_nothing() {
 }
 
 #[test]
+fn a_path_that_cuts_every_twentieth_connection_makes_no_second_host_and_no_shorter_list() {
+    for model in [Model::windows(), modern()] {
+        let undisturbed = probe(Options::default(), |question| model.reply(question));
+        for first in 0..20 {
+            let mut number = first;
+            let profile = probe(Options::default(), |question| {
+                number += 1;
+                let mut reply = model.reply(question);
+                if number % 20 == 0 && reply.reaction.is_some() {
+                    (reply.reaction, reply.signature) = (Some(Reaction::Closed(CloseKind::Rst)), None);
+                }
+                reply
+            });
+            assert_eq!(profile, HostProfile { handshakes: profile.handshakes, ..undisturbed.clone() }, "{first}");
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_hello_that_was_lost_once_is_no_refusal() {
+    let model = Model::windows();
+    let mut lost = false;
+    let profile = probe(Options::default(), |question| {
+        let mut reply = model.reply(question);
+        if let Question::Hello { offer, .. } = question
+            && offer.supported_versions.len() > 1
+            && !lost
+        {
+            lost = true;
+            reply.reaction = Some(Reaction::Silence);
+        }
+        reply
+    });
+    assert_eq!(profile.completeness, Completeness::Complete);
+    assert!(profile.ladder.iter().all(|step| step.reaction.accepted()), "{:?}", profile.ladder);
+}
+
+#[test]
+fn tls_that_is_got_at_the_second_request_alone_is_what_is_told() {
+    let (model, mut number) = (Model::windows(), 0);
+    let profile = probe(Options::default(), |question| {
+        number += 1;
+        let closed = NegotiationAnswer::Closed(CloseKind::Fin);
+        if number <= 3 { Reply { negotiation: Some(closed), ..Reply::default() } } else { model.reply(question) }
+    });
+    assert_eq!(profile.completeness, Completeness::Complete);
+    let got = |asked: Protocols| profile.negotiation.iter().filter(move |(had, _)| *had == Some(asked));
+    for asked in TLS_PROTOCOLS {
+        let answers: Vec<_> = got(asked).collect();
+        assert!(
+            matches!(&answers[..], [(_, NegotiationAnswer::Answered(Answer::Selected { .. }))]),
+            "{asked}: {answers:?}"
+        );
+    }
+}
+
+#[test]
 fn a_second_certificate_is_kept_and_one_of_another_kind_of_key_sooner() {
     let certificate = |serial: u8, algorithm: &str| CertificateFacts {
         sha256: [serial; 32],
