@@ -137,8 +137,10 @@ impl Plan {
         }
     }
 
-    /// Takes the steps of a client's own hello, which were made before: what an ordinary client gets need not be asked then.
-    pub fn climbed(&mut self, steps: Vec<LadderStep>) {
+    /// Takes the steps of a client's own hello, for which `made` connections were made before: what an ordinary client gets
+    /// need not be asked then.
+    pub fn climbed(&mut self, made: u16, steps: Vec<LadderStep>) {
+        self.profile.handshakes = made;
         self.answered |= steps.iter().any(|step| step.reaction.accepted());
         self.profile.ladder = steps;
     }

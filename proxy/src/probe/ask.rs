@@ -82,16 +82,14 @@ pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, mut progress: im
     if let Some(recorded) = recorded {
         (made, steps) = replays(ask, recorded, deadline, &mut progress).await;
     }
-    let options = Options { max_handshakes: ask.options.max_handshakes.saturating_sub(made), ..ask.options.clone() };
-    let mut plan = Plan::new(options, begun);
-    plan.climbed(steps);
+    let mut plan = Plan::new(ask.options.clone(), begun);
+    plan.climbed(made, steps);
     while let Some(question) = plan.next_question() {
         if Instant::now() >= deadline {
             plan.stop(format!("the bound of {} s", ask.within.as_secs_f32()));
             break;
         }
-        let connections = made + plan.profile().handshakes;
-        progress(Progress { connections, topic: plan.topic() });
+        progress(Progress { connections: plan.profile().handshakes, topic: plan.topic() });
         let (request, hello) = match question {
             Question::Negotiate(protocols) => (Some(protocols), None),
             Question::Hello { request, offer } => {
@@ -109,9 +107,7 @@ pub async fn probe(ask: &Ask, recorded: Option<&RecordedHello>, mut progress: im
             sleep(PAUSE).await;
         }
     }
-    let mut profile = plan.finish();
-    profile.handshakes = profile.handshakes.saturating_add(made);
-    profile
+    plan.finish()
 }
 
 /// Replays a client's hello, as it was and then with one thing changed at a time, as far as that tells something more.
