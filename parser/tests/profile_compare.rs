@@ -117,6 +117,22 @@ fn a_host_with_two_certificates_may_show_either_one_first() {
 }
 
 #[test]
+fn of_several_hosts_behind_one_address_which_were_met_is_no_change() {
+    let met = |first, second| HostProfile {
+        certificate: Some(certificate(first)),
+        second_certificate: Some(certificate(second)),
+        ..profile()
+    };
+    assert_eq!(told(&met(1, 2), &met(3, 4)), []);
+    assert_eq!(told(&profile(), &met(3, 4)), []);
+    let mut plain = profile();
+    plain.negotiation[0].1 = NegotiationAnswer::Answered(Answer::Plain);
+    assert_eq!(told(&profile(), &plain).len(), 1);
+    plain.completeness = Completeness::Mixed("a Connection Request got TLS and then did not".into());
+    assert_eq!((told(&profile(), &plain), told(&plain, &profile())), (vec![], vec![]));
+}
+
+#[test]
 fn comparing_is_symmetric_in_what_it_finds() {
     let mut other = profile();
     other.versions.remove(2);

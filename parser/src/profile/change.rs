@@ -117,11 +117,7 @@ pub fn compare(first: &HostProfile, second: &HostProfile) -> Vec<Difference> {
 fn certificate(first: &HostProfile, second: &HostProfile) -> Option<Difference> {
     let (a, b) = (first.certificate.as_ref()?, second.certificate.as_ref()?);
     // Several hosts behind one address, each with its own: which of them were met says nothing.
-    let several = |profile: &HostProfile| {
-        let second = profile.second_certificate.as_ref();
-        second.is_some_and(|c| profile.certificate.as_ref().is_some_and(|first| first.key_algorithm == c.key_algorithm))
-    };
-    if several(first) || several(second) {
+    if first.certificates_of_several().or(second.certificates_of_several()).is_some() {
         return None;
     }
     // A host with two certificates may show either one first.

@@ -74,6 +74,15 @@ pub struct HostProfile {
     pub ladder: Vec<LadderStep>,
 }
 
+impl HostProfile {
+    /// The two certificates that were shown, when they are for one type of key: a host has one of each.
+    #[must_use]
+    pub fn certificates_of_several(&self) -> Option<[&CertificateFacts; 2]> {
+        let (first, second) = (self.certificate.as_ref()?, self.second_certificate.as_ref()?);
+        (first.key_algorithm == second.key_algorithm).then_some([first, second])
+    }
+}
+
 /// How much of a profile is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Completeness {

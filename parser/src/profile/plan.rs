@@ -253,7 +253,7 @@ impl Plan {
                 self.unanswered = 0;
                 if let Some(kind) = self.turned_away.take().filter(|_| reply.reaction.is_some()) {
                     let words = format!("a Connection Request got TLS, then a close ({}), and then TLS", kind.name());
-                    self.contradicted(Contradiction::of_a_close(words));
+                    self.contradicted(Contradiction { words, by_close: true });
                 }
                 return self.stopped;
             }
@@ -291,9 +291,10 @@ impl Plan {
                 Answer::Selected { protocol, .. } if protocol.0 != 0 => {
                     self.answered = true;
                     if self.begged && self.selecting.is_none() {
-                        self.contradicted(Contradiction::of_a_close(
-                            "a Connection Request got no TLS and then did".to_owned(),
-                        ));
+                        let mut before = self.profile.negotiation.iter().filter(|(asked, _)| *asked == request);
+                        let by_close = before.any(|(_, had)| matches!(had, NegotiationAnswer::Closed(_)));
+                        let words = "a Connection Request got no TLS and then did".to_owned();
+                        self.contradicted(Contradiction { words, by_close });
                     }
                     self.selecting = self.selecting.or(request);
                     // What was refused in the first round was not the host's answer.

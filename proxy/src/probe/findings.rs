@@ -94,9 +94,7 @@ fn several(profile: &HostProfile, all: &mut Vec<Finding>) {
     if let Completeness::Mixed(why) = &profile.completeness {
         all.push(finding(Severity::Broken, format!("It does not answer alike: {why}"), UNLIKE, None));
     }
-    if let (Some(first), Some(second)) = (&profile.certificate, &profile.second_certificate)
-        && first.key_algorithm == second.key_algorithm
-    {
+    if let Some([first, _]) = profile.certificates_of_several() {
         let what =
             format!("It shows two certificates with {} keys: more than one host answers here", first.key_algorithm);
         all.push(of(Severity::Weak, what, Cause::CertChangedMidSession));

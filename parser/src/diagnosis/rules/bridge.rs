@@ -17,15 +17,15 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
     if case.established() {
         return None;
     }
-    let (outcome, before) = match &facts.outcome {
+    let outcome = match &facts.outcome {
         BridgeOutcome::FailedBefore(before) => match &**before {
             // A leg that would not come up, and no more is known, explains less than what it was needed for.
             BridgeOutcome::LegFailed { alert, exhausted: false, .. } if *alert != Some(CERTIFICATE_REQUIRED) => {
                 return None;
             }
-            before => (before, true),
+            before => before,
         },
-        outcome => (outcome, false),
+        outcome => outcome,
     };
     let finding = match outcome {
         BridgeOutcome::Carried | BridgeOutcome::FailedBefore(_) => return None,
@@ -51,9 +51,7 @@ pub(super) fn not_carried(case: &Case<'_>) -> Option<Finding> {
             leg_failed(*leg, words, exhausted.then_some(*alert)).because(failed)
         }
     };
-    let finding = finding.because(why(case, facts));
-    // What was found then may have been mended since.
-    Some(if before { finding.weakened(Confidence::Likely) } else { finding })
+    Some(finding.because(why(case, facts)))
 }
 
 /// The host answered the client's own hello with a clear disconnect and no alert: it cannot start TLS, whoever asks. (xrdp sends
@@ -190,6 +188,7 @@ pub(super) fn in_its_place(case: &Case<'_>, mut finding: Finding) -> Finding {
                 _ => String::new(),
             };
             finding
+                // What was found then may have been mended since.
                 .because(format!("The bridge stood aside: within the last ten minutes it did not come up for such a client and this host{how}."))
                 .weakened(Confidence::Likely)
         }

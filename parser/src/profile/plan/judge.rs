@@ -16,18 +16,14 @@ const CONTROLS: u8 = 6;
 /// One question had one answer and then another.
 #[derive(Clone, Debug)]
 pub(super) struct Contradiction {
-    words: String,
+    pub(super) words: String,
     /// One of the two was a close and nothing else: the connection may have been cut by chance.
-    by_close: bool,
+    pub(super) by_close: bool,
 }
 
 impl Contradiction {
     pub(super) fn new(words: String) -> Contradiction {
         Contradiction { words, by_close: false }
-    }
-
-    pub(super) fn of_a_close(words: String) -> Contradiction {
-        Contradiction { words, by_close: true }
     }
 }
 

@@ -53,9 +53,7 @@ fn steps(profile: &HostProfile) -> [bool; 4] {
         NegotiationAnswer::Answered(Answer::Selected { protocol, .. }) => *protocol != Protocols::RDP,
         _ => false,
     };
-    // Whoever did not answer alike has taken some hello.
-    let mixed = matches!(profile.completeness, Completeness::Mixed(_));
-    let tls = mixed || profile.versions.iter().any(|ability| ability.accepted() || ability.reaction.accepted());
+    let tls = profile.versions.iter().any(|ability| ability.accepted() || ability.reaction.accepted());
     let negotiation = tls || profile.tls_first || profile.negotiation.iter().any(|(_, answer)| leads_to_tls(answer));
     [true, negotiation, tls, profile.completeness == Completeness::Complete]
 }
