@@ -36,6 +36,8 @@ struct Reading {
     at: usize,
     /// Its first bytes: 4 KiB at the most, mostly some 40.
     held: Buffer,
+    /// So many of them are looked at, and no fewer: what is told must not depend on how the bytes came.
+    wanted: usize,
 }
 
 impl Default for PduReader {
@@ -53,6 +55,12 @@ impl PduReader {
     /// The next step; `None` when `input` is used up.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<PduStep> {
         while let Some(reading) = &mut self.reading {
+            let before = input.len();
+            let filled = reading.held.fill(input, reading.wanted);
+            self.remaining -= (before - input.len()) as u16;
+            if !filled {
+                return None;
+            }
             let held = reading.held.bytes();
             match message(reading.pdu, held, reading.at, self.io_channel) {
                 Found::Message(message, next) => {
@@ -60,14 +68,7 @@ impl PduReader {
                     return Some(PduStep::Message(message));
                 }
                 // A PDU that is shorter than what it announces has no more to say.
-                Found::More(needed) if needed - held.len() <= usize::from(self.remaining) => {
-                    let before = input.len();
-                    let filled = reading.held.fill(input, needed);
-                    self.remaining -= (before - input.len()) as u16;
-                    if !filled {
-                        return None;
-                    }
-                }
+                Found::More(needed) if needed - held.len() <= usize::from(self.remaining) => reading.wanted = needed,
                 Found::More(_) | Found::Nothing => self.reading = None,
             }
         }
@@ -152,7 +153,7 @@ impl PduReader {
                 let mut held = Buffer::default();
                 let length = prefix.len();
                 held.fill(&mut prefix, length);
-                Some(Reading { pdu, at: 0, held })
+                Some(Reading { pdu, at: 0, held, wanted: length })
             }
         };
     }
