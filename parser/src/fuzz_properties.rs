@@ -2,7 +2,8 @@
 //! their corpus. Not part of the interface.
 
 use crate::Timestamp;
-use crate::session::{Answer, CloseKind, Closer, Limits, Peer, Session};
+use crate::diagnosis::Verdict;
+use crate::session::{Answer, CloseKind, Closer, Limits, Peer, Session, Timeline};
 use crate::stream::{ClientStream, Event, HostStream, PlainStream};
 use crate::wire::tls::{ja3_text, ja3s};
 use crate::wire::{
@@ -131,10 +132,54 @@ fn without_chunking(event: Event) -> Event {
     }
 }
 
-/// The tracker with both directions, closes and time in any order. Each step is a control byte (who, how many bytes or
-/// which close), then its bytes.
+/// The tracker with both directions, closes and time in any order: any chunking gives the same timeline. Each step is a
+/// control byte (who, how many bytes or which close), then its bytes.
 pub fn session(input: &[u8]) {
-    let mut session = Session::new(Timestamp(0), Limits::default());
+    let shown = |size: usize| {
+        let mut session = Session::new(Timestamp(0), Limits::default());
+        let data = |session: &mut Session, from, bytes: &[u8], at| {
+            bytes.chunks(size).for_each(|piece| session.data(from, piece, at));
+            assert!(session.buffered() <= 512 * 1024);
+        };
+        steps(&mut session, input, data);
+        seen(session)
+    };
+    assert_eq!(shown(usize::MAX), shown(1));
+}
+
+/// Decrypted bytes of a bridged session, of either side: any chunking gives the same events, little is held, and a whole
+/// session of them ends in the same verdict. The first byte chooses the chunking, the rest are steps as for [`session`].
+pub fn plain(input: &[u8]) {
+    let Some((seed, bytes)) = input.split_first() else { return };
+    let sizes = [usize::from(seed & 0x0f) + 1, usize::from(seed >> 4) + 1];
+    for from in [Peer::Client, Peer::Host] {
+        let events = |sizes: &[usize]| {
+            let mut stream = PlainStream::new(from);
+            chunked(bytes, sizes, |piece| {
+                let event = stream.next(piece);
+                assert!(stream.buffered() <= 8 * 1024);
+                event
+            })
+        };
+        assert_eq!(events(&sizes), events(&[bytes.len().max(1)]));
+    }
+    let shown = |size: usize| {
+        let mut session = Session::new(Timestamp(0), Limits::default());
+        session.data(Peer::Client, b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x0b\0\0\0", Timestamp(1));
+        session.data(Peer::Host, b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x02\x01\x08\0\x08\0\0\0", Timestamp(2));
+        session.plain_from(Timestamp(3));
+        let data = |session: &mut Session, from, bytes: &[u8], at| {
+            bytes.chunks(size).for_each(|piece| session.plain(from, piece, at));
+            assert!(session.buffered() <= 16 * 1024);
+        };
+        steps(&mut session, bytes, data);
+        seen(session)
+    };
+    assert_eq!(shown(usize::MAX), shown(sizes[0]));
+}
+
+/// Shows a session every step, a millisecond apart.
+fn steps(session: &mut Session, input: &[u8], data: impl Fn(&mut Session, Peer, &[u8], Timestamp)) {
     for (n, step) in Steps(input).enumerate() {
         let at = Timestamp((n as u64 + 1) * 1_000_000);
         match step {
@@ -142,45 +187,20 @@ pub fn session(input: &[u8]) {
                 let closer = if peer == Peer::Client { Closer::Client } else { Closer::Host };
                 session.closed(closer, CloseKind::Fin, at);
             }
-            (peer, bytes) => session.data(peer, bytes, at),
+            (peer, bytes) => data(session, peer, bytes, at),
         }
-        assert!(session.buffered() <= 512 * 1024);
     }
-    let _ = crate::session::Session::finish(session);
 }
 
-/// Decrypted bytes of a bridged session, of either side: any chunking gives the same events, little is held, and a whole
-/// session of them ends in a verdict. The first byte chooses the chunking, the rest are steps as for [`session`].
-pub fn plain(input: &[u8]) {
-    let Some((seed, steps)) = input.split_first() else { return };
-    let sizes = [usize::from(seed & 0x0f) + 1, usize::from(seed >> 4) + 1];
-    for from in [Peer::Client, Peer::Host] {
-        let events = |sizes: &[usize]| {
-            let mut stream = PlainStream::new(from);
-            chunked(steps, sizes, |piece| {
-                let event = stream.next(piece);
-                assert!(stream.buffered() <= 8 * 1024);
-                event
-            })
-        };
-        assert_eq!(events(&sizes), events(&[steps.len().max(1)]));
+/// What came of a session, without what chunks may decide: how many first bytes are kept of what is not understood.
+fn seen(session: Session) -> (Timeline, Verdict) {
+    let mut timeline = session.finish();
+    let verdict = crate::diagnosis::diagnose(&timeline);
+    timeline.first_bytes.clear();
+    if let Some(Answer::NotRdp(bytes)) = &mut timeline.answer {
+        bytes.clear();
     }
-    let mut session = Session::new(Timestamp(0), Limits::default());
-    session.data(Peer::Client, b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x0b\0\0\0", Timestamp(1));
-    session.data(Peer::Host, b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x02\x01\x08\0\x08\0\0\0", Timestamp(2));
-    session.plain_from(Timestamp(3));
-    for (n, step) in Steps(steps).enumerate() {
-        let at = Timestamp(4 + n as u64);
-        match step {
-            (peer, []) => {
-                let closer = if peer == Peer::Client { Closer::Client } else { Closer::Host };
-                session.closed(closer, CloseKind::Fin, at);
-            }
-            (peer, bytes) => session.plain(peer, bytes, at),
-        }
-        assert!(session.buffered() <= 16 * 1024);
-    }
-    let _ = crate::diagnosis::diagnose(&session.finish());
+    (timeline, verdict)
 }
 
 /// A control byte (who, and how many bytes; none is a close), then the bytes.
