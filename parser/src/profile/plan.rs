@@ -99,6 +99,8 @@ pub struct Plan {
     /// The host has sent a HelloRetryRequest for an empty list of shares.
     retries: bool,
     unanswered: u8,
+    /// The question asked last got nothing, and is asked once more.
+    lost: bool,
     /// A request that had got TLS got a close, until the next answer.
     turned_away: Option<CloseKind>,
     /// TLS was refused to every request, and each is made once more.
@@ -128,6 +130,7 @@ impl Plan {
             answered: false,
             retries: false,
             unanswered: 0,
+            lost: false,
             turned_away: None,
             begged: false,
             ordinary: None,
@@ -250,7 +253,7 @@ impl Plan {
                 format!("{words}, where it had selected TLS")
             }
             _ => {
-                self.unanswered = 0;
+                (self.unanswered, self.lost) = (0, false);
                 if let Some(kind) = self.turned_away.take().filter(|_| reply.reaction.is_some()) {
                     let words = format!("a Connection Request got TLS, then a close ({}), and then TLS", kind.name());
                     self.contradicted(Contradiction { words, by_close: true });
@@ -258,7 +261,11 @@ impl Plan {
                 return self.stopped;
             }
         };
-        self.unanswered += 1;
+        let unheard = reply.reaction.is_none() && reply.negotiation == Some(NegotiationAnswer::Silence);
+        let silent = unheard || reply.reaction == Some(Reaction::Silence);
+        // A question that got nothing twice counts once, of a host that answers others.
+        let again = silent && std::mem::take(&mut self.lost);
+        self.unanswered += u8::from(!(again && self.answered));
         let not_reached = matches!(reply.reaction, Some(Reaction::NotReached(_)));
         if not_reached && !self.answered {
             self.stop(words);
@@ -268,13 +275,15 @@ impl Plan {
             if let Some(answer) = reply.negotiation.clone() {
                 self.negotiated(answer);
             }
-            if let Some(Reaction::Silence) = reply.reaction {
+            if silent && !unheard {
                 self.judge(Reaction::Silence, News::default());
             }
             self.stop(if self.answered { format!("{UNANSWERED_MAX} times in a row: {words}") } else { words });
             return true;
         }
-        not_reached
+        // Only silence to the same question twice says something of it. (Where the largest one was lost, others will be.)
+        self.lost = silent && !again && self.unanswered == 1 && !matches!(self.step, Step::Sizes(1..));
+        not_reached || self.lost
     }
 
     /// The current question sends a request whose answer was TLS before.

@@ -101,18 +101,12 @@ impl Plan {
             _ => None,
         };
         let chosen = chosen.and_then(|suite| suites.left.iter().position(|left| *left == suite));
-        let silent = reaction == Reaction::Silence;
         suites.first.get_or_insert(reaction.clone());
         let over = match chosen {
             Some(at) => {
                 let suite = suites.left.remove(at);
                 suites.picks.push(suite);
                 suites.left.is_empty()
-            }
-            // A lost answer is not a refusal.
-            None if silent && !suites.picks.is_empty() && !suites.retried => {
-                suites.retried = true;
-                false
             }
             None => true,
         };

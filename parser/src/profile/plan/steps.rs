@@ -47,14 +47,12 @@ pub(super) struct Enumeration {
     pub(super) picks: Vec<CipherSuite>,
     /// What the first hello got.
     pub(super) first: Option<Reaction>,
-    /// The same question was asked twice.
-    pub(super) retried: bool,
 }
 
 impl Enumeration {
     fn new(at: usize) -> Enumeration {
         let left = VERSIONS.get(at).map(|version| suites_of(*version)).unwrap_or_default();
-        Enumeration { at, left, picks: Vec::new(), first: None, retried: false }
+        Enumeration { at, left, picks: Vec::new(), first: None }
     }
 
     pub(super) fn version(&self) -> TlsVersion {

@@ -192,3 +192,25 @@ fn a_second_certificate_is_kept_and_one_of_another_kind_of_key_sooner() {
     assert_eq!(shown(&[one.clone(), other.clone()]), [Some(1), Some(2)]);
     assert_eq!(shown(&[one, other, ecdsa]), [Some(1), Some(3)]);
 }
+
+#[test]
+fn one_question_that_is_lost_changes_nothing() {
+    for model in [Model::windows(), modern(), Model { own_order: false, ..Model::windows() }] {
+        let undisturbed = probe(Options::default(), |question| model.reply(question));
+        for lost in 1..=undisturbed.handshakes {
+            for at_once in [false, true] {
+                let mut number = 0;
+                let profile = probe(Options::default(), |question| {
+                    number += 1;
+                    let reply = model.reply(question);
+                    match reply.reaction {
+                        _ if number != lost => reply,
+                        Some(_) if !at_once => Reply { reaction: Some(Reaction::Silence), signature: None, ..reply },
+                        _ => Reply { negotiation: Some(NegotiationAnswer::Silence), ..Reply::default() },
+                    }
+                });
+                assert_eq!(profile, HostProfile { handshakes: profile.handshakes, ..undisturbed.clone() }, "{lost}");
+            }
+        }
+    }
+}
