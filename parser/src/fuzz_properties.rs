@@ -192,14 +192,10 @@ fn steps(session: &mut Session, input: &[u8], data: impl Fn(&mut Session, Peer, 
     }
 }
 
-/// What came of a session, without what chunks may decide: how many first bytes are kept of what is not understood.
+/// What came of a session.
 fn seen(session: Session) -> (Timeline, Verdict) {
-    let mut timeline = session.finish();
+    let timeline = session.finish();
     let verdict = crate::diagnosis::diagnose(&timeline);
-    timeline.first_bytes.clear();
-    if let Some(Answer::NotRdp(bytes)) = &mut timeline.answer {
-        bytes.clear();
-    }
     (timeline, verdict)
 }
 

@@ -77,8 +77,14 @@ impl HostStream {
             let owned = |bytes: &[u8]| match bytes {
                 [20..=24] => Outcome::NeedMore { at_least: 1 },
                 [20..=24, 3, ..] => Outcome::Value { value: Beginning::Tls, consumed: 0 },
-                packet => ConnectionAnswer::parse(packet)
-                    .map(|answer| Beginning::Answer(Answer::from_answer(&answer, packet), oddity(&answer))),
+                bytes => match ConnectionAnswer::parse(bytes) {
+                    Outcome::Value { value: answer, consumed } => {
+                        let told = Answer::from_answer(&answer, &bytes[..consumed]);
+                        Outcome::Value { value: Beginning::Answer(told, oddity(&answer)), consumed }
+                    }
+                    Outcome::NeedMore { at_least } => Outcome::NeedMore { at_least },
+                    Outcome::Malformed(malformed) => Outcome::Malformed(malformed),
+                },
             };
             match read(&mut self.buffer, input, owned)? {
                 Ok(Beginning::Tls) => self.answered(),
