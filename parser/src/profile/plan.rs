@@ -11,6 +11,7 @@ mod judge;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use super::{Completeness, HostProfile, LadderStep, NegotiationAnswer, Reaction};
 use crate::Timestamp;
@@ -19,6 +20,7 @@ use crate::wire::tls::Offer;
 use crate::wire::{NamedGroup, Protocols, SignatureScheme, TlsVersion};
 use judge::{Choice, Contradiction, News};
 use steps::Step;
+use words::{answer_words, not_rdp, unanswered_words};
 
 /// Versions in the order in which they are asked about.
 pub const VERSIONS: [TlsVersion; 5] =
@@ -371,39 +373,5 @@ impl Plan {
             self.stop("what listens there does not speak TLS".to_owned());
         }
         news
-    }
-}
-
-fn unanswered_words(answer: &NegotiationAnswer) -> String {
-    match answer {
-        NegotiationAnswer::Silence => "connected, but no answer to a Connection Request within the time-out".to_owned(),
-        NegotiationAnswer::Closed(kind) => {
-            format!(
-                "connected, but the connection was closed ({}) without an answer to a Connection Request",
-                kind.name()
-            )
-        }
-        NegotiationAnswer::Answered(Answer::NotRdp(first)) => not_rdp(first),
-        NegotiationAnswer::Answered(_) => "nothing more was asked".to_owned(),
-    }
-}
-
-fn answer_words(answer: &NegotiationAnswer) -> String {
-    match answer {
-        NegotiationAnswer::Answered(Answer::Failure(code)) => format!("negotiation failure {code}"),
-        NegotiationAnswer::Closed(kind) => format!("a close ({}) after the Connection Request", kind.name()),
-        _ => "another answer to the Connection Request".to_owned(),
-    }
-}
-
-fn not_rdp(first: &[u8]) -> String {
-    match first {
-        [20..=24, 3, ..] => "it speaks TLS at once, as an RD Gateway or a web server does".to_owned(),
-        first if first.starts_with(b"HTTP/") => "what listens there is no RDP host: it answered with HTTP".to_owned(),
-        first if first.starts_with(b"SSH-") => "what listens there is no RDP host: it answered with SSH".to_owned(),
-        first => {
-            let bytes: Vec<String> = first.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("what listens there is no RDP host: it answered with {}", bytes.join(" "))
-        }
     }
 }
