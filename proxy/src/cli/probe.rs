@@ -33,8 +33,8 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// One connection at a time, each closed in order; nothing is sent that could log anybody on. The host sees some 20 to 170
 /// connections that end after the first flight; Windows may log Schannel events 36874 and 36888 for those it refuses.
 ///
-/// A refusal counts when it is given twice, and what an ordinary client gets is asked several times: of hosts behind a load
-/// balancer that do not answer alike, that is told, and none is described by the answers of another.
+/// A refusal or silence counts when the same question gets it twice, and what an ordinary client gets is asked several times:
+/// of hosts behind a load balancer that do not answer alike, that is told, and none is described by the answers of another.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
