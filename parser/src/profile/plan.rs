@@ -265,9 +265,10 @@ impl Plan {
         };
         let unheard = reply.reaction.is_none() && reply.negotiation == Some(NegotiationAnswer::Silence);
         let silent = unheard || reply.reaction == Some(Reaction::Silence);
-        // A question that got nothing twice counts once, of a host that answers others.
+        // What got nothing twice counts once where other hellos are answered.
         let again = silent && std::mem::take(&mut self.lost);
-        self.unanswered += u8::from(!(again && self.answered));
+        let answers = self.profile.versions.iter().any(|ability| ability.reaction != Reaction::Silence);
+        self.unanswered += u8::from(!(again && answers));
         let not_reached = matches!(reply.reaction, Some(Reaction::NotReached(_)));
         if not_reached && !self.answered {
             self.stop(words);

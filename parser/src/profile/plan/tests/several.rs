@@ -214,3 +214,24 @@ fn one_question_that_is_lost_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn what_is_never_answered_costs_no_more_time_for_being_asked_twice() {
+    let model = Model { versions: vec![], ..Model::windows() };
+    let profile = probe(Options::default(), |question| {
+        let reply = model.reply(question);
+        Reply { reaction: reply.reaction.map(|_| Reaction::Silence), ..reply }
+    });
+    assert_eq!(profile.handshakes, 3);
+    assert!(matches!(profile.completeness, Completeness::Partial(_)), "{:?}", profile.completeness);
+    // Old versions alone, in a row: the rest is asked all the same.
+    let model = Model { versions: vec![Model::windows().versions.swap_remove(0)], ..Model::windows() };
+    let profile = probe(Options::default(), |question| {
+        let reply = model.reply(question);
+        let old = |offer: &Offer| matches!(offer.legacy_version, TlsVersion::TLS11 | TlsVersion::TLS10);
+        let old = matches!(question, Question::Hello { offer, .. } if old(offer));
+        if old { Reply { reaction: Some(Reaction::Silence), ..reply } } else { reply }
+    });
+    assert_eq!(profile.completeness, Completeness::Complete);
+    assert_eq!(profile.ability(TlsVersion::TLS11).map(|ability| &ability.reaction), Some(&Reaction::Silence));
+}
