@@ -141,8 +141,13 @@ fn a_host_that_takes_no_hello_is_told_with_fourteen_connections() {
 
 #[test]
 fn large_hellos_that_are_lost_show_in_the_sizes() {
-    let model = Model { largest: 1500, ..Model::windows() };
-    let profile = probe(Options::default(), |question| model.reply(question));
+    let (model, mut lost) = (Model { largest: 1500, ..Model::windows() }, 0);
+    let profile = probe(Options::default(), |question| {
+        let reply = model.reply(question);
+        lost += u8::from(reply.reaction == Some(Reaction::Silence));
+        reply
+    });
+    assert_eq!(lost, 3, "3000 bytes twice, and then 1700 once: each costs a time-out");
     let sizes: Vec<(u16, bool)> = profile.hello_sizes.iter().map(|(size, got)| (*size, got.accepted())).collect();
     assert_eq!(sizes, [(300, true), (600, true), (1400, true), (1700, false), (3000, false)]);
     assert_eq!(profile.completeness, Completeness::Complete);
