@@ -141,6 +141,20 @@ impl Host {
         address
     }
 
+    /// A path to the host that loses the ClientHello of one connection, the so-many-th.
+    pub(crate) fn behind_a_path_that_loses(&self, number: usize) -> SocketAddr {
+        let host = self.address;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            for (before, client) in listener.incoming().flatten().enumerate() {
+                let pass = if before + 1 == number { lose_the_hello } else { to_and_fro };
+                std::thread::spawn(move || pass(client, TcpStream::connect(host).ok()?));
+            }
+        });
+        address
+    }
+
     /// It has not ended.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.process.0.try_wait(), Ok(None))
@@ -175,6 +189,16 @@ fn to_and_fro(client: TcpStream, server: TcpStream) -> Option<()> {
     std::thread::spawn(move || pass(from_client, to_server));
     pass(server, client);
     Some(())
+}
+
+/// A Connection Request comes in one piece, and nothing more before its answer.
+fn lose_the_hello(mut client: TcpStream, mut server: TcpStream) -> Option<()> {
+    let mut request = [0; 512];
+    let length = client.read(&mut request).ok()?;
+    server.write_all(&request[..length]).ok()?;
+    let back = client.try_clone().ok()?;
+    std::thread::spawn(move || pass(server, back));
+    std::io::copy(&mut client, &mut std::io::sink()).ok().map(|_| ())
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream) {

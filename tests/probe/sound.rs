@@ -277,3 +277,17 @@ fn the_certificate_inside_is_looked_at_within_the_bound_on_connections() {
         assert!(made <= most, "{made} of {most}");
     }
 }
+
+#[test]
+fn a_hello_that_is_lost_on_the_way_once_changes_nothing() {
+    if !peers_wanted() {
+        return;
+    }
+    let host = Host::xrdp(("rsa", "rsa"), "ssl_protocols=TLSv1.2, TLSv1.3");
+    let direct = probe(host.address, |_| ());
+    // The first is the only one that tells whether TLS 1.3 is spoken at all.
+    let lossy = probe(host.behind_a_path_that_loses(1), |_| ());
+    assert_eq!(lossy.handshakes, direct.handshakes + 1, "the one that was lost");
+    assert_eq!((&lossy.completeness, &lossy.versions), (&direct.completeness, &direct.versions));
+    assert_eq!((&lossy.negotiation, &lossy.hello_sizes), (&direct.negotiation, &direct.hello_sizes));
+}

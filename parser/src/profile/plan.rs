@@ -263,8 +263,9 @@ impl Plan {
                 return self.stopped;
             }
         };
-        let unheard = reply.reaction.is_none() && reply.negotiation == Some(NegotiationAnswer::Silence);
-        let silent = unheard || reply.reaction == Some(Reaction::Silence);
+        let hello_lost = reply.reaction == Some(Reaction::Silence);
+        let request_lost = reply.reaction.is_none() && reply.negotiation == Some(NegotiationAnswer::Silence);
+        let silent = hello_lost || request_lost;
         // What got nothing twice counts once where other hellos are answered.
         let again = silent && std::mem::take(&mut self.lost);
         let answers = self.profile.versions.iter().any(|ability| ability.reaction != Reaction::Silence);
@@ -278,7 +279,7 @@ impl Plan {
             if let Some(answer) = reply.negotiation.clone() {
                 self.negotiated(answer);
             }
-            if silent && !unheard {
+            if hello_lost {
                 self.judge(Reaction::Silence, News::default());
             }
             self.stop(if self.answered { format!("{UNANSWERED_MAX} times in a row: {words}") } else { words });

@@ -77,14 +77,11 @@ impl HostStream {
             let owned = |bytes: &[u8]| match bytes {
                 [20..=24] => Outcome::NeedMore { at_least: 1 },
                 [20..=24, 3, ..] => Outcome::Value { value: Beginning::Tls, consumed: 0 },
-                bytes => match ConnectionAnswer::parse(bytes) {
-                    Outcome::Value { value: answer, consumed } => {
-                        let told = Answer::from_answer(&answer, &bytes[..consumed]);
-                        Outcome::Value { value: Beginning::Answer(told, oddity(&answer)), consumed }
-                    }
-                    Outcome::NeedMore { at_least } => Outcome::NeedMore { at_least },
-                    Outcome::Malformed(malformed) => Outcome::Malformed(malformed),
-                },
+                bytes => {
+                    let answer = ConnectionAnswer::parse(bytes);
+                    let packet = if let Outcome::Value { consumed, .. } = answer { &bytes[..consumed] } else { bytes };
+                    answer.map(|answer| Beginning::Answer(Answer::from_answer(&answer, packet), oddity(&answer)))
+                }
             };
             match read(&mut self.buffer, input, owned)? {
                 Ok(Beginning::Tls) => self.answered(),

@@ -37,7 +37,7 @@ struct Reading {
     /// Its first bytes: 4 KiB at the most, mostly some 40.
     held: Buffer,
     /// So many of them are looked at, and no fewer: what is told must not depend on how the bytes came.
-    wanted: usize,
+    wanted: u16,
 }
 
 impl Default for PduReader {
@@ -56,7 +56,7 @@ impl PduReader {
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<PduStep> {
         while let Some(reading) = &mut self.reading {
             let before = input.len();
-            let filled = reading.held.fill(input, reading.wanted);
+            let filled = reading.held.fill(input, usize::from(reading.wanted));
             self.remaining -= (before - input.len()) as u16;
             if !filled {
                 return None;
@@ -67,8 +67,10 @@ impl PduReader {
                     reading.at = next;
                     return Some(PduStep::Message(message));
                 }
-                // A PDU that is shorter than what it announces has no more to say.
-                Found::More(needed) if needed - held.len() <= usize::from(self.remaining) => reading.wanted = needed,
+                // A PDU that is shorter than what it announces has no more to say. (Its length has 16 bits.)
+                Found::More(needed) if needed - held.len() <= usize::from(self.remaining) => {
+                    reading.wanted = needed as u16;
+                }
                 Found::More(_) | Found::Nothing => self.reading = None,
             }
         }
@@ -153,7 +155,7 @@ impl PduReader {
                 let mut held = Buffer::default();
                 let length = prefix.len();
                 held.fill(&mut prefix, length);
-                Some(Reading { pdu, at: 0, held, wanted: length })
+                Some(Reading { pdu, at: 0, held, wanted: length as u16 })
             }
         };
     }
